@@ -1,0 +1,1 @@
+//! The order of one run: lock, read, converge, outcome.

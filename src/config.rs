@@ -1,0 +1,1 @@
+//! The operator's configuration: text to `Declared`, every mistake at once.

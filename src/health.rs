@@ -1,0 +1,1 @@
+//! The verdict on a stack: a pure function over what was observed.

@@ -1,0 +1,45 @@
+//! Evenkeel keeps the apps of a Docker Swarm host as declared.
+//!
+//! One run goes from left to right and is a chain of values:
+//!
+//! ```text
+//! config.toml -> Declared -+                    Observed <- host::swarm
+//!                          +-> Desired --------+    |
+//! recipe at a commit ------+                   +-> Plan -> apply -> verdict -> gate -> Outcome
+//! ```
+//!
+//! Everything that decides takes values and returns a value. Everything that acts lives in [`host`]. A file imports
+//! from lower layers only (a test keeps that rule), so reading top to bottom never meets a surprise:
+//!
+//! | layer | modules | what lives there |
+//! |---|---|---|
+//! | 0 | [`model`], [`telemetry`] | the operator's words as types that parse |
+//! | 1 | [`config`], [`recipe`], [`certificate`] | text to values, with file:line:column; reads no file |
+//! | 2 | [`desired`] | an app and its recipe at a version as Engine API bodies |
+//! | 3 | [`plan`], [`health`], [`policy`] | pure decisions |
+//! | 4 | [`host`] | the outside, one file per thing |
+//! | 5 | [`reconcile`] | observe, plan, apply, gate |
+//! | 7 | `app::{proxy, live}` | one reconciler per kind of app |
+//! | 8 | [`app`] | the order of one run |
+//! | 9 | [`cli`] | one file per verb |
+
+pub mod model;
+pub mod telemetry;
+
+pub mod certificate;
+pub mod config;
+pub mod recipe;
+
+pub mod desired;
+
+pub mod health;
+pub mod plan;
+pub mod policy;
+
+pub mod host;
+
+pub mod reconcile;
+
+pub mod app;
+
+pub mod cli;

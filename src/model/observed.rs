@@ -1,0 +1,153 @@
+//! What the Engine says about one stack, as it stood at one moment.
+//!
+//! Specs stay whole as JSON: a typed model narrower than the daemon drops fields when it writes back what it read. The
+//! typed fields beside them are views of what decisions need.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// Services with the stack's label, by name.
+    pub services: BTreeMap<String, Service>,
+    /// Tasks of these services, running and recent.
+    pub tasks: Vec<Task>,
+    /// Containers of these services on this node, exited ones too.
+    pub containers: Vec<Container>,
+    /// Every network of the Engine, by name (specs name networks of other owners too).
+    pub networks: BTreeMap<String, Network>,
+    /// Every secret of the Swarm, by name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Every config of the Swarm, by name.
+    pub configs: BTreeMap<String, Config>,
+    /// Every local volume, by name.
+    pub volumes: BTreeMap<String, Volume>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    pub id: String,
+    pub name: String,
+    /// `Version.Index`: rises with every write, Swarm's own at the end of an update included.
+    pub index: u64,
+    /// The spec as the Engine gave it, network targets as ids.
+    pub spec: Value,
+    pub previous_spec: Option<Value>,
+    pub update: Option<UpdateStatus>,
+    /// `Endpoint.Spec.Ports`: the order of ports that Swarm goes by.
+    pub endpoint_ports: Vec<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateStatus {
+    pub state: UpdateState,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateState {
+    Updating,
+    Paused,
+    Completed,
+    RollbackStarted,
+    RollbackPaused,
+    RollbackCompleted,
+    Unknown(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub id: String,
+    pub service: String,
+    /// 0 for tasks of global services, which are told apart by node.
+    pub slot: u64,
+    pub node: String,
+    /// RFC 3339, nanoseconds; text order is time order.
+    pub created: String,
+    pub desired: TaskState,
+    pub state: TaskState,
+    pub message: String,
+    /// What went wrong, in the Engine's words; empty if nothing did.
+    pub error: String,
+    pub exit_code: Option<i64>,
+    pub container: Option<String>,
+    /// Whether it runs the service's present spec (the Engine's own judgement, filter `_up-to-date`).
+    pub up_to_date: bool,
+    /// Which run of a job service it belongs to.
+    pub job_iteration: Option<u64>,
+}
+
+/// A task's state in the order in which it passes through them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskState {
+    New,
+    Allocated,
+    Pending,
+    Assigned,
+    Accepted,
+    Preparing,
+    Ready,
+    Starting,
+    Running,
+    Complete,
+    Shutdown,
+    Failed,
+    Rejected,
+    Remove,
+    Orphaned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    pub id: String,
+    /// Swarm service id and task id, from the container's labels.
+    pub service: Option<String>,
+    pub task: Option<String>,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
+    pub state: String,
+    /// `starting`, `healthy`, `unhealthy`; `None` without a health check.
+    pub health: Option<String>,
+    /// The image's id, which is what runs whatever the name says today.
+    pub image_id: String,
+    pub volumes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    /// `swarm` or `local`.
+    pub scope: String,
+    pub driver: String,
+    pub labels: BTreeMap<String, String>,
+    /// As listed by the Engine.
+    pub body: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    pub id: String,
+    pub name: String,
+    pub index: u64,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub id: String,
+    pub name: String,
+    pub index: u64,
+    pub labels: BTreeMap<String, String>,
+    pub data: Vec<u8>,
+    /// The template driver's name, where there is one.
+    pub templating: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub name: String,
+    pub driver: String,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
+}

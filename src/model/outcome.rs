@@ -1,0 +1,91 @@
+//! How a run ended for an app, as an operator, systemd and an alert read it.
+
+use std::fmt;
+
+/// The end of a run for one app. The sentence inside is the same in outcome, alert and `status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing differed; nothing was written.
+    Converged,
+    /// Changes were made and passed the gate.
+    Applied(String),
+    /// Nothing to do now; it will be done later (another run works on it).
+    Waiting(String),
+    /// A newer version or changed pin exists and is not taken by itself.
+    Held(String),
+    /// Something in the way was found before anything was touched.
+    Blocked(String),
+    /// A first install or a config change failed, or drift could not be repaired.
+    Unhealthy(String),
+    /// Nothing can be said: configuration, daemon, network or disk.
+    Error(String),
+}
+
+impl Outcome {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Converged => "converged",
+            Outcome::Applied(_) => "applied",
+            Outcome::Waiting(_) => "waiting",
+            Outcome::Held(_) => "held",
+            Outcome::Blocked(_) => "blocked",
+            Outcome::Unhealthy(_) => "unhealthy",
+            Outcome::Error(_) => "error",
+        }
+    }
+
+    /// The sentence behind the word; empty for `converged`.
+    pub fn sentence(&self) -> &str {
+        match self {
+            Outcome::Converged => "",
+            Outcome::Applied(text)
+            | Outcome::Waiting(text)
+            | Outcome::Held(text)
+            | Outcome::Blocked(text)
+            | Outcome::Unhealthy(text)
+            | Outcome::Error(text) => text,
+        }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Outcome::Converged | Outcome::Applied(_) | Outcome::Waiting(_) => 0,
+            Outcome::Held(_) => 10,
+            Outcome::Blocked(_) => 12,
+            Outcome::Unhealthy(_) => 14,
+            Outcome::Error(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sentence() {
+            "" => f.write_str(self.word()),
+            sentence => write!(f, "{}: {sentence}", self.word()),
+        }
+    }
+}
+
+/// Exit codes from the worst to the best: what a run over several apps ends with.
+const WORST_FIRST: [u8; 7] = [13, 1, 12, 14, 11, 10, 0];
+
+/// The exit code of a run over several apps: the worst one's.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    let rank = |code: &u8| WORST_FIRST.iter().position(|worse| worse == code).unwrap_or(1);
+    codes.into_iter().min_by_key(rank).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_apps_end_with_the_worst() {
+        assert_eq!(worst([]), 0);
+        assert_eq!(worst([0, 10, 0]), 10);
+        assert_eq!(worst([10, 14, 12]), 12);
+        assert_eq!(worst([12, 1, 14]), 1);
+        assert_eq!(worst([1, 13]), 13);
+    }
+}

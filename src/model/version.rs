@@ -1,0 +1,227 @@
+//! Versions of recipes.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+/// A published version: `<recipe semver>+<app version>`, as in `10.7.1+26.6.2`.
+///
+/// The app version behind the `+` is whatever upstream calls it (`v1.6.870-0`, `1.24.2-rootless`). Order: the semver
+/// triple, then the app version with runs of digits compared as numbers, then the text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecipeVersion {
+    pub recipe: (u64, u64, u64),
+    pub app: String,
+}
+
+/// The text is not `x.y.z+app`. Many tags are not: legacy tags are no versions and no failure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a version of the form x.y.z+app")]
+pub struct NotAVersion(pub String);
+
+impl FromStr for RecipeVersion {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let refuse = || NotAVersion(text.to_owned());
+        let (recipe, app) = text.split_once('+').ok_or_else(refuse)?;
+        if app.is_empty() || app.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(refuse());
+        }
+        let mut parts = recipe.split('.').map(number);
+        let (Some(Some(x)), Some(Some(y)), Some(Some(z)), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(refuse());
+        };
+        Ok(Self { recipe: (x, y, z), app: app.to_owned() })
+    }
+}
+
+/// Decimal digits only, no sign, no leading zero: so text and value are one.
+fn number(text: &str) -> Option<u64> {
+    let canonical = text == "0" || !text.starts_with('0');
+    (canonical && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+impl fmt::Display for RecipeVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (x, y, z) = self.recipe;
+        write!(f, "{x}.{y}.{z}+{}", self.app)
+    }
+}
+
+impl Ord for RecipeVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.recipe
+            .cmp(&other.recipe)
+            .then_with(|| natural(&self.app, &other.app))
+            .then_with(|| self.app.cmp(&other.app))
+    }
+}
+
+impl PartialOrd for RecipeVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Compares runs of digits as numbers of any length and all else as bytes.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    loop {
+        let (run_a, rest_a) = run(a);
+        let (run_b, rest_b) = run(b);
+        if run_a.is_empty() || run_b.is_empty() {
+            return run_a.len().cmp(&run_b.len());
+        }
+        let order = match (run_a[0].is_ascii_digit(), run_b[0].is_ascii_digit()) {
+            (true, true) => as_numbers(run_a, run_b),
+            _ => run_a.cmp(run_b),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+}
+
+/// The leading run of digits, or of anything else, and what follows.
+fn run(text: &[u8]) -> (&[u8], &[u8]) {
+    let Some(first) = text.first() else { return (text, text) };
+    let digits = first.is_ascii_digit();
+    let end = text.iter().position(|b| b.is_ascii_digit() != digits).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn as_numbers(a: &[u8], b: &[u8]) -> Ordering {
+    let strip = |digits: &[u8]| digits.iter().position(|b| *b != b'0').unwrap_or(digits.len());
+    let (a, b) = (&a[strip(a)..], &b[strip(b)..]);
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// A git commit by its full hexadecimal id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Commit(String);
+
+impl FromStr for Commit {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        if matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(NotAVersion(text.to_owned()))
+    }
+}
+
+impl Commit {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight characters, as the chaos labels have it.
+    pub fn short(&self) -> &str {
+        &self.0[..8]
+    }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the operator asks for: `version = "latest"`, a tag, or a commit in hex (7 characters or more).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    Latest,
+    Version(RecipeVersion),
+    Commit(String),
+}
+
+impl FromStr for Wanted {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        let hex = (7..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if hex {
+            return Ok(Self::Commit(text.to_owned()));
+        }
+        text.parse().map(Self::Version)
+    }
+}
+
+/// What stands for a release in labels, states and messages: the tag, or the short commit where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Revision {
+    /// The tag; `None` for a commit that was named by itself or a recipe without versions.
+    pub version: Option<String>,
+    pub commit: Commit,
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.version.as_deref().unwrap_or(self.commit.short()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn version(text: &str) -> RecipeVersion {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn newer_is_greater() {
+        let ascending = [
+            "0.9.0+1",
+            "1.0.0+v1.6.870-0",
+            "1.0.0+v1.6.1000-0",
+            "2.0.1+1.0.6-social-amd64",
+            "10.7.1+26.6.2",
+            "10.7.1+26.6.2-1",
+            "10.7.1+26.10.0",
+        ];
+        for pair in ascending.windows(2) {
+            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn legacy_tags_are_no_versions() {
+        for tag in [
+            "v2.4.8",
+            "5.7.1_1",
+            "1.14.1-rootless_1",
+            "2.1+1",
+            "1.0.0",
+            "1.0.0+",
+            "01.0.0+1",
+            "1.0.0+a b",
+            "",
+            "+",
+            "1.-1.0+x",
+        ] {
+            assert!(tag.parse::<RecipeVersion>().is_err(), "{tag:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_total_and_text_is_kept(a in "[0-9]{1,2}\\.[0-9]\\.[0-9]\\+[a-z0-9.-]{1,9}", b in "[0-9]\\.[0-9]\\.[0-9]\\+[a-z0-9.-]{1,9}") {
+            if let (Ok(x), Ok(y)) = (a.parse::<RecipeVersion>(), b.parse::<RecipeVersion>()) {
+                prop_assert_eq!(x.to_string(), a);
+                prop_assert_eq!(x.cmp(&y), y.cmp(&x).reverse());
+                prop_assert_eq!(x.cmp(&y) == Ordering::Equal, x == y);
+            }
+        }
+    }
+}

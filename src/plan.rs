@@ -1,0 +1,1 @@
+//! What differs between what is and what is to be, as a value.

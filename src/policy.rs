@@ -1,0 +1,1 @@
+//! Which version of a recipe an app is to run.

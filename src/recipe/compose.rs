@@ -1,0 +1,1 @@
+//! The compose files of a recipe as one typed project, as `docker stack deploy` reads them.

@@ -1,0 +1,1 @@
+//! `.env`, `.env.sample` and the exports of `abra.sh`.

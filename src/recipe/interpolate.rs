@@ -1,0 +1,1 @@
+//! `${VAR}` in compose values, with the quirks of the Docker CLI.

@@ -1,0 +1,1 @@
+//! Several compose files as one, by the rules of the Docker CLI.

@@ -1,0 +1,1 @@
+//! Small notations inside compose values: durations, sizes, ports, shell words, image references.

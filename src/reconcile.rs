@@ -1,0 +1,1 @@
+//! Observe, plan, apply, judge: one stack towards what is desired.

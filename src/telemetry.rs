@@ -1,0 +1,1 @@
+//! The log: journald under systemd, stderr for a person.
