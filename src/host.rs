@@ -1,1 +1,3 @@
 //! The outside, one file per thing. Nothing here decides.
+
+pub mod command;
