@@ -139,7 +139,7 @@ impl Charset {
 
 /// The host's own key, from which names that follow a secret's content are derived. A plain hash in a name would let
 /// anyone who reads names check guesses.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct HostKey(SecretBytes);
 
 impl HostKey {
