@@ -1,1 +1,3 @@
+//! Promises that need more than one module, or the machine.
 
+mod store;

@@ -1,0 +1,122 @@
+//! The lock of an app: `flock` on `<app>/lock`.
+//!
+//! The kernel drops it with its last holder, so a killed run blocks nobody. A child that was given the descriptor is a
+//! holder too. The file's text names the run for those who wait; it is no lock by itself and may be out of date.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::place::{explained, make_folder, sweep};
+use super::{AppDir, read_if_there};
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// Proof that nobody else changes the app now. Released on drop.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    dir: PathBuf,
+}
+
+#[derive(Debug)]
+pub enum LockAttempt {
+    Taken(Lock),
+    /// Another run is at the app; `by` says which, as in `pid 4711 evenkeel proxy`.
+    Held {
+        by: String,
+    },
+}
+
+impl Lock {
+    /// For a child that must have ended before somebody else may take the lock.
+    pub fn share(&self) -> Result<File> {
+        self.file.try_clone().context("share the lock with a child")
+    }
+}
+
+impl AppDir {
+    /// Takes the app's lock, or says who holds it. Does not wait.
+    pub fn lock(&self) -> Result<LockAttempt> {
+        make_folder(&self.dir)?;
+        let path = self.dir.join("lock");
+        let file = open_lock(&path)?;
+        if !is_taken(&file, &path)? {
+            return Ok(LockAttempt::Held { by: holder(&path)? });
+        }
+        name_us(&file).map_err(explained).with_context(|| format!("write {}", path.display()))?;
+        sweep(&self.dir)?;
+        sweep(&self.dir.join("secrets"))?;
+        Ok(LockAttempt::Taken(Lock { file, dir: self.dir.clone() }))
+    }
+
+    /// Waits until the lock is free. `on_wait` is told once who holds it, if it is not free at once.
+    pub async fn lock_waiting(&self, on_wait: impl FnOnce(&str)) -> Result<Lock> {
+        let by = match self.lock()? {
+            LockAttempt::Taken(lock) => return Ok(lock),
+            LockAttempt::Held { by } => by,
+        };
+        on_wait(&by);
+        loop {
+            // A blocking flock would keep the program alive after Ctrl-C.
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            if let LockAttempt::Taken(lock) = self.lock()? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    pub(super) fn ensure_locked_by(&self, lock: &Lock) -> Result<()> {
+        ensure!(lock.dir == self.dir, "the lock of {} does not cover {}", lock.dir.display(), self.dir.display());
+        Ok(())
+    }
+}
+
+/// Opens a lock file without touching its text. It is never removed: a run that waits on a removed file would share
+/// its lock with nobody.
+pub(in crate::host) fn open_lock(path: &Path) -> Result<File> {
+    let open = || -> io::Result<File> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        Ok(file)
+    };
+    open().map_err(explained).with_context(|| format!("open the lock {}", path.display()))
+}
+
+pub(in crate::host) fn is_taken(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(cause)) => Err(cause).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// `pid N command`, for whoever waits.
+fn name_us(mut file: &File) -> io::Result<()> {
+    let mut words = std::env::args().collect::<Vec<_>>();
+    if let Some(program) = words.first_mut() {
+        *program = program.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    let line = format!("pid {} {}\n", std::process::id(), words.join(" "));
+    file.set_len(0)?;
+    file.write_all(line.as_bytes())
+}
+
+fn holder(path: &Path) -> Result<String> {
+    let text = read_if_there(path)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    let pid = text.split(' ').nth(1).unwrap_or_default();
+    if pid.is_empty() {
+        return Ok("another run".to_owned());
+    }
+    if !fs::exists(Path::new("/proc").join(pid)).unwrap_or(true) {
+        return Ok(format!("a child of {text}, which has ended itself"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,102 @@
+//! Files that are whole or not there: written beside, synced, renamed, the folder synced.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use tempfile::NamedTempFile;
+
+/// What files that are on their way begin with; a killed run leaves them behind.
+const BESIDE: &str = ".beside-";
+
+/// Puts `bytes` in the place of whatever `path` held, readable by us alone. Whoever looks sees the old or the new
+/// content, whole, also after a power loss.
+pub(in crate::host) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = write_beside(path, bytes)?;
+    let put = beside.persist(path).map_err(|failed| failed.error);
+    put.map_err(explained).with_context(|| format!("put {} in place", path.display()))?;
+    sync_folder(folder_of(path))
+}
+
+/// Like [`replace`], but leaves a file that is there already as it is and says `false`.
+pub(super) fn put_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let beside = write_beside(path, bytes)?;
+    match beside.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder_of(path)).map(|()| true),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(failed) => Err(explained(failed.error)).with_context(|| format!("put {} in place", path.display())),
+    }
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+    let write = || -> io::Result<NamedTempFile> {
+        let mut beside = tempfile::Builder::new().prefix(BESIDE).tempfile_in(folder_of(path))?;
+        // Whatever the umask took away.
+        beside.as_file().set_permissions(Permissions::from_mode(0o600))?;
+        beside.write_all(bytes)?;
+        beside.as_file().sync_all()?;
+        Ok(beside)
+    };
+    write().map_err(explained).with_context(|| format!("write {}", path.display()))
+}
+
+/// Makes a folder that only we can enter, and those above it. One that is there already stays as it is.
+pub(in crate::host) fn make_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let make = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+    };
+    make().map_err(explained).with_context(|| format!("make the folder {}", path.display()))?;
+    sync_folder(folder_of(path))
+}
+
+/// Removes what a killed run left on its way. Only for a folder whose lock is held.
+pub(super) fn sweep(folder: &Path) -> Result<()> {
+    let sweep = || -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(BESIDE) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    match sweep() {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(cause).with_context(|| format!("sweep {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+    let sync = || File::open(folder)?.sync_all();
+    sync().with_context(|| format!("sync {}", folder.display()))
+}
+
+/// The folder that holds the file; a bare file name has an empty parent, which cannot be opened.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Adds the way out to the causes that an operator can remove.
+pub(super) fn explained(cause: io::Error) -> anyhow::Error {
+    use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    let way_out = match cause.kind() {
+        StorageFull => "free some space on its file system",
+        io::ErrorKind::QuotaExceeded => "raise the quota, or free some space",
+        PermissionDenied => "run as root, or give the folder to the user who runs this",
+        ReadOnlyFilesystem => "mount it writable, or choose another `state_dir`",
+        NotADirectory | AlreadyExists => "a file stands where a folder has to be: move it away",
+        _ => return cause.into(),
+    };
+    anyhow!("{cause}; {way_out}")
+}

@@ -1,0 +1,323 @@
+//! What is kept on disk, on a real file system.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use evenkeel::host::store::{AppDir, Lock, LockAttempt, Store, random};
+use evenkeel::model::secret::{Rule, SecretBytes};
+use evenkeel::model::state::{Frozen, SCHEMA, State};
+use serde_json::json;
+use tempfile::TempDir;
+
+fn store() -> (TempDir, Store) {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path().join("state")).unwrap();
+    (dir, store)
+}
+
+fn wiki(store: &Store) -> AppDir {
+    store.app(&"wiki".parse().unwrap())
+}
+
+/// Tries for a while: a child that another test is starting holds our descriptors until it has become its program.
+fn taken(app: &AppDir) -> Lock {
+    let begun = Instant::now();
+    loop {
+        match app.lock().unwrap() {
+            LockAttempt::Taken(lock) => return lock,
+            LockAttempt::Held { by } if begun.elapsed().as_secs() > 10 => panic!("held by {by}"),
+            LockAttempt::Held { .. } => thread::yield_now(),
+        }
+    }
+}
+
+fn held_by(app: &AppDir) -> String {
+    match app.lock().unwrap() {
+        LockAttempt::Taken(_) => panic!("the lock was free"),
+        LockAttempt::Held { by } => by,
+    }
+}
+
+fn state(stack: &str) -> State {
+    State {
+        schema: SCHEMA,
+        stack: stack.to_owned(),
+        swarm: None,
+        current: None,
+        installing: None,
+        changing: None,
+        frozen: Frozen { sample_env: BTreeMap::from([("A".into(), "1".into())]), ..Frozen::default() },
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn files_below(dir: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => names.extend(files_below(&path)),
+            false => names.push(path.file_name().unwrap().to_str().unwrap().to_owned()),
+        }
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn a_state_comes_back_as_it_was_written() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    assert_eq!(app.read_state().unwrap(), None);
+    let lock = taken(&app);
+    app.write_state(&lock, &state("old")).unwrap();
+    app.write_state(&lock, &state("new")).unwrap();
+    assert_eq!(app.read_state().unwrap(), Some(state("new")));
+    assert_eq!(files_below(app.path()), ["lock", "state.json"]);
+    let apps: Vec<_> = store.apps().unwrap().into_iter().map(|app| app.to_string()).collect();
+    assert_eq!(apps, ["wiki"]);
+}
+
+#[test]
+fn a_state_that_is_not_fully_understood_is_refused() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let _lock = taken(&app);
+    let frozen = json!({"sample_env": {}, "secret_versions": {}});
+    let cases = [
+        (json!({"schema": SCHEMA, "stack": "s", "frozen": frozen, "tides": 1}).to_string(), "newer evenkeel"),
+        (json!({"schema": SCHEMA + 1, "stack": "s", "frozen": frozen}).to_string(), "newer evenkeel"),
+        (json!({"schema": SCHEMA, "frozen": frozen}).to_string(), "damaged"),
+        ("{\"schema\": 1, \"sta".to_owned(), "damaged"),
+        (String::new(), "damaged"),
+    ];
+    for (text, told) in cases {
+        fs::write(app.path().join("state.json"), &text).unwrap();
+        let error = format!("{:#}", app.read_state().unwrap_err());
+        assert!(error.contains(told) && error.contains("state.json"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_lock_keeps_others_out_and_names_its_holder() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    let by = held_by(&app);
+    assert!(by.starts_with(&format!("pid {} it-", std::process::id())), "{by}");
+    taken(&store.app(&"blog".parse().unwrap()));
+    drop(lock);
+    taken(&app);
+}
+
+#[test]
+fn the_lock_of_one_app_does_not_open_another() {
+    let (_dir, store) = store();
+    let lock = taken(&store.app(&"blog".parse().unwrap()));
+    let app = wiki(&store);
+    assert!(app.write_state(&lock, &state("s")).is_err());
+    assert!(app.keep_secret(&lock, "a", &SecretBytes::new(vec![1])).is_err());
+    assert_eq!(app.read_state().unwrap(), None);
+}
+
+#[test]
+fn a_lock_lives_on_in_a_child_that_was_given_it() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    let mut child = Command::new("sleep").arg("600").stdin(lock.share().unwrap()).spawn().unwrap();
+    drop(lock);
+    held_by(&app);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    taken(&app);
+}
+
+#[test]
+fn a_killed_holder_leaves_no_lock_and_no_rest() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    app.keep_secret(&lock, "password", &SecretBytes::new(b"x".to_vec())).unwrap();
+    let mut child = Command::new("sleep").arg("600").stdin(lock.share().unwrap()).spawn().unwrap();
+    drop(lock);
+    fs::write(app.path().join(".beside-a1b2c3"), "half").unwrap();
+    fs::write(app.path().join("secrets/.beside-d4e5f6"), "half").unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    taken(&app);
+    assert_eq!(files_below(app.path()), ["lock", "password"]);
+}
+
+#[test]
+fn a_dead_runs_child_is_told_from_a_living_run() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    let ended = {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    };
+    fs::write(app.path().join("lock"), format!("pid {ended} evenkeel proxy\n")).unwrap();
+    assert_eq!(held_by(&app), format!("a child of pid {ended} evenkeel proxy, which has ended itself"));
+    drop(lock);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_by_hand_waits_for_the_lock_and_says_for_whom() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = std::cell::Cell::new(Some(taken(&app)));
+    let mut told = Vec::new();
+    let lock_after_waiting = app
+        .lock_waiting(|by| {
+            told.push(by.to_owned());
+            // The holder ends while we wait.
+            drop(lock.take());
+        })
+        .await
+        .unwrap();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("pid "), "{told:?}");
+    drop(lock_after_waiting);
+}
+
+#[test]
+fn secrets_are_kept_exactly_and_for_us_alone() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    let bytes = SecretBytes::new(b"\0with\nnewline\n".to_vec());
+    app.keep_secret(&lock, "wiki_example_org_password_v1", &bytes).unwrap();
+    assert_eq!(app.secret("wiki_example_org_password_v1").unwrap(), Some(bytes));
+    assert_eq!(app.kept_secrets().unwrap().into_iter().collect::<Vec<_>>(), ["wiki_example_org_password_v1"]);
+    assert_eq!(mode(&app.path().join("secrets")), 0o700);
+    assert_eq!(mode(&app.path().join("secrets/wiki_example_org_password_v1")), 0o600);
+    app.forget_secret(&lock, "wiki_example_org_password_v1").unwrap();
+    app.forget_secret(&lock, "wiki_example_org_password_v1").unwrap();
+    assert_eq!(app.secret("wiki_example_org_password_v1").unwrap(), None);
+}
+
+#[test]
+fn a_secrets_name_cannot_leave_its_folder() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    for name in ["", ".", "..", "../state.json", "a/b", ".hidden", "a b", "a\n", &"a".repeat(65)] {
+        assert!(app.secret(name).is_err(), "{name:?}");
+        assert!(app.keep_secret(&lock, name, &SecretBytes::new(vec![1])).is_err(), "{name:?}");
+        assert!(app.forget_secret(&lock, name).is_err(), "{name:?}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_closed_to_others_whatever_the_umask() {
+    // A umask belongs to the whole process: this one has a process of its own.
+    if std::env::var_os("STORE_UMASK_CHILD").is_none() {
+        let own = std::env::current_exe().unwrap();
+        let name = "store::what_is_kept_is_closed_to_others_whatever_the_umask";
+        let umask = |mask| {
+            Command::new("sh")
+                .args(["-c", "umask \"$1\"; exec \"$2\" --exact \"$3\"", "sh", mask])
+                .args([own.as_os_str(), name.as_ref()])
+                .env("STORE_UMASK_CHILD", "1")
+                .stdout(Stdio::null())
+                .status()
+                .unwrap()
+        };
+        assert!(umask("000").success() && umask("277").success());
+        return;
+    }
+    let dir = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let store = Store::open(dir.path().join("state")).unwrap();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    app.write_state(&lock, &state("s")).unwrap();
+    app.keep_secret(&lock, "a", &SecretBytes::new(vec![1])).unwrap();
+    store.host_key().unwrap();
+    for folder in [store.dir(), app.path(), &app.path().join("secrets")] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    }
+    for file in ["wiki/state.json", "wiki/lock", "wiki/secrets/a", "host.key"] {
+        assert_eq!(mode(&store.dir().join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn the_host_key_is_made_once_however_many_ask() {
+    let (_dir, store) = store();
+    assert!(store.existing_host_key().unwrap().is_none());
+    let together = Barrier::new(8);
+    let versions: Vec<String> = thread::scope(|scope| {
+        let ask = || {
+            together.wait();
+            store.host_key().unwrap().content_version(b"content")
+        };
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(versions.iter().all(|version| *version == versions[0]), "{versions:?}");
+    assert_eq!(files_below(store.dir()), ["host.key"]);
+    fs::write(store.dir().join("host.key"), "short").unwrap();
+    assert!(store.host_key().unwrap_err().to_string().contains("damaged"));
+}
+
+#[test]
+fn history_gains_whole_lines_even_after_one_was_cut() {
+    let (_dir, store) = store();
+    let file = store.dir().join("history.jsonl");
+    store.append_history(&json!({"app": "wiki", "note": "two\nlines"})).unwrap();
+    fs::write(&file, fs::read_to_string(&file).unwrap() + "{\"app\": \"wi").unwrap();
+    store.append_history(&json!({"app": "blog"})).unwrap();
+    store.append_history(&json!({"app": "shop"})).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines,
+        ["{\"app\":\"wiki\",\"note\":\"two\\nlines\"}", "{\"app\": \"wi", "{\"app\":\"blog\"}", "{\"app\":\"shop\"}"]
+    );
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_told_before_anything_happens() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        let error = format!("{:#}", Store::open(&place).unwrap_err());
+        assert!(error.contains("cannot be used") && error.contains("move it away"), "{error}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"");
+    // A file system that takes no new files, as root sees it too.
+    let error = format!("{:#}", Store::open("/proc/self").unwrap_err());
+    assert!(error.contains("the state directory /proc/self cannot be used"), "{error}");
+}
+
+#[test]
+fn looking_makes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::for_reading(dir.path().join("state"));
+    assert!(store.apps().unwrap().is_empty());
+    assert_eq!(wiki(&store).read_state().unwrap(), None);
+    assert!(wiki(&store).kept_secrets().unwrap().is_empty());
+    assert!(store.existing_host_key().unwrap().is_none());
+    assert!(!store.dir().exists());
+}
+
+#[test]
+fn generated_secrets_differ() {
+    let generate = || Rule::default().generate(&mut random);
+    assert_ne!(generate(), generate());
+}
