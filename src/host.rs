@@ -1,4 +1,5 @@
 //! The outside, one file per thing. Nothing here decides.
 
 pub mod command;
+pub mod recipes;
 pub mod store;

@@ -199,11 +199,11 @@ pub struct Conversation {
 
 impl Conversation {
     /// What the child said on stderr, once it has stopped answering.
-    pub async fn last_words(mut self) -> String {
-        drop(self.stdin);
-        match self.child.stderr.take() {
-            Some(stderr) => tail(stderr).await.unwrap_or_else(|cause| cause.to_string()),
-            None => String::new(),
+    pub async fn last_words(&mut self) -> String {
+        let Some(stderr) = self.child.stderr.take() else { return String::new() };
+        match tokio::time::timeout(DEFAULT_LIMIT, tail(stderr)).await {
+            Ok(words) => words.unwrap_or_else(|cause| cause.to_string()),
+            Err(_) => String::new(),
         }
     }
 }

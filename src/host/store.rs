@@ -22,6 +22,7 @@ use crate::model::secret::HostKey;
 use crate::model::state::{SCHEMA, State};
 
 pub use lock::{Lock, LockAttempt};
+pub(in crate::host) use lock::{is_taken, open_lock};
 pub(in crate::host) use place::{make_folder, replace};
 
 const KEY_LENGTH: usize = 32;

@@ -1,0 +1,300 @@
+//! Objects of a mirror, by one `git cat-file --batch-command` that answers many questions.
+//!
+//! Trees are walked here rather than listed by git: a second process would double the time of a run that has nothing
+//! to do. Sizes are asked for before contents, so nothing larger than the bounds is ever read.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::git::local_git;
+use super::{LARGEST_FILE, MOST_BYTES, MOST_ENTRIES};
+use crate::host::command::Conversation;
+use crate::model::version::Commit;
+use crate::recipe::{Entry, Tree};
+
+/// Questions asked at once: few enough to fit into a pipe's buffer, so that writing them never waits for reading.
+const AT_ONCE: usize = 400;
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) struct Objects {
+    git: Conversation,
+}
+
+/// What git says of an object before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    id: String,
+    kind: String,
+    size: u64,
+}
+
+impl Objects {
+    pub(super) fn open(mirror: &Path) -> Result<Self> {
+        let git = local_git(mirror, ["cat-file", "--batch-command", "--buffer"]).converse()?;
+        Ok(Self { git })
+    }
+
+    /// The commit that a name leads to, through annotated tags; `None` when it is missing or leads elsewhere.
+    pub(super) async fn commit(&mut self, name: &str) -> Result<Option<Commit>> {
+        self.commit_itself(&format!("{name}^{{commit}}")).await
+    }
+
+    /// The commit with this name; `None` when there is no such object or it is of another kind.
+    pub(super) async fn commit_itself(&mut self, name: &str) -> Result<Option<Commit>> {
+        let found = self.find(&[name.to_owned()]).await?.remove(0);
+        let commit = found.filter(|found| found.kind == "commit");
+        commit.map(|found| found.id.parse().context("git gave an id that is none")).transpose()
+    }
+
+    async fn find(&mut self, names: &[String]) -> Result<Vec<Option<Found>>> {
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(AT_ONCE) {
+            self.ask("info", names).await?;
+            for _ in names {
+                found.push(self.header().await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Hands the bytes of each object to `take`, in order. The caller has seen to it that they are not too many.
+    async fn read(&mut self, ids: &[String], mut take: impl FnMut(usize, Vec<u8>) -> Result<()>) -> Result<()> {
+        let mut index = 0;
+        for ids in ids.chunks(AT_ONCE) {
+            self.ask("contents", ids).await?;
+            for id in ids {
+                let found = self.header().await?.with_context(|| format!("object {id} is missing"))?;
+                take(index, self.contents(found.size).await?)?;
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, question: &str, names: &[String]) -> Result<()> {
+        let mut lines: String = names.iter().map(|name| format!("{question} {name}\n")).collect();
+        lines.push_str("flush\n");
+        let written = timeout(LIMIT, self.git.stdin.write_all(lines.as_bytes())).await;
+        // A child that is gone says why on stderr, which is read where its answer is missing.
+        match written.context("git takes no question")? {
+            Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(cause).context("ask git"),
+            _ => Ok(()),
+        }
+    }
+
+    /// `<id> <kind> <size>`, or `<name> missing`.
+    async fn header(&mut self) -> Result<Option<Found>> {
+        let mut line = String::new();
+        let read = timeout(LIMIT, self.git.stdout.read_line(&mut line)).await;
+        if read.context("git gives no answer")?.context("read git's answer")? == 0 {
+            bail!("git stopped answering: {}", self.git.last_words().await);
+        }
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            [.., "missing" | "ambiguous"] => Ok(None),
+            [id, kind, size] => {
+                let size = size.parse().with_context(|| format!("git answered {line:?}"))?;
+                Ok(Some(Found { id: id.to_owned(), kind: kind.to_owned(), size }))
+            }
+            _ => bail!("git answered {line:?}"),
+        }
+    }
+
+    async fn contents(&mut self, size: u64) -> Result<Vec<u8>> {
+        ensure!(size <= MOST_BYTES, "an object of {size} bytes, more than {MOST_BYTES}");
+        let size = usize::try_from(size).context("an object's size")?;
+        // And the line feed that follows.
+        let mut bytes = vec![0; size + 1];
+        let read = timeout(LIMIT, self.git.stdout.read_exact(&mut bytes)).await;
+        read.context("git gives no answer")?.context("read an object")?;
+        bytes.truncate(size);
+        Ok(bytes)
+    }
+}
+
+/// The tree of a commit, folder by folder: all folders of one depth at once.
+pub(super) async fn read_tree(mut objects: Objects, commit: &Commit) -> Result<Tree> {
+    let mut walk = Walk { id_length: commit.as_str().len() / 2, ..Walk::default() };
+    let mut folders = vec![Named { path: String::new(), id: format!("{commit}^{{tree}}") }];
+    while !folders.is_empty() {
+        folders = walk.step(&mut objects, folders).await?;
+    }
+    walk.read_files(&mut objects).await?;
+    Ok(walk.tree)
+}
+
+/// An object and the path where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Named {
+    path: String,
+    id: String,
+}
+
+#[derive(Default)]
+struct Walk {
+    id_length: usize,
+    tree: Tree,
+    files: Vec<Named>,
+    entries: usize,
+    bytes: u64,
+}
+
+impl Walk {
+    /// Reads these folders; gives the folders in them.
+    async fn step(&mut self, objects: &mut Objects, folders: Vec<Named>) -> Result<Vec<Named>> {
+        let ids: Vec<_> = folders.iter().map(|folder| folder.id.clone()).collect();
+        for (found, folder) in objects.find(&ids).await?.into_iter().zip(&folders) {
+            let found = found.with_context(|| missing(&folder.path))?;
+            ensure!(found.kind == "tree", "{:?} is a {} where a folder has to be", folder.path, found.kind);
+            self.count_bytes(found.size)?;
+        }
+        let mut below = Vec::new();
+        let read = objects.read(&ids, |index, bytes| self.take_folder(&folders[index].path, &bytes, &mut below));
+        read.await?;
+        Ok(below)
+    }
+
+    fn take_folder(&mut self, folder: &str, bytes: &[u8], below: &mut Vec<Named>) -> Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (entry, after) =
+                raw_entry(rest, self.id_length).with_context(|| format!("folder {folder:?} is damaged"))?;
+            rest = after;
+            let path = path_below(folder, entry.name)?;
+            self.entries += 1;
+            ensure!(self.entries <= MOST_ENTRIES, "more than {MOST_ENTRIES} files and folders; a recipe has few");
+            let named = Named { path, id: entry.id };
+            match entry.mode {
+                b"40000" => below.push(named),
+                b"120000" => drop(self.tree.entries.insert(named.path, Entry::Symlink)),
+                b"160000" => drop(self.tree.entries.insert(named.path, Entry::Submodule)),
+                _ => self.files.push(named),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_files(&mut self, objects: &mut Objects) -> Result<()> {
+        let files = std::mem::take(&mut self.files);
+        let ids: Vec<_> = files.iter().map(|file| file.id.clone()).collect();
+        let mut small = Vec::new();
+        for (found, file) in objects.find(&ids).await?.into_iter().zip(files) {
+            let found = found.with_context(|| missing(&file.path))?;
+            if found.size > LARGEST_FILE {
+                self.tree.entries.insert(file.path, Entry::TooLarge(found.size));
+                continue;
+            }
+            self.count_bytes(found.size)?;
+            small.push(file);
+        }
+        let ids: Vec<_> = small.iter().map(|file| file.id.clone()).collect();
+        let entries = &mut self.tree.entries;
+        let keep = |index: usize, bytes| {
+            entries.insert(small[index].path.clone(), Entry::File(bytes));
+            Ok(())
+        };
+        objects.read(&ids, keep).await
+    }
+
+    fn count_bytes(&mut self, size: u64) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(size);
+        ensure!(self.bytes <= MOST_BYTES, "more than {MOST_BYTES} bytes in all; a recipe has few");
+        Ok(())
+    }
+}
+
+fn missing(path: &str) -> String {
+    match path {
+        "" => "the mirror does not have it; fetch it from the remote, or choose another version".to_owned(),
+        path => {
+            format!("{path} is missing: the mirror is damaged; remove it, and the next run that fetches makes it anew")
+        }
+    }
+}
+
+struct RawEntry<'a> {
+    mode: &'a [u8],
+    name: &'a [u8],
+    id: String,
+}
+
+/// One entry of a tree object: mode, space, name, NUL, id in binary.
+fn raw_entry(bytes: &[u8], id_length: usize) -> Option<(RawEntry<'_>, &[u8])> {
+    let space = bytes.iter().position(|byte| *byte == b' ')?;
+    let (mode, rest) = (&bytes[..space], &bytes[space + 1..]);
+    let nul = rest.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = (&rest[..nul], &rest[nul + 1..]);
+    let (id, rest) = rest.split_at_checked(id_length)?;
+    // Old tools wrote folders as 040000.
+    let mode = mode.strip_prefix(b"0").unwrap_or(mode);
+    let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some((RawEntry { mode, name, id }, rest))
+}
+
+/// `folder/name`, where the name is one that a recipe can have.
+pub(super) fn path_below(folder: &str, name: &[u8]) -> Result<String> {
+    let shown = || format!("{folder}/{}", String::from_utf8_lossy(name)).escape_debug().to_string();
+    let text = std::str::from_utf8(name).ok().with_context(|| format!("the path {} is not UTF-8", shown()))?;
+    ensure!(!text.chars().any(char::is_control), "the path {} has control characters", shown());
+    ensure!(!matches!(text, "" | "." | "..") && !text.contains('/'), "the path {} is none", shown());
+    Ok(if folder.is_empty() { text.to_owned() } else { format!("{folder}/{text}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(mode: &str, name: &[u8]) -> Vec<u8> {
+        [mode.as_bytes(), b" ", name, b"\0", &[0xab; 20]].concat()
+    }
+
+    fn taken(bytes: &[u8]) -> Result<(Walk, Vec<Named>)> {
+        let mut walk = Walk { id_length: 20, ..Walk::default() };
+        let mut below = Vec::new();
+        walk.take_folder("conf", bytes, &mut below)?;
+        Ok((walk, below))
+    }
+
+    #[test]
+    fn a_folders_entries_are_told_apart_by_their_modes() {
+        let bytes = [
+            raw("100644", b"nginx.conf"),
+            raw("100755", b"run.sh"),
+            raw("120000", b"link"),
+            raw("160000", b"sub"),
+            raw("40000", b"more"),
+            raw("040000", b"old"),
+        ]
+        .concat();
+        let (walk, below) = taken(&bytes).unwrap();
+        let paths = |named: &[Named]| named.iter().map(|n| n.path.clone()).collect::<Vec<_>>();
+        assert_eq!(paths(&walk.files), ["conf/nginx.conf", "conf/run.sh"]);
+        assert_eq!(walk.files[0].id, "ab".repeat(20));
+        assert_eq!(paths(&below), ["conf/more", "conf/old"]);
+        let expected = [("conf/link".to_owned(), Entry::Symlink), ("conf/sub".to_owned(), Entry::Submodule)];
+        assert_eq!(walk.tree.entries, expected.into());
+    }
+
+    #[test]
+    fn paths_that_no_recipe_needs_are_refused() {
+        for name in [&b""[..], b".", b"..", b"a/b", b"a\nb", b"a\x1b[2J", b"\xff"] {
+            let error = taken(&raw("100644", name)).err().expect("refused").to_string();
+            assert!(error.starts_with("the path conf/") && !error.contains(['\n', '\x1b']), "{error}");
+        }
+        assert!(taken(&raw("100644", "fünf.conf".as_bytes())).is_ok());
+    }
+
+    #[test]
+    fn a_cut_or_endless_folder_is_refused() {
+        let whole = raw("100644", b"a");
+        for end in 1..whole.len() {
+            assert!(taken(&whole[..end]).is_err(), "{end}");
+        }
+        let error = taken(&whole.repeat(MOST_ENTRIES + 1)).err().expect("refused").to_string();
+        assert!(error.contains("more than 5000 files"), "{error}");
+    }
+}
