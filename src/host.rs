@@ -1,5 +1,6 @@
 //! The outside, one file per thing. Nothing here decides.
 
 pub mod command;
+pub mod engine;
 pub mod recipes;
 pub mod store;
