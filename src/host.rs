@@ -4,3 +4,4 @@ pub mod command;
 pub mod engine;
 pub mod recipes;
 pub mod store;
+pub mod swarm;

@@ -1,0 +1,179 @@
+//! Waiting for what a write sets off. Swarm has no deadlines of its own, so every wait has one.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use reqwest::{Method, Response};
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{SERVICE_ID, Swarm, filters, views};
+use crate::host::engine::{Engine, EngineError, segment};
+use crate::model::observed::{Container, TaskState};
+
+/// Tasks that cannot be placed or fetched make no event, so a waiting loop looks again after this long anyway.
+const TICK: Duration = Duration::from_millis(500);
+/// Events come in bursts, and the state of a task follows its container's event by some milliseconds.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Health checks alone make three `exec_*` events each, hence a choice.
+const EVENTS: [&str; 9] =
+    ["create", "update", "remove", "start", "die", "stop", "destroy", "health_status", "disconnect"];
+
+/// Wakes whoever waits for something to change in the Engine. Subscribe before the write whose effects matter.
+#[derive(Debug)]
+pub struct Changes {
+    engine: Engine,
+    /// `None` when the stream has ended: then ticks alone wake, and each tries to subscribe again.
+    events: Option<Response>,
+}
+
+impl Changes {
+    async fn subscribe(engine: Engine) -> Result<Self, EngineError> {
+        let events = Some(subscription(&engine).await?);
+        Ok(Self { engine, events })
+    }
+
+    /// Returns soon after something changed, and at the latest after `tick`.
+    pub async fn wait(&mut self, tick: Duration) {
+        let until = Instant::now() + tick;
+        let Some(events) = &mut self.events else {
+            sleep(tick).await;
+            // Without a stream the ticks go on; whoever looks at the Engine next learns why.
+            self.events = subscription(&self.engine).await.ok();
+            return;
+        };
+        match timeout(tick, events.chunk()).await {
+            Err(_) => {}
+            Ok(Ok(Some(_))) => self.settle(until).await,
+            Ok(Ok(None) | Err(_)) => {
+                self.events = None;
+                tokio::time::sleep_until(until).await;
+            }
+        }
+    }
+
+    /// Takes what else comes of the same burst, so that it wakes nobody again.
+    async fn settle(&mut self, until: Instant) {
+        tokio::time::sleep_until(until.min(Instant::now() + SETTLE)).await;
+        let Some(events) = &mut self.events else { return };
+        while let Some(Ok(Some(_))) = events.chunk().now_or_never() {}
+    }
+}
+
+async fn subscription(engine: &Engine) -> Result<Response, EngineError> {
+    let filters = filters(&[("event", &EVENTS), ("type", &["service", "container", "network"])]);
+    let events = engine.stream(Method::GET, "/events", &[("filters", &filters)], None).await;
+    events.map_err(|e| e.during("follow the Engine's events"))
+}
+
+impl Swarm {
+    /// Subscribes to changes of services, containers and networks.
+    pub async fn changes(&self) -> Result<Changes, EngineError> {
+        Changes::subscribe(self.engine.clone()).await
+    }
+
+    /// Waits until no container of these services (by id) is left on this node, exited ones included: then their
+    /// volumes and addresses are free. Services themselves may be gone, or be scaled to 0.
+    ///
+    /// # Errors
+    /// `TooLate` after `deadline`, naming the containers that are left.
+    pub async fn wait_containers_gone(&self, services: &[String], deadline: Duration) -> Result<(), EngineError> {
+        let act = "wait for the end of containers";
+        self.wait_until(act, deadline, async || {
+            let ours = |c: &Container| c.service.as_ref().is_some_and(|id| services.contains(id));
+            let left = self.service_containers(&[("label", &[SERVICE_ID])]).await?;
+            Ok(told(left.iter().filter(|c| ours(c)).map(in_words)))
+        })
+        .await
+        .map_err(|e| e.during(act))
+    }
+
+    pub(super) async fn wait_network_unused(&self, id: &str, deadline: Duration) -> Result<(), EngineError> {
+        self.wait_until("wait for a network's last user", deadline, async || {
+            let containers = self.service_containers(&[("label", &[SERVICE_ID]), ("network", &[id])]).await?;
+            let tasks = self.engine.get("/tasks", &[]).await?;
+            let tasks = tasks.as_array().into_iter().flatten().filter(|task| holds_address(task, id));
+            let tasks = tasks.map(|task| format!("task {}", task["ID"].as_str().unwrap_or_default()));
+            Ok(told(containers.iter().map(in_words).chain(tasks)))
+        })
+        .await
+    }
+
+    /// A removed network is listed under its id until the last container has left it.
+    pub(super) async fn wait_network_gone(&self, id: &str, deadline: Duration) -> Result<(), EngineError> {
+        self.wait_until("wait for a network's end", deadline, async || {
+            match self.engine.get(&format!("/networks/{}", segment(id)), &[]).await {
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(other) => Err(other),
+                Ok(_) => Ok(Some("it is still there".to_owned())),
+            }
+        })
+        .await
+    }
+
+    async fn service_containers(&self, filter: &[(&str, &[&str])]) -> Result<Vec<Container>, EngineError> {
+        let list = self.engine.get("/containers/json", &[("all", "1"), ("filters", &filters(filter))]).await?;
+        Ok(list.as_array().into_iter().flatten().filter_map(views::container).collect())
+    }
+
+    /// Looks until nothing is left; `look` tells in words what is.
+    async fn wait_until(
+        &self,
+        act: &str,
+        deadline: Duration,
+        look: impl AsyncFn() -> Result<Option<String>, EngineError>,
+    ) -> Result<(), EngineError> {
+        let until = Instant::now() + deadline;
+        if look().await?.is_none() {
+            return Ok(());
+        }
+        let mut changes = self.changes().await?;
+        loop {
+            let Some(left) = look().await? else { return Ok(()) };
+            let now = Instant::now();
+            if now >= until {
+                return Err(EngineError::TooLate { act: act.to_owned(), left, waited: deadline });
+            }
+            changes.wait(TICK.min(until - now)).await;
+        }
+    }
+}
+
+fn in_words(container: &Container) -> String {
+    format!("container {} is {}", container.id.get(..12).unwrap_or(&container.id), container.state)
+}
+
+fn told(left: impl Iterator<Item = String>) -> Option<String> {
+    let left: Vec<String> = left.collect();
+    (!left.is_empty()).then(|| left.join(", "))
+}
+
+/// Swarm takes a task's addresses back when it has ended.
+fn holds_address(task: &Value, network: &str) -> bool {
+    let ended = views::task(task).is_none_or(|task| task.state > TaskState::Running);
+    let attachments = task["NetworksAttachments"].as_array();
+    !ended && attachments.into_iter().flatten().any(|attachment| attachment["Network"]["ID"] == network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_living_task_holds_an_address() {
+        let task = |state: &str| {
+            json!({"ID": "t", "ServiceID": "s", "Status": {"State": state},
+                   "NetworksAttachments": [{"Network": {"ID": "n1"}}]})
+        };
+        assert!(holds_address(&task("running"), "n1"));
+        assert!(!holds_address(&task("running"), "n2"));
+        assert!(!holds_address(&task("shutdown"), "n1"));
+    }
+
+    #[test]
+    fn what_is_left_is_told() {
+        assert_eq!(told(std::iter::empty()), None);
+        assert_eq!(told(["a".to_owned(), "b".to_owned()].into_iter()).as_deref(), Some("a, b"));
+    }
+}

@@ -1,0 +1,293 @@
+//! Writing one object by name.
+//!
+//! Every write may be repeated: creating what is there already, as the same thing, and removing what is gone succeed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::by_name::{Ids, needs, with_ids};
+use super::{Swarm, filters, views};
+use crate::host::engine::{EngineError, segment};
+use crate::model::secret::SecretBytes;
+
+/// How often a write is repeated on a version that somebody else has changed meanwhile.
+const TRIES: usize = 10;
+
+/// A service as it stood right after a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub id: String,
+    /// `Version.Index`: at least that of the write, and below that of any later one.
+    pub index: u64,
+}
+
+impl Swarm {
+    /// Creates a network and returns its id; `body` as for `POST /networks/create`.
+    ///
+    /// # Errors
+    /// `is_conflict` where one of that name exists with other properties.
+    pub async fn create_network(&self, body: &Value) -> Result<String, EngineError> {
+        let name = text(&body["Name"]);
+        let about = |e: EngineError| e.during(format!("create network {name}"));
+        match self.engine.post("/networks/create", &[], body).await {
+            Ok(answer) => Ok(text(&answer["Id"])),
+            Err(error) if error.is_conflict() => {
+                let live = self.engine.get(&format!("/networks/{}", segment(&name)), &[]).await.map_err(about)?;
+                let same = covers(&live, &without(body, "CheckDuplicate"));
+                if same { Ok(text(&live["Id"])) } else { Err(about(error)) }
+            }
+            Err(error) => Err(about(error)),
+        }
+    }
+
+    /// Creates a secret and returns its id; `spec` as for `POST /secrets/create` without `Data`. The bytes of one that
+    /// exists cannot be read, so name, labels and drivers decide whether it is the same.
+    pub async fn create_secret(&self, spec: &Value, bytes: &SecretBytes) -> Result<String, EngineError> {
+        self.create_file("secret", spec, bytes.expose(), false).await
+    }
+
+    /// Creates a config and returns its id; `spec` as for `POST /configs/create` without `Data`.
+    pub async fn create_config(&self, spec: &Value, body: &[u8]) -> Result<String, EngineError> {
+        self.create_file("config", spec, body, true).await
+    }
+
+    async fn create_file(
+        &self,
+        what: &str,
+        spec: &Value,
+        data: &[u8],
+        data_can_be_read: bool,
+    ) -> Result<String, EngineError> {
+        let name = text(&spec["Name"]);
+        let about = |e: EngineError| e.during(format!("create {what} {name}"));
+        let mut body = spec.clone();
+        // A secret driver gives the bytes at run time, and the Engine refuses any beside it.
+        if spec["Driver"].is_null() {
+            body["Data"] = STANDARD.encode(data).into();
+        }
+        match self.engine.post(&format!("/{what}s/create"), &[], &body).await {
+            Ok(answer) => Ok(text(&answer["ID"])),
+            Err(error) if error.is_conflict() => {
+                let live = self.engine.get(&format!("/{what}s/{}", segment(&name)), &[]).await.map_err(about)?;
+                let wanted = if data_can_be_read { &body } else { spec };
+                if covers(&live["Spec"], wanted) { Ok(text(&live["ID"])) } else { Err(about(error)) }
+            }
+            Err(error) => Err(about(error)),
+        }
+    }
+
+    /// Creates a service from a spec by names.
+    ///
+    /// # Errors
+    /// `Missing` where the spec names what does not exist; `is_conflict` where another service has the name.
+    pub async fn create_service(&self, spec: &Value) -> Result<Written, EngineError> {
+        let name = text(&spec["Name"]);
+        let about = |e: EngineError| e.during(format!("create service {name}"));
+        let spec = with_ids(spec, &self.ids(spec).await.map_err(about)?).map_err(about)?;
+        match self.engine.post("/services/create", &[], &spec).await {
+            Ok(answer) => self.written(&text(&answer["ID"])).await.map_err(about),
+            Err(error) if error.is_conflict() => {
+                let live = self.service(&name).await.map_err(about)?;
+                if covers(&live["Spec"], &spec) { Ok(written(&live)) } else { Err(about(error)) }
+            }
+            Err(error) => Err(about(error)),
+        }
+    }
+
+    /// Puts a spec by names in the place of the service's present one, whatever that is by now. A restart that was
+    /// asked for by hand (`ForceUpdate`) stays: to go back on it would restart the tasks once more.
+    pub async fn update_service(&self, name: &str, spec: &Value) -> Result<Written, EngineError> {
+        let about = |e: EngineError| e.during(format!("update service {name}"));
+        let spec = with_ids(spec, &self.ids(spec).await.map_err(about)?).map_err(about)?;
+        let mut tries = 1;
+        loop {
+            match self.put_service(name, &spec).await {
+                Err(error) if error.is_out_of_sequence() && tries < TRIES => tries += 1,
+                done => return done.map_err(about),
+            }
+        }
+    }
+
+    async fn put_service(&self, name: &str, spec: &Value) -> Result<Written, EngineError> {
+        let live = self.service(name).await?;
+        let Written { id, index } = written(&live);
+        let spec = with_force_update_of(spec, &live["Spec"]);
+        let path = format!("/services/{}/update", segment(&id));
+        self.engine.post(&path, &[("version", &index.to_string())], &spec).await?;
+        self.written(&id).await
+    }
+
+    /// Removes a service. Its containers go on for a while: [`Swarm::wait_containers_gone`].
+    pub async fn remove_service(&self, name: &str) -> Result<(), EngineError> {
+        self.remove("service", "/services/", name).await
+    }
+
+    /// Removes a secret that no service's present spec names.
+    pub async fn remove_secret(&self, name: &str) -> Result<(), EngineError> {
+        self.remove("secret", "/secrets/", name).await
+    }
+
+    /// Removes a config that no service's present spec names.
+    pub async fn remove_config(&self, name: &str) -> Result<(), EngineError> {
+        self.remove("config", "/configs/", name).await
+    }
+
+    /// Removes a network once no task and no container of a service uses it, and waits until its name is free.
+    /// Removed earlier, the addresses that its tasks have on other networks are lost to those for good
+    /// (moby#37338), and a network made anew at once would find the old one's ghost.
+    ///
+    /// # Errors
+    /// `TooLate` after `deadline`; `Refused` where a service names the network, or a container of nobody's service.
+    pub async fn remove_network(&self, name: &str, deadline: Duration) -> Result<(), EngineError> {
+        let about = |e: EngineError| e.during(format!("remove network {name}"));
+        let path = format!("/networks/{}", segment(name));
+        let live = match self.engine.get(&path, &[]).await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            live => live.map_err(about)?,
+        };
+        let id = text(&live["Id"]);
+        self.wait_network_unused(&id, deadline).await.map_err(about)?;
+        self.remove("network", "/networks/", &id).await.map_err(about)?;
+        self.wait_network_gone(&id, deadline).await.map_err(about)
+    }
+
+    /// Removes a container, running or not: what a job service leaves behind, and a crash loop's remains.
+    pub async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
+        let path = format!("/containers/{}", segment(id));
+        gone(self.engine.delete(&path, &[("force", "1")]).await).map_err(|e| e.during(format!("remove container {id}")))
+    }
+
+    async fn remove(&self, what: &str, path: &str, name: &str) -> Result<(), EngineError> {
+        let path = format!("{path}{}", segment(name));
+        gone(self.engine.delete(&path, &[]).await).map_err(|e| e.during(format!("remove {what} {name}")))
+    }
+
+    async fn service(&self, name: &str) -> Result<Value, EngineError> {
+        self.engine.get(&format!("/services/{}", segment(name)), &[]).await
+    }
+
+    async fn written(&self, id: &str) -> Result<Written, EngineError> {
+        self.service(id).await.map(|live| written(&live))
+    }
+
+    /// The ids of what a spec names, by as many calls as it has kinds of references.
+    async fn ids(&self, spec: &Value) -> Result<Ids, EngineError> {
+        let needs = needs(spec);
+        let networks = async {
+            if !needs.networks {
+                return Ok(BTreeMap::new());
+            }
+            let of_swarm = filters(&[("scope", &["swarm"])]);
+            let list = self.engine.get("/networks", &[("filters", &of_swarm)]).await?;
+            Ok(list.as_array().into_iter().flatten().map(|n| (text(&n["Name"]), text(&n["Id"]))).collect())
+        };
+        let secrets = self.ids_of("/secrets", &needs.secrets);
+        let configs = self.ids_of("/configs", &needs.configs);
+        let (networks, secrets, configs) = tokio::try_join!(networks, secrets, configs)?;
+        Ok(Ids { networks, secrets, configs })
+    }
+
+    async fn ids_of(
+        &self,
+        path: &str,
+        names: &std::collections::BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, EngineError> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let list = self.engine.get(path, &[("filters", &filters(&[("name", &names)]))]).await?;
+        Ok(list.as_array().into_iter().flatten().map(|o| (text(&o["Spec"]["Name"]), text(&o["ID"]))).collect())
+    }
+}
+
+/// To remove what is gone is no error.
+fn gone(removed: Result<(), EngineError>) -> Result<(), EngineError> {
+    match removed {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
+fn written(live: &Value) -> Written {
+    Written { id: text(&live["ID"]), index: live["Version"]["Index"].as_u64().unwrap_or_default() }
+}
+
+fn with_force_update_of(spec: &Value, live: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(force) = live["TaskTemplate"]["ForceUpdate"].as_u64() {
+        spec["TaskTemplate"]["ForceUpdate"] = force.into();
+    }
+    spec
+}
+
+/// Whether what lives says all that is wanted. The Engine fills in more, and leaves out what is empty.
+fn covers(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| covers(live.get(key).unwrap_or(&Value::Null), wanted))
+        }
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
+        }
+        (Value::Null, wanted) => is_empty(wanted),
+        (live, wanted) => live == wanted || (is_empty(live) && is_empty(wanted)),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(is_empty),
+    }
+}
+
+fn without(body: &Value, key: &str) -> Value {
+    let fields: Map<String, Value> = body
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(k, _)| *k != key)
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    json!(fields)
+}
+
+fn text(value: &Value) -> String {
+    views::text(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_fills_in_makes_no_other_thing() {
+        let wanted =
+            json!({"Name": "n", "Labels": {"a": "1"}, "Options": {}, "IPAM": {"Config": [{"Subnet": "10.0.0.0/24"}]}});
+        let mut live = json!({
+            "Name": "n", "Id": "x", "Labels": {"a": "1", "b": "2"}, "Options": null,
+            "IPAM": {"Driver": "default", "Config": [{"Subnet": "10.0.0.0/24", "Gateway": "10.0.0.1"}]},
+        });
+        assert!(covers(&live, &wanted));
+
+        live["IPAM"]["Config"][0]["Subnet"] = "10.9.0.0/24".into();
+        assert!(!covers(&live, &wanted));
+    }
+
+    #[test]
+    fn a_restart_asked_for_by_hand_stays() {
+        let spec = json!({"TaskTemplate": {"ContainerSpec": {"Image": "a"}}});
+        let live = json!({"TaskTemplate": {"ForceUpdate": 3}});
+        assert_eq!(with_force_update_of(&spec, &live)["TaskTemplate"]["ForceUpdate"], 3);
+        assert_eq!(with_force_update_of(&spec, &json!({})), spec);
+    }
+}
