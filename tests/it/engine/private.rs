@@ -1,0 +1,94 @@
+//! One private Engine for all tests of a process, by `tests/engine`.
+//!
+//! A guard process takes it down when this one ends, however it ends: it waits on a pipe that the end closes.
+//! `DOCKER_HOST` names another Engine to use instead; then only stacks named `evenkeel-test-*` are touched.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine");
+const IMAGE: &str = "evenkeel-test/busybox:1";
+
+pub struct PrivateEngine {
+    endpoint: String,
+    /// `None` for an Engine that `DOCKER_HOST` named.
+    dir: Option<PathBuf>,
+    /// Lives as long as the process, with the pipe to it.
+    _guard: Option<Child>,
+}
+
+impl PrivateEngine {
+    /// Starts it on first use: a second, and more where packages have to be installed first.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<PrivateEngine> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let engine = match std::env::var("DOCKER_HOST") {
+                Ok(endpoint) if !endpoint.is_empty() => Self { endpoint, dir: None, _guard: None },
+                _ => Self::start(),
+            };
+            script(&["image", &engine.endpoint, IMAGE]);
+            engine
+        })
+    }
+
+    fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap().keep();
+        let guard = guard(&dir);
+        let endpoint = script(&["up", &dir.display().to_string()]);
+        Self { endpoint, dir: Some(dir), _guard: Some(guard) }
+    }
+
+    /// As in `DOCKER_HOST`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The path of its socket.
+    pub fn socket(&self) -> &Path {
+        Path::new(self.endpoint.strip_prefix("unix://").expect("tests speak to unix sockets only"))
+    }
+
+    /// An image with a shell and nothing else.
+    pub fn image(&self) -> &'static str {
+        IMAGE
+    }
+
+    /// Where host-mode ports answer.
+    pub fn address(&self) -> String {
+        match &self.dir {
+            Some(dir) => std::fs::read_to_string(dir.join("address")).unwrap().trim().to_owned(),
+            None => "127.0.0.1".to_owned(),
+        }
+    }
+
+    /// Loads images from tarballs of `docker save`.
+    pub fn load(&self, tarballs: &[&Path]) {
+        for tarball in tarballs {
+            let mut load = Command::new("docker");
+            load.args(["--host", &self.endpoint, "load", "--quiet", "--input"]).arg(tarball).stdout(Stdio::null());
+            assert!(load.status().unwrap().success(), "docker load {}", tarball.display());
+        }
+    }
+}
+
+fn script(arguments: &[&str]) -> String {
+    let output = Command::new(SCRIPT).args(arguments).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "tests/engine {} failed", arguments.join(" "));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// In a process group of its own, so that Ctrl-C at a test run does not end it too.
+fn guard(dir: &Path) -> Child {
+    let script = r#"cat; "$0" down "$1" && rm -rf "$1""#;
+    Command::new("sh")
+        .args(["-c", script, SCRIPT])
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap()
+}
