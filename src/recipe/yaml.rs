@@ -3,15 +3,33 @@
 //! The border: no meaning of compose files here. The surprise: plain scalars follow YAML 1.1 octals and 1.2 booleans
 //! at once (`0555` is 365, `yes` is a string), because that is what the recipes' tools read.
 
+mod build;
+mod scalar;
+mod timestamp;
+
 use std::sync::Arc;
 
-use crate::model::diagnostic::Place;
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 
-/// One node: what it is and where it stands.
+pub use scalar::text_of;
+
+/// Longer texts are not read: the largest compose files in use have 20 KiB.
+pub const MAX_BYTES: usize = 1024 * 1024;
+/// Nodes after every alias is replaced by what it stands for.
+pub const MAX_NODES: usize = 200_000;
+/// Text of all nodes after every alias is replaced by what it stands for.
+pub const MAX_EXPANDED_BYTES: usize = 16 * 1024 * 1024;
+/// Levels of mappings and sequences inside each other.
+pub const MAX_DEPTH: usize = 100;
+
+/// One node: what it is and where it stands. A node that an alias stands for has the place of its anchor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub value: Value,
     pub place: Place,
+    /// How a plain scalar was written that is not a string (`0444`, `1.50`, `~`): whoever takes it as text can tell
+    /// that it changes its spelling.
+    pub source: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +44,7 @@ pub enum Value {
     Time(String),
     String(String),
     Seq(Vec<Node>),
-    /// In the order of the file, merge keys resolved, keys unique.
+    /// In the order of the file, merged entries last; keys unique.
     Map(Vec<(Key, Node)>),
 }
 
@@ -37,6 +55,10 @@ pub struct Key {
 }
 
 impl Node {
+    pub fn new(value: Value, place: Place) -> Self {
+        Self { value, place, source: None }
+    }
+
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node),
@@ -50,7 +72,59 @@ impl Node {
             _ => None,
         }
     }
+
+    /// The spelling in the file, when this scalar reads differently as text (`0444` becomes `292`).
+    pub fn respelled(&self) -> Option<&str> {
+        let source = self.source.as_deref()?;
+        (self.value != Value::Null && text_of(&self.value) != source).then_some(source)
+    }
 }
 
 /// The name under which a text's places are reported.
 pub type FileName = Arc<str>;
+
+/// The first document of a text; [`Value::Null`] where there is none. Further documents are ignored, as the Docker
+/// CLI does.
+///
+/// # Errors
+/// Everything that is wrong as far as the text can be read, and every bound of this module that it exceeds.
+pub fn parse(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes, more than the {MAX_BYTES} that are read", text.len());
+        return Err(Diagnostics(vec![Diagnostic::error(Place::new(file, 1, 1), message)]));
+    }
+    let unprintable = unprintable_characters(file, text);
+    if unprintable.has_errors() {
+        return Err(unprintable);
+    }
+    build::document(file, text)
+}
+
+/// YAML allows no control characters, and the parser takes NUL for the end of the text.
+fn unprintable_characters(file: &FileName, text: &str) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for (line, content) in text.lines().enumerate() {
+        for (column, character) in content.chars().enumerate().filter(|(_, c)| !is_printable(*c)).take(1) {
+            let place = Place::new(file, at(line + 1), at(column + 1));
+            let message = format!("control character U+{:04X} is not allowed", character as u32);
+            found.push(Diagnostic::error(place, message).hint("write it as an escape inside double quotes"));
+        }
+    }
+    found
+}
+
+fn is_printable(character: char) -> bool {
+    match character {
+        '\t' | '\n' | '\r' | '\u{85}' => true,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        other => !other.is_control(),
+    }
+}
+
+fn at(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Parser events to nodes: anchors, merge keys, unique string keys, bounds.
+//!
+//! The nesting lives on a stack of our own and is bounded, so no text can exhaust the thread's.
+
+use std::collections::{HashMap, HashSet};
+
+use saphyr_parser::{Event, Marker, Parser, ScanError};
+
+use super::{FileName, Key, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES, Node, Value, at, scalar};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+
+pub(super) fn document(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
+    let mut builder = Builder::new(file);
+    if let Err(fatal) = builder.read(text) {
+        builder.diagnostics.push(fatal);
+    }
+    if builder.diagnostics.has_errors() {
+        return Err(builder.diagnostics);
+    }
+    Ok(builder.root.unwrap_or_else(|| Node::new(Value::Null, Place::new(file, 1, 1))))
+}
+
+struct Builder<'a> {
+    file: &'a FileName,
+    diagnostics: Diagnostics,
+    open: Vec<Collection>,
+    anchors: HashMap<usize, Built>,
+    nodes: usize,
+    bytes: usize,
+    root: Option<Node>,
+}
+
+/// A finished node and what a copy of it would cost.
+#[derive(Clone)]
+struct Built {
+    node: Node,
+    nodes: usize,
+    bytes: usize,
+    /// Levels of collections in it.
+    depth: usize,
+    is_merge: bool,
+}
+
+/// A sequence or mapping that is not closed yet.
+struct Collection {
+    place: Place,
+    anchor: usize,
+    content: Content,
+    nodes: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+enum Content {
+    Seq(Vec<Node>),
+    Map(Mapping),
+}
+
+#[derive(Default)]
+struct Mapping {
+    entries: Vec<(Key, Node)>,
+    keys: HashMap<String, Place>,
+    merged: Vec<Node>,
+    next: Next,
+}
+
+/// What the next node of a mapping is.
+#[derive(Default)]
+enum Next {
+    #[default]
+    Key,
+    ValueOf(Key),
+    Merged,
+    /// The value of a key that was refused.
+    Dropped,
+}
+
+impl<'a> Builder<'a> {
+    fn new(file: &'a FileName) -> Self {
+        Self {
+            file,
+            diagnostics: Diagnostics::default(),
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            nodes: 0,
+            bytes: 0,
+            root: None,
+        }
+    }
+
+    /// Reads the first document; an error ends the reading.
+    fn read(&mut self, text: &str) -> Result<(), Diagnostic> {
+        let mut parser = Parser::new_from_str(text);
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|error| self.unreadable(&error))?;
+            let place = self.place(&span.start);
+            match event {
+                Event::Scalar(text, style, anchor, tag) => {
+                    let node = match scalar::resolve(&text, style, tag.as_deref()) {
+                        Ok(value) => scalar_node(value, &text, place),
+                        Err(message) => {
+                            self.diagnostics.push(Diagnostic::error(place.clone(), message));
+                            Node::new(Value::Null, place)
+                        }
+                    };
+                    let is_merge = scalar::is_merge(&text, style, tag.as_deref());
+                    self.finish(anchor, Built { node, nodes: 1, bytes: text.len(), depth: 0, is_merge })?;
+                }
+                Event::SequenceStart(anchor, _) => self.enter(place, anchor, Content::Seq(Vec::new()))?,
+                Event::MappingStart(anchor, _) => self.enter(place, anchor, Content::Map(Mapping::default()))?,
+                Event::SequenceEnd | Event::MappingEnd => self.leave()?,
+                Event::Alias(anchor) => self.alias(anchor, place)?,
+                Event::DocumentEnd => return Ok(()),
+                Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, marker: &Marker) -> Place {
+        Place::new(self.file, at(marker.line()), at(marker.col() + 1))
+    }
+
+    fn unreadable(&self, error: &ScanError) -> Diagnostic {
+        let diagnostic = Diagnostic::error(self.place(error.marker()), format!("not YAML: {}", error.info()));
+        if error.info().contains("tab") { diagnostic.hint("indent with spaces") } else { diagnostic }
+    }
+
+    fn enter(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Diagnostic> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(place));
+        }
+        self.open.push(Collection { place, anchor, content, nodes: 1, bytes: 0, depth: 1 });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Diagnostic> {
+        let closed = self.open.pop().expect("the parser closes only what it opened");
+        let value = match closed.content {
+            Content::Seq(items) => Value::Seq(items),
+            Content::Map(mapping) => Value::Map(self.merge(mapping)),
+        };
+        let node = Node::new(value, closed.place);
+        let built = Built { node, nodes: closed.nodes, bytes: closed.bytes, depth: closed.depth, is_merge: false };
+        // The content was counted when it came.
+        self.nodes -= closed.nodes - 1;
+        self.bytes -= closed.bytes;
+        self.finish(closed.anchor, built)
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Diagnostic> {
+        let Some(target) = self.anchors.get(&anchor) else {
+            return Err(Diagnostic::error(place, "the anchor of this alias contains the alias itself"));
+        };
+        self.affordable(target.nodes, target.bytes, &place)?;
+        if self.open.len() + target.depth > MAX_DEPTH {
+            return Err(too_deep(place));
+        }
+        let built = target.clone();
+        self.finish(0, built)
+    }
+
+    fn affordable(&self, nodes: usize, bytes: usize, place: &Place) -> Result<(), Diagnostic> {
+        if self.nodes + nodes > MAX_NODES || self.bytes + bytes > MAX_EXPANDED_BYTES {
+            let message =
+                format!("more than {MAX_NODES} nodes or {MAX_EXPANDED_BYTES} bytes with all aliases replaced");
+            return Err(Diagnostic::error(place.clone(), message));
+        }
+        Ok(())
+    }
+
+    /// Puts a node where it belongs: under its anchor, and into the collection that is open.
+    fn finish(&mut self, anchor: usize, built: Built) -> Result<(), Diagnostic> {
+        self.affordable(built.nodes, built.bytes, &built.node.place)?;
+        self.nodes += built.nodes;
+        self.bytes += built.bytes;
+        if anchor > 0 {
+            self.affordable(built.nodes, built.bytes, &built.node.place)?;
+            self.nodes += built.nodes;
+            self.bytes += built.bytes;
+            self.anchors.insert(anchor, built.clone());
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(built.node);
+            return Ok(());
+        };
+        parent.nodes += built.nodes;
+        parent.bytes += built.bytes;
+        parent.depth = parent.depth.max(built.depth + 1);
+        match &mut parent.content {
+            Content::Seq(items) => items.push(built.node),
+            Content::Map(mapping) => mapping.take(built, &mut self.diagnostics),
+        }
+        Ok(())
+    }
+
+    /// The mapping's entries with the merged ones behind: its own keys win, then those of earlier mappings.
+    fn merge(&mut self, mapping: Mapping) -> Vec<(Key, Node)> {
+        let mut entries = mapping.entries;
+        let mut keys: HashSet<String> = mapping.keys.into_keys().collect();
+        for source in mapping.merged.into_iter().flat_map(sources) {
+            let Value::Map(merged) = source.value else {
+                let message = "map merge requires map or sequence of maps as the value";
+                self.diagnostics.push(Diagnostic::error(source.place, message));
+                continue;
+            };
+            entries.extend(merged.into_iter().filter(|(key, _)| keys.insert(key.text.clone())));
+        }
+        entries
+    }
+}
+
+impl Mapping {
+    fn take(&mut self, built: Built, diagnostics: &mut Diagnostics) {
+        match std::mem::take(&mut self.next) {
+            Next::Key => self.next = self.key(built, diagnostics),
+            Next::ValueOf(key) => self.entries.push((key, built.node)),
+            Next::Merged => self.merged.push(built.node),
+            Next::Dropped => {}
+        }
+    }
+
+    fn key(&mut self, built: Built, diagnostics: &mut Diagnostics) -> Next {
+        let place = built.node.place;
+        let Value::String(text) = built.node.value else {
+            let message = format!("a key must be a string, not {}", kind(&built.node.value));
+            diagnostics.push(Diagnostic::error(place, message).hint("put quotes around it"));
+            return Next::Dropped;
+        };
+        if let Some(first) = self.keys.get(&text) {
+            let message = format!("mapping key {text:?} already defined at line {}", first.line);
+            diagnostics.push(Diagnostic::error(place, message));
+            return Next::Dropped;
+        }
+        if built.is_merge {
+            return if self.merged.is_empty() { Next::Merged } else { duplicate_merge(place, diagnostics) };
+        }
+        self.keys.insert(text.clone(), place.clone());
+        Next::ValueOf(Key { text, place })
+    }
+}
+
+fn duplicate_merge(place: Place, diagnostics: &mut Diagnostics) -> Next {
+    let diagnostic = Diagnostic::error(place, "mapping key \"<<\" already defined");
+    diagnostics.push(diagnostic.hint("merge several mappings as a list: <<: [*a, *b]"));
+    Next::Dropped
+}
+
+fn scalar_node(value: Value, text: &str, place: Place) -> Node {
+    let source = (!matches!(value, Value::String(_))).then(|| text.into());
+    Node { value, place, source }
+}
+
+/// What a merge key names: one mapping, or several in a list.
+fn sources(node: Node) -> Vec<Node> {
+    match node.value {
+        Value::Seq(items) => items,
+        _ => vec![node],
+    }
+}
+
+fn too_deep(place: Place) -> Diagnostic {
+    Diagnostic::error(place, format!("more than {MAX_DEPTH} levels of mappings and lists inside each other"))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "a boolean",
+        Value::Int(_) | Value::Uint(_) | Value::Float(_) => "a number",
+        Value::Time(_) => "a date",
+        Value::String(_) => "a string",
+        Value::Seq(_) => "a list",
+        Value::Map(_) => "a mapping",
+    }
+}
