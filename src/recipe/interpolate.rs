@@ -1,1 +1,157 @@
 //! `${VAR}` in compose values, with the quirks of the Docker CLI.
+//!
+//! The border: values only, never keys; nothing is looked up but in the [`Environment`] that the caller gives. The
+//! surprise: an operator works without braces too and takes all text up to the next `}` (`$FOO-bar` is `FOO` with
+//! the default `bar`), and nothing nests (`${A:-${B}}` is `A` with the default `${B`, and a `}` behind it).
+
+mod cast;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::yaml::{Node, Value};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+use cast::Cast;
+use template::{Piece, Reference};
+
+/// Variables by name, as the compose files see them.
+pub type Environment = BTreeMap<String, String>;
+
+/// No value of a compose file gets longer than this by what its variables hold.
+pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
+/// All values of a document together.
+pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a template has no text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InterpolateError {
+    /// `$` with neither a name, nor braces around one, nor a second `$` behind it. Holds the whole template.
+    #[error("{0:?}; you may need to escape any $ with another $")]
+    Invalid(String),
+    #[error("\"required variable {name} is missing a value: {message}\"")]
+    Required { name: String, message: String },
+    #[error("more than {MAX_VALUE_BYTES} bytes with all variables replaced")]
+    TooLong,
+}
+
+/// The template with every variable replaced, once: a `$` inside a variable's value stays as it is. An unset variable
+/// without default is empty.
+///
+/// # Errors
+/// The first fault. The Docker CLI forgets a fault when another variable follows it; this does not.
+pub fn text(template: &str, environment: &Environment) -> Result<String, InterpolateError> {
+    let mut text = String::with_capacity(template.len());
+    for piece in template::pieces(template) {
+        match piece {
+            Piece::Text(literal) => text.push_str(literal),
+            Piece::Reference(reference) => text.push_str(reference.value(environment)?),
+            Piece::Invalid => return Err(InterpolateError::Invalid(template.to_owned())),
+        }
+        if text.len() > MAX_VALUE_BYTES {
+            return Err(InterpolateError::TooLong);
+        }
+    }
+    Ok(text)
+}
+
+/// The variables that a template mentions, each once, in their order.
+pub fn variables(template: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let names = template::pieces(template).filter_map(|piece| match piece {
+        Piece::Reference(reference) => Some(reference.variable()),
+        Piece::Text(_) | Piece::Invalid => None,
+    });
+    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
+}
+
+/// Replaces the variables in all values of a compose document, and casts those that changed where the Docker CLI
+/// does (`replicas: "${N}"` becomes a number). Faults and traps go to `diagnostics`; a faulty value stays as it was.
+pub fn document(node: &mut Node, environment: &Environment, diagnostics: &mut Diagnostics) {
+    let mut walk = Walk { environment, diagnostics, path: Vec::new(), told: BTreeSet::new(), bytes: 0 };
+    walk.node(node);
+}
+
+struct Walk<'a> {
+    environment: &'a Environment,
+    diagnostics: &'a mut Diagnostics,
+    path: Vec<String>,
+    /// An anchored value is met once per alias, but what is wrong with it is told once.
+    told: BTreeSet<(Place, String)>,
+    bytes: usize,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    self.inside(key.text.clone(), value);
+                }
+            }
+            Value::Seq(items) => {
+                for item in items {
+                    self.inside("[]".to_owned(), item);
+                }
+            }
+            Value::String(template) if template.contains('$') => {
+                self.warn_of_swallowed_text(template, &node.place);
+                match self.replaced(template) {
+                    Ok(value) => node.value = value,
+                    Err(message) => self.tell(Diagnostic::error(node.place.clone(), message)),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn inside(&mut self, step: String, node: &mut Node) {
+        self.path.push(step);
+        self.node(node);
+        self.path.pop();
+    }
+
+    fn replaced(&mut self, template: &str) -> Result<Value, String> {
+        if self.bytes > MAX_DOCUMENT_BYTES {
+            return Err(format!("more than {MAX_DOCUMENT_BYTES} bytes in the document with all variables replaced"));
+        }
+        let path = || self.path.join(".");
+        let text = text(template, self.environment)
+            .map_err(|error| format!("invalid interpolation format for {}: {error}", path()))?;
+        let cast = if text == template { None } else { Cast::at(&self.path) };
+        let failed = |cause| format!("error while interpolating {}: failed to cast to expected type: {cause}", path());
+        self.bytes += text.len();
+        match cast {
+            Some(cast) => cast.apply(&text).map_err(failed),
+            None => Ok(Value::String(text)),
+        }
+    }
+
+    fn warn_of_swallowed_text(&mut self, template: &str, place: &Place) {
+        for piece in template::pieces(template) {
+            let Piece::Reference(reference) = piece else { continue };
+            if let Some(trap) = swallowed(&reference) {
+                self.tell(trap(place));
+            }
+        }
+    }
+
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        let key = diagnostic.place.clone().map(|place| (place, diagnostic.message.clone()));
+        if key.is_none_or(|key| self.told.insert(key)) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+/// The warning for `$FOO-bar`, which loses its `-bar` whenever `FOO` is set.
+fn swallowed(reference: &Reference<'_>) -> Option<impl Fn(&Place) -> Diagnostic> {
+    let (variable, modifier) = (reference.variable().to_owned(), reference.modifier().to_owned());
+    let trap = move |place: &Place| {
+        let message = format!("in `${variable}{modifier}` the text behind the name is a default or message, not text");
+        Diagnostic::warning(place.clone(), message).hint(format!("write ${{{variable}}}{modifier}"))
+    };
+    (!reference.braced && !reference.modifier().is_empty()).then_some(trap)
+}
+
+#[cfg(test)]
+mod tests;
