@@ -1,5 +1,7 @@
 //! Promises that need more than one module, or the machine.
 
 mod engine;
+mod fixtures;
+mod layers;
 mod recipes;
 mod store;
