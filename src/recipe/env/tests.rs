@@ -1,0 +1,177 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::secret::Charset;
+
+fn outer(name: &str) -> Option<String> {
+    (name == "OUTER").then(|| "from outside".to_owned())
+}
+
+fn read(text: &str) -> Result<Vec<Variable>, Diagnostics> {
+    parse(&".env".into(), text, &outer)
+}
+
+/// The value of `A` at the end of the file.
+fn a(text: &str) -> String {
+    let variables = read(text).unwrap_or_else(|diagnostics| panic!("{text}: {diagnostics}"));
+    variables.into_iter().find(|variable| variable.name == "A").unwrap().value
+}
+
+fn complaints(text: &str) -> Vec<String> {
+    read(text).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn values_are_read_as_godotenv_does() {
+    let table = [
+        ("A=1", "1"),
+        ("A: 1", "1"),
+        ("export A=1", "1"),
+        ("  \t export\tA = 1  ", "1"),
+        ("export=x\nA=1", "1"),
+        ("A=x#y", "x#y"),
+        ("A=x #y", "x"),
+        ("A=x # y # z", "x"),
+        ("A=#x", "#x"),
+        ("A= # comment", ""),
+        ("A=", ""),
+        ("A=\nB=1", ""),
+        ("A=/ /var/lib/docker", "/ /var/lib/docker"),
+        ("A='*/5 * * * *'", "*/5 * * * *"),
+        ("A=1\r\nB=2\r\n", "1"),
+        ("# c\n\n---\nA=1 # end", "1"),
+        ("\u{feff}A=1", "1"),
+        ("A='$OUTER \\n'", "$OUTER \\n"),
+        ("A='two\nlines'", "two\nlines"),
+        ("A=', `www.example.com`'", ", `www.example.com`"),
+        ("A=\"x\" # comment", "x"),
+        ("A=\"a\\\"b\\\"\"", "a\"b\""),
+        ("A=\"a\\nb\\rc\\td\\\\e\"", "a\nb\rctd\\e"),
+        ("A=\"a\\\\\"", "a\\"),
+        ("A=a=b:c", "a=b:c"),
+        ("A=1\nA=2", "2"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(a(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn references_see_earlier_lines_then_the_outside() {
+    let table = [
+        ("A=$OUTER", "from outside"),
+        ("A=\"<${OUTER}>\"", "<from outside>"),
+        ("OUTER=here\nA=$OUTER", "here"),
+        ("A=$LATER\nLATER=1", ""),
+        ("A=$lower ${lower}", "$lower ${lower}"),
+        ("A=\\$OUTER \\${OUTER}", "$OUTER ${OUTER}"),
+        ("A=\"\\$OUTER\"", "$OUTER"),
+        ("A=$(cmd) $(CMD)", "$(cmd) $(CMD)"),
+        ("A=${OUTER:-x}", "from outside:-x}"),
+        ("A=100$", "100$"),
+        ("DOMAIN=example.org\nA=$DOMAIN", "example.org"),
+        ("FLAVOUR=classic\nA=demo/demo:latest-${FLAVOUR}-amd64", "demo/demo:latest-classic-amd64"),
+        ("A=\"compose.yml\"\nA=\"$A:compose.postgres.yml\"", "compose.yml:compose.postgres.yml"),
+        ("B='$OUTER'\nA=$B", "$OUTER"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(a(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_backslash_before_a_line_end_loses_only_itself() {
+    let text = "DOMAIN=example.org\nA=\"\\\n\tdefine('HOME', '${DOMAIN}');\n\t\\$_SERVER['HTTPS'] = 'on';\"\n";
+    assert_eq!(a(text), "\n\tdefine('HOME', 'example.org');\n\t$_SERVER['HTTPS'] = 'on';");
+}
+
+#[test]
+fn comments_tell_how_secrets_are_made() {
+    let rule = |text: &str| read(text).unwrap().remove(0).rule;
+    let made = |length, charset, generate| Some(Rule { length, charset, generate });
+    assert_eq!(rule("SECRET_A_VERSION=v1 # length=128"), made(Some(128), Charset::Default, true));
+    assert_eq!(rule("SECRET_A_VERSION=v1 # length=64 charset=hex"), made(Some(64), Charset::Hex, true));
+    assert_eq!(rule("A=\"v1\"  #charset=alnum"), made(None, Charset::Alphanumeric, true));
+    assert_eq!(rule("A=v1 # generate=false"), made(None, Charset::Default, false));
+    assert_eq!(rule("A=v1 # charset=default,special"), made(None, Charset::Special, true));
+    assert_eq!(rule("A=v1 # charset=emoji length=long"), made(None, Charset::Default, true));
+    assert_eq!(rule("A=v1 # set me=now"), None);
+    assert_eq!(rule("A=v1"), None);
+    assert_eq!(rule("A=v1 # length=9\nA=v2"), made(Some(9), Charset::Default, true));
+}
+
+#[test]
+fn every_variable_has_its_place_and_its_order() {
+    let variables = read("B=1\n  export A='x\ny'\nC=3").unwrap();
+    let shown: Vec<_> = variables.iter().map(|v| format!("{} {}", v.name, v.place)).collect();
+    assert_eq!(shown, ["B .env:1:1", "A .env:2:3", "C .env:4:1"]);
+}
+
+#[test]
+fn all_statements_that_cannot_be_read_are_told() {
+    assert_eq!(
+        complaints("A B\nB!=1\n=2\nC=3\n  D='open\nE=1"),
+        [
+            ".env:1:1: error: a variable's name without = behind it (write NAME=value, or # before a comment)",
+            ".env:2:1: error: unexpected character '!' in variable name",
+            ".env:3:1: error: no variable name before the value",
+            ".env:5:3: error: the quote ' of this value is not closed",
+        ]
+    );
+}
+
+#[test]
+fn values_that_grow_beyond_bounds_are_refused() {
+    let doubling = format!("A={}\n{}", "x".repeat(1000), "A=$A$A\n".repeat(40));
+    assert!(complaints(&doubling)[0].contains("more than 1048576 bytes"));
+    let wide = format!("A={}\nB={}", "x".repeat(100_000), "$A".repeat(450_000));
+    assert!(complaints(&wide)[0].contains("more than 1048576 bytes"));
+    let again = format!("A={}\n{}", "x".repeat(1_000_000), "B=$A$A\n".repeat(5000));
+    assert_eq!(complaints(&again).len(), 9);
+    let many = format!("A={}\n{}", "x".repeat(500_000), "B=$A\n".repeat(1000));
+    assert!(complaints(&many)[0].contains("more than 16777216 bytes"));
+}
+
+#[test]
+fn only_top_level_exports_of_a_script_count() {
+    let script = "#!/bin/bash\nexport A_CONF_VERSION=v3\nexport B=\"v 1\" # why\nexport C='x;y'; export Z=1\nexport D=1 E=2\nexport  F=\n\
+                  export G=$(date)\nexport H=\"unclosed\\\nexport PATH\nexported=1\nI=5\n\
+                  f() {\n  export J=1\n  cat <<X\n{{ $k }}\nX\n}\nexport A_CONF_VERSION=v4\n";
+    let found: Vec<_> = exports(script).into_iter().map(|(name, value)| name + "=" + &value).collect();
+    assert_eq!(found, ["A_CONF_VERSION=v4", "B=v 1", "C=x;y", "D=1", "E=2", "F="]);
+}
+
+/// Each line as the Docker CLI sends it.
+#[test]
+fn env_files_are_read_verbatim() {
+    let text = "\u{feff}# c\n  A=\"q\"\nB= x \nNOPE\nOUTER\nD=\n\u{a0}E=1\nF=a=b\r\n";
+    let found = env_file(&"e.env".into(), text, &outer).unwrap();
+    let shown: Vec<_> = found.into_iter().map(|(name, value)| name + "=" + &value).collect();
+    assert_eq!(shown, ["A=\"q\"", "B= x ", "OUTER=from outside", "D=", "E=1", "F=a=b"]);
+}
+
+#[test]
+fn all_faults_of_an_env_file_are_told() {
+    let found = env_file(&"e.env".into(), "X Y=1\n  =x\nA=1\nC =\n", &outer).unwrap_err();
+    assert_eq!(
+        found.to_string(),
+        "e.env:1:1: error: variable 'X Y' contains whitespaces\ne.env:2:3: error: no variable name before the =\n\
+         e.env:4:1: error: variable 'C ' contains whitespaces"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_makes_the_readers_panic(text in "[A=:'\"\\\\$({} #\\n\\r]{0,40}|(export A=[v'\"$;]{0,4}\\n){0,3}|\\PC{0,20}") {
+        let _ = read(&text);
+        let _ = exports(&text);
+        let _ = env_file(&"e.env".into(), &text, &outer);
+    }
+
+    #[test]
+    fn a_single_quoted_value_is_itself(value in "[^'\\\\\r\u{feff}]{0,30}") {
+        prop_assert_eq!(a(&format!("A='{value}'")), value);
+    }
+}
