@@ -1,0 +1,130 @@
+//! What has to be seen before an app counts as healthy: an app's `gate` table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::table::{Keys, Table, Value};
+use crate::model::app::Domain;
+
+const KEYS: Keys = &["http", "tcp", "within", "stable_for", "successes"];
+const HTTP_KEYS: Keys = &["path", "status", "body", "header", "redirect", "auth", "assets", "host"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// `None`: what the kind of app asks by itself. An empty list: the Swarm's verdict is enough.
+    pub http: Option<Vec<HttpCheck>>,
+    /// Ports that must accept connections, at the address where gates dial.
+    pub tcp: Vec<u16>,
+    /// The deadline for a verdict, 10 minutes if not given: a first start that migrates a database takes its time.
+    pub within: Duration,
+    /// How long it has to stay well, 20 seconds if not given: the proxy looks at the Swarm every 15.
+    pub stable_for: Duration,
+    /// Good answers in a row, 3 if not given.
+    pub successes: u32,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            http: None,
+            tcp: Vec::new(),
+            within: Duration::from_secs(600),
+            stable_for: Duration::from_secs(20),
+            successes: 3,
+        }
+    }
+}
+
+/// One request to the app, and what its answer has to be. Everything that is given must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCheck {
+    /// Begins with `/`; may have a query.
+    pub path: String,
+    /// Allowed status codes; empty: any from 200 to 399.
+    pub status: Vec<u16>,
+    /// Text that the body has to contain.
+    pub body: Option<String>,
+    /// Header name in lower case -> text that its value has to contain.
+    pub header: BTreeMap<String, String>,
+    /// Text with which the redirect's target has to begin.
+    pub redirect: Option<String>,
+    /// A file with one line `user:password` for basic authentication.
+    pub auth: Option<PathBuf>,
+    /// Whether each stylesheet, script, image and font of the page has to load too.
+    pub assets: bool,
+    /// Another host name than the app's domain.
+    pub host: Option<Domain>,
+}
+
+impl HttpCheck {
+    /// A page at `path` that answers with any status from 200 to 399.
+    pub fn at(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            status: Vec::new(),
+            body: None,
+            header: BTreeMap::new(),
+            redirect: None,
+            auth: None,
+            assets: false,
+            host: None,
+        }
+    }
+}
+
+pub(super) fn read(value: &Value<'_>) -> Option<Gate> {
+    let table = value.table(KEYS)?;
+    let default = Gate::default();
+    let gate = Gate {
+        http: table.get("http").and_then(|v| v.list()).map(|checks| checks.iter().filter_map(http).collect()),
+        tcp: table.get("tcp").map(|v| numbers(&v, 1, u16::MAX)).unwrap_or_default(),
+        within: table.get("within").and_then(|v| v.duration()).unwrap_or(default.within),
+        stable_for: table.get("stable_for").and_then(|v| v.duration()).unwrap_or(default.stable_for),
+        successes: table.get("successes").and_then(|v| v.integer(1..=1000)).unwrap_or(default.successes),
+    };
+    if gate.within <= gate.stable_for {
+        let message = format!("within ({:?}) must be longer than stable_for ({:?})", gate.within, gate.stable_for);
+        table.get("within").unwrap_or(value.clone()).error(message, "no verdict could ever be good");
+    }
+    Some(gate)
+}
+
+fn http(value: &Value<'_>) -> Option<HttpCheck> {
+    let table = value.table(HTTP_KEYS)?;
+    let path = table.require("path", "such as \"/\" or \"/health\"").and_then(|v| request_path(&v));
+    let check = HttpCheck {
+        status: table.get("status").map(|v| numbers(&v, 100, 599)).unwrap_or_default(),
+        body: table.get("body").and_then(|v| v.text()),
+        header: table.get("header").and_then(|v| v.open_table()).map(|t| headers(&t)).unwrap_or_default(),
+        redirect: table.get("redirect").and_then(|v| v.text()),
+        auth: table.get("auth").and_then(|v| v.secret_path()),
+        assets: table.get("assets").and_then(|v| v.boolean()).unwrap_or_default(),
+        host: table.get("host").and_then(|v| v.parsed("such as \"chat.example.org\"")),
+        ..HttpCheck::at("")
+    };
+    Some(HttpCheck { path: path?, ..check })
+}
+
+fn request_path(value: &Value<'_>) -> Option<String> {
+    let path = value.string()?;
+    let legal = path.starts_with('/') && path.chars().all(|c| c.is_ascii_graphic() && c != '#');
+    if !legal {
+        value.error(
+            format!("{path:?} is not a path of a request"),
+            "begin with / and encode spaces and the like as %20",
+        );
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+fn headers(table: &Table<'_>) -> BTreeMap<String, String> {
+    let header = |(name, value): (String, Value<'_>)| Some((name.to_ascii_lowercase(), value.text()?));
+    table.entries().into_iter().filter_map(header).collect()
+}
+
+fn numbers(value: &Value<'_>, least: u16, most: u16) -> Vec<u16> {
+    let number = |value: &Value<'_>| value.integer(least.into()..=most.into()).and_then(|n| u16::try_from(n).ok());
+    value.one_or_list().iter().filter_map(number).collect()
+}

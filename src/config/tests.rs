@@ -1,0 +1,222 @@
+use std::time::Duration;
+
+use super::*;
+
+/// The example of the documentation, with every kind of table.
+const FULL: &str = r#"
+base_domain = "ci.example.org"
+state_dir   = "/var/lib/ci-warm"
+engine      = "unix:///run/docker.sock"
+
+[network]
+name   = "proxy"
+subnet = "10.200.0.0/16"
+
+[proxy]
+recipe      = { url = "https://git.coopcloud.tech/coop-cloud/traefik.git" }
+compose     = ["compose.yml", "compose.wildcard.yml"]
+env         = { LETS_ENCRYPT_ENV = "", WILDCARDS_ENABLED = "1" }
+certificate = { chain = "/run/secrets/wildcard_chain", key = "/run/secrets/wildcard_key" }
+
+[drone]
+recipe  = { url = "https://git.coopcloud.tech/coop-cloud/drone.git" }
+compose = ["compose.yml", "compose.gitea.yml"]
+secrets = { rpc_secret = "/run/secrets/drone_rpc", client_secret = "/run/secrets/drone_client" }
+gitea   = { server = "https://git.example.org", client_id = "some-id" }
+builds  = { timeout_minutes = 60, repositories = ["org/repo"], token = "/run/secrets/drone_admin" }
+
+[warm_keycloak]
+recipe = { url = "https://git.coopcloud.tech/coop-cloud/keycloak.git" }
+policy = { auto = "minor", notes = "hold", min_age = "24h", window = "02:00-05:00" }
+gate   = { http = [{ path = "/realms/master", status = [200] }], stable_for = "10s", within = "10m" }
+
+[canonical.custom-html]
+recipe = { url = "https://git.coopcloud.tech/coop-cloud/custom-html.git" }
+
+[app.wiki]
+recipe = { url = "https://git.example.org/recipes/wiki.git", credentials = "/run/secrets/git" }
+domain = "wiki.ci.example.org"
+version = "2.4.0+1.9.1"
+env = { PORT = 8080, DEBUG = false, NAME = "Wiki" }
+secrets = { smtp_password = "/run/secrets/smtp" }
+"#;
+
+const MINIMAL: &str = "base_domain = \"example.org\"\n";
+const RECIPE: &str = "recipe = { url = \"https://example.org/r.git\" }\n";
+
+fn declared(text: &str) -> Declared {
+    parse("config.toml", text).unwrap_or_else(|findings| panic!("{findings}"))
+}
+
+fn refused(text: &str) -> String {
+    parse("config.toml", text).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn the_full_example_parses() {
+    let declared = declared(FULL);
+    let names: Vec<_> = declared.apps.iter().map(|app| (app.name.as_str(), app.domain.as_str())).collect();
+    let expected = [
+        ("proxy", "traefik.ci.example.org"),
+        ("drone", "drone.ci.example.org"),
+        ("warm-keycloak", "warm-keycloak.ci.example.org"),
+        ("custom-html", "warm-custom-html.ci.example.org"),
+        ("wiki", "wiki.ci.example.org"),
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(declared.certificate.as_ref().unwrap().key, PathBuf::from("/run/secrets/wildcard_key"));
+
+    let wiki = declared.app("wiki").unwrap();
+    assert_eq!(wiki.stack.as_str(), "wiki_ci_example_org");
+    assert_eq!(wiki.wanted, "2.4.0+1.9.1".parse().unwrap());
+    assert_eq!(
+        wiki.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
+        ["DEBUG=false", "NAME=Wiki", "PORT=8080"]
+    );
+    let Special::Drone(drone) = &declared.app("drone").unwrap().special else { panic!("no Drone settings") };
+    assert_eq!(drone.builds.as_ref().unwrap().timeout_minutes, Some(60));
+    let keycloak = declared.of(Kind::WarmKeycloak).next().unwrap();
+    assert_eq!(keycloak.gate.stable_for, Duration::from_secs(10));
+    assert_eq!(keycloak.gate.http.as_ref().unwrap()[0].status, [200]);
+    assert_eq!(keycloak.policy.min_age, Duration::from_secs(86400));
+}
+
+#[test]
+fn kinds_without_a_reconciler_are_named_and_nothing_else_is() {
+    let warned: Vec<_> = declared(FULL).warnings.0.iter().map(ToString::to_string).collect();
+    let sentence = "this version has no reconciler for it; nothing acts on the table";
+    assert_eq!(warned.len(), 3, "{warned:?}");
+    for (line, table) in warned.iter().zip(["drone", "warm_keycloak", "canonical.custom-html"]) {
+        assert!(line.contains(&format!("{table}: {sentence}")), "{line}");
+    }
+}
+
+#[test]
+fn a_base_domain_is_enough_and_defaults_are_the_documented_ones() {
+    let declared = declared(MINIMAL);
+    assert_eq!(declared.state_dir, PathBuf::from(DEFAULT_STATE_DIR));
+    assert_eq!((declared.engine, declared.max_tests), (None, 1));
+    assert_eq!(
+        (declared.network.name.as_str(), declared.network.subnet.to_string()),
+        ("proxy", "10.200.0.0/16".into())
+    );
+    assert_eq!(declared.proxy_address.to_string(), "127.0.0.1");
+    assert!(declared.apps.is_empty() && declared.certificate.is_none() && declared.warnings.0.is_empty());
+}
+
+/// One file with everything that people get wrong.
+const BAD: &str = r#"base_domian = "ci.example.org"
+state_dir = "var/lib/ci-warm"
+engine = "tcp://10.0.0.1:2375"
+max_tests = 0
+prune = { watermark = "85%" }
+
+[network]
+name = "-proxy"
+subnet = "10.200.0.1/16"
+
+[proxy]
+recipe = { ulr = "https://git.example.org/traefik.git" }
+domain = "Traefik.example.org"
+address = "localhost"
+certificate = { chain = "wildcard.pem" }
+compose = "compose.yml:compose.wildcard.yml"
+
+[canonical.wiki]
+recipe = { url = "https://me:hunter2@git.example.org/wiki.git" }
+
+[app.wiki]
+recipe = { url = "ext::sh -c id" }
+version = "2.4"
+polcy = { auto = "minor" }
+secrets = { smtp_password = "hunter2" }
+policy = { auto = "everything", min_age = "1 day", window = "2-5", never = ["1.x"] }
+gate = { http = [{ status = 99 }, { path = "health" }], within = "10s" }
+env = { "1ST" = "x", RATIO = 1.10, LIST = [1] }
+resolve = true
+
+[app.recipes]
+recipe = { url = "https://git.example.org/recipes.git" }
+
+[app.Wiki_2]
+recipe = { url = "https://git.example.org/wiki.git" }
+
+[app.one]
+domain = "same.example.org"
+recipe = { url = "https://git.example.org/one.git" }
+
+[app.two]
+domain = "same.example.org"
+recipe = { url = "https://git.example.org/two.git" }
+"#;
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_its_place() {
+    insta::assert_snapshot!(refused(BAD));
+}
+
+#[test]
+fn no_finding_shows_a_value_that_may_be_a_secret() {
+    let report = refused(BAD);
+    assert!(!report.contains("hunter2"), "{report}");
+}
+
+#[test]
+fn syntax_errors_come_with_the_findings_of_the_rest() {
+    let report =
+        refused("base_domain = \"example.org\nmax_tests = 0\n[app.wiki\n[proxy]\nrecipes = 1\nmax_tests = 2\n");
+    let lines: Vec<_> = report.lines().collect();
+    assert!(lines[0].starts_with("config.toml:1:"), "{report}");
+    assert!(lines.iter().any(|line| line.starts_with("config.toml:2:13: error: max_tests")), "{report}");
+    assert!(lines.iter().any(|line| line.starts_with("config.toml:3:")), "{report}");
+    assert!(lines.iter().any(|line| line.contains("unknown key \"recipes\"")), "{report}");
+    assert!(!report.contains("is missing"), "{report}");
+}
+
+#[test]
+fn a_key_given_twice_is_an_error() {
+    let report = refused("base_domain = \"a.b\"\nbase_domain = \"c.d\"\n");
+    assert!(report.starts_with("config.toml:2:1: error: duplicate key"), "{report}");
+}
+
+#[test]
+fn singletons_names_and_state_directory_words_are_reserved() {
+    for name in ["proxy", "drone", "warm-keycloak", "recipes", "alerts", "sweep", "all"] {
+        let report = refused(&format!("{MINIMAL}[app.{name}]\n{RECIPE}"));
+        assert_eq!(
+            report,
+            format!("config.toml:2:6: error: app.{name}: {name:?} is a reserved word (choose another name)")
+        );
+    }
+}
+
+#[test]
+fn a_domain_too_long_for_a_stack_is_refused() {
+    let domain = format!("{}.example.org", "a".repeat(55));
+    let report = refused(&format!("{MINIMAL}[app.wiki]\n{RECIPE}domain = \"{domain}\"\n"));
+    assert!(report.starts_with("config.toml:4:10: error: app.wiki.domain:"), "{report}");
+    assert!(report.contains("choose a shorter domain"), "{report}");
+}
+
+#[test]
+fn places_count_characters() {
+    let report = refused("base_domain = \"a.b\"\nalerts = { webhook = \"https://äöü.example\", comand = [] }\n");
+    assert!(report.starts_with("config.toml:2:45: error: unknown key \"comand\" in alerts (did you mean"), "{report}");
+}
+
+#[test]
+fn git_urls_of_every_harmless_form_are_taken() {
+    for url in ["https://h/r.git", "ssh://git@h:22/r.git", "git@h:r.git", "file:///srv/r.git", "/srv/r.git"] {
+        declared(&format!("{MINIMAL}[app.wiki]\nrecipe = {{ url = \"{url}\" }}\n"));
+    }
+    for url in ["--upload-pack=id", "ext::id", "r.git", "https://token@h/r.git", "ssh://u:p@h/r", "https://h/a b"] {
+        refused(&format!("{MINIMAL}[app.wiki]\nrecipe = {{ url = \"{url}\" }}\n"));
+    }
+}
+
+#[test]
+fn secret_files_in_the_store_are_warned_about() {
+    let text = format!("{MINIMAL}[app.wiki]\n{RECIPE}secrets = {{ a = \"/nix/store/x-a\" }}\n");
+    let warnings = declared(&text).warnings.to_string();
+    assert!(warnings.starts_with("config.toml:4:17: warning: app.wiki.secrets.a:"), "{warnings}");
+}
