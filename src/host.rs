@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod engine;
+pub mod probe;
+pub mod progress;
 pub mod recipes;
 pub mod store;
 pub mod swarm;
