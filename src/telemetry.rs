@@ -25,7 +25,8 @@ pub static MOVING_LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::
 /// Starts the log for the whole process; a second call changes nothing.
 ///
 /// `verbosity` counts `-v`. A person sees warnings, with `-v` what is changed and decided, with `-vv` all; the journal
-/// gets what is changed and decided in any case.
+/// gets what is changed and decided in any case. A span is heard like an event of its level, and a silenced one gives no
+/// fields to the events in it: the span that names the app is an `error_span!`.
 pub fn init(verbosity: u8) {
     let wanted = env::var(FILTER_VARIABLE).ok();
     let (filter, problem) = filter(verbosity, under_journal(), wanted.as_deref());

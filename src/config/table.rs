@@ -50,7 +50,9 @@ impl<'t> Reader<'t> {
     pub fn place(&self, span: Range<usize>) -> Place {
         let at = span.start.min(self.text.len());
         let line = self.line_starts.partition_point(|start| *start <= at);
-        let column = self.text[self.line_starts[line - 1]..at].chars().count() + 1;
+        let start = self.line_starts[line - 1];
+        let before = self.text[start..].char_indices().take_while(|(offset, _)| start + offset < at);
+        let column = before.count() + 1;
         Place::new(&self.file, to_u32(line), to_u32(column))
     }
 

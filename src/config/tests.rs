@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// The example of the documentation, with every kind of table.
@@ -219,4 +221,27 @@ fn secret_files_in_the_store_are_warned_about() {
     let text = format!("{MINIMAL}[app.wiki]\n{RECIPE}secrets = {{ a = \"/nix/store/x-a\" }}\n");
     let warnings = declared(&text).warnings.to_string();
     assert!(warnings.starts_with("config.toml:4:17: warning: app.wiki.secrets.a:"), "{warnings}");
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    assert_eq!(
+        refused(&format!("{MINIMAL}proxy = 3\n")),
+        "config.toml:2:9: error: proxy: expected a table, found a whole number"
+    );
+}
+
+proptest! {
+    /// Whatever a slip of the hand makes of a file, the answer is a configuration or errors with places inside it.
+    #[test]
+    fn mangled_files_are_answered(cut in 0..FULL.len(), length in 0usize..40, typed in "[\\[\\]{}=\"'#, .a-z0-9é\\n]{0,6}") {
+        let end = (cut + length).min(FULL.len());
+        prop_assume!(FULL.is_char_boundary(cut) && FULL.is_char_boundary(end));
+        let text = format!("{}{typed}{}", &FULL[..cut], &FULL[end..]);
+        if let Err(findings) = parse("config.toml", &text) {
+            prop_assert!(findings.has_errors());
+            let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+            prop_assert!(findings.0.iter().all(|f| f.place.as_ref().is_some_and(|place| place.line <= lines)));
+        }
+    }
 }

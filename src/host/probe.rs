@@ -96,7 +96,7 @@ pub enum ProbeError {
     WrongCertificate { address: SocketAddr, host: String, served: String, declared: String },
     #[error("the answer of {host} at {address} cannot be read: {cause}")]
     Reading { address: SocketAddr, host: String, cause: String },
-    #[error("no request can be made for {host}{path}: {cause}")]
+    #[error("no request can be made for {host:?} and {path:?}: {cause}")]
     Request { host: String, path: String, cause: String },
 }
 
@@ -168,17 +168,17 @@ impl Probe {
         timeouts: Timeouts,
         verifier: &Arc<Pinned>,
     ) -> Result<Answer, ProbeError> {
-        let unusable = |error: &(dyn Error + 'static)| ProbeError::Request {
-            host: target.host.clone(),
-            path: path.to_owned(),
-            cause: innermost(error),
-        };
+        let unusable = |error: &reqwest::Error| target.unusable(path, &innermost(error));
         let client = self.client(target, timeouts, verifier).map_err(|error| unusable(&error))?;
         let mut request = client.get(target.url(path));
         if let Some((user, password)) = target.auth.as_ref().and_then(|auth| auth.expose_secret().split_once(':')) {
             request = request.basic_auth(user, Some(password));
         }
         let request = request.build().map_err(|error| unusable(&error))?;
+        // Any other spelling would miss the pinned address and go to whatever DNS says.
+        if request.url().domain() != Some(&target.host) {
+            return Err(target.unusable(path, "not a plain lower-case domain name"));
+        }
         let response = client.execute(request).await.map_err(|error| failure(target, timeouts, &error))?;
         read(response).await.map_err(|error| failure(target, timeouts, &error))
     }
@@ -217,6 +217,10 @@ impl Target {
             Scheme::Http => "http",
         };
         format!("{scheme}://{}{path}", self.host)
+    }
+
+    fn unusable(&self, path: &str, cause: &str) -> ProbeError {
+        ProbeError::Request { host: self.host.clone(), path: path.to_owned(), cause: cause.to_owned() }
     }
 }
 

@@ -180,3 +180,13 @@ fn random_hosts_are_below_the_base_domain_and_differ() {
     let (a, b) = (random_host(&base), random_host(&base));
     assert!(a != b && a.parse::<Domain>().unwrap().is_covered_by("*.example.org"));
 }
+
+#[tokio::test]
+async fn names_that_would_lead_past_the_pinned_address_are_refused() {
+    let server = serve(OK).await;
+    for host in ["Wiki.example.org", "127.0.0.1", "a.b:1", "me@a.b", "a.b/c", "", "ä.example.org"] {
+        let error = get(&Target::https(server.address, host, None), "/").await.unwrap_err();
+        assert!(matches!(error, ProbeError::Request { .. }), "{host:?}: {error:?}");
+    }
+    assert!(server.requests.lock().unwrap().is_empty());
+}
