@@ -1,1 +1,246 @@
 //! The verdict on a stack: a pure function over what was observed.
+//!
+//! The border: it sees what Swarm sees and no answer over the network (that is [`gate`]). Only tasks of the present
+//! spec count, and only as long as they stay. The surprise: neither `N/N` nor `completed` means that the wanted version
+//! runs. An update can be registered and not begun, Swarm rolls services back by itself, and a crash loop is `completed`
+//! too; so tasks decide, and Swarm's word on its update can only speak against.
+
+mod expected;
+pub mod gate;
+mod service;
+mod tasks;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::desired::Desired;
+use crate::model::observed::Observed;
+use expected::Expected;
+use service::{Asked, Standing};
+
+/// How long every other service has to run before a service's exits are its own fault, and how long a task may find no
+/// node before that is a verdict.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Healthy,
+    /// Not yet; what is waited for.
+    Waiting(String),
+    /// Which service, in the Engine's own words, with the exit code.
+    Unhealthy(String),
+}
+
+/// How a stack is judged after a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// How long the same tasks have to keep running.
+    pub stable_for: Duration,
+    /// So many failed exits are a crash loop.
+    pub exits: u32,
+    /// Services that were written: Swarm's word on their update is about what is wanted.
+    pub wrote: BTreeSet<String>,
+    /// Service -> its index at that write; an older view says nothing.
+    pub baseline: BTreeMap<String, u64>,
+    /// Service -> the image id that has to run, where it is known: a name may have moved.
+    pub images: BTreeMap<String, String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            stable_for: Duration::from_secs(20),
+            exits: 3,
+            wrote: BTreeSet::new(),
+            baseline: BTreeMap::new(),
+            images: BTreeMap::new(),
+        }
+    }
+}
+
+/// Looks at a stack again and again until there is a verdict. Has no deadline: whoever looks has one.
+///
+/// Swarm forgets all but the last few tasks of a slot, so exits are remembered here from look to look. Those from before
+/// the first look are old news.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    rules: Rules,
+    expected: Vec<Expected>,
+    ledgers: BTreeMap<String, Ledger>,
+    /// The running tasks, and since when they are these.
+    steady: Option<(BTreeSet<String>, Duration)>,
+}
+
+/// What is remembered of one service.
+#[derive(Debug, Clone, Default)]
+struct Ledger {
+    /// Failed tasks that were met already; `None` before the first look.
+    seen: Option<BTreeSet<String>>,
+    exits: u32,
+    rejections: u32,
+    /// The running tasks, and since when.
+    settled: Option<(BTreeSet<String>, Duration)>,
+    /// Since when Swarm has no way forward.
+    stuck: Option<Duration>,
+}
+
+impl Watch {
+    pub fn new(desired: &Desired, rules: Rules) -> Self {
+        let expected: Vec<Expected> = desired.services.iter().map(Expected::of).collect();
+        let ledgers = expected.iter().map(|service| (service.name.clone(), Ledger::default())).collect();
+        Self { rules, expected, ledgers, steady: None }
+    }
+
+    /// The verdict now, `now` counted from the beginning of the watch.
+    pub fn look(&mut self, observed: &Observed, now: Duration) -> Verdict {
+        let standings: Vec<Standing> = self.expected.iter().map(|service| self.standing(service, observed)).collect();
+        for (service, standing) in self.expected.iter().zip(&standings) {
+            let ledger = self.ledgers.get_mut(&service.name).expect("every expected service has a ledger");
+            ledger.note(standing, now);
+        }
+        self.count_exits(observed, now);
+        let judged = self.expected.iter().zip(standings).map(|(service, standing)| {
+            let ledger = &self.ledgers[&service.name];
+            ledger.verdict(service, observed, self.rules.exits, now).unwrap_or(standing)
+        });
+        match together(judged.collect()) {
+            Ok(running) => self.stable(running, now),
+            Err(verdict) => {
+                self.steady = None;
+                verdict
+            }
+        }
+    }
+
+    fn standing(&self, service: &Expected, observed: &Observed) -> Standing {
+        let asked = Asked {
+            written: self.rules.wrote.contains(&service.name),
+            least_index: self.rules.baseline.get(&service.name).copied().unwrap_or_default(),
+            image: self.rules.images.get(&service.name).map(String::as_str),
+        };
+        service::standing(service, observed, &asked)
+    }
+
+    /// Swarm starts services in any order, so one that ends because another is not there yet is not to blame.
+    fn count_exits(&mut self, observed: &Observed, now: Duration) {
+        let waited_for: BTreeSet<&String> =
+            self.ledgers.iter().filter(|(_, ledger)| !ledger.has_settled(now)).map(|(name, _)| name).collect();
+        let to_blame: BTreeMap<String, bool> =
+            self.ledgers.keys().map(|name| (name.clone(), waited_for.iter().all(|other| *other == name))).collect();
+        for service in &self.expected {
+            let ledger = self.ledgers.get_mut(&service.name).expect("every expected service has a ledger");
+            ledger.count(service, observed, to_blame[&service.name]);
+        }
+    }
+
+    fn stable(&mut self, running: BTreeSet<String>, now: Duration) -> Verdict {
+        let since = match &self.steady {
+            Some((same, since)) if *same == running => *since,
+            _ => now,
+        };
+        let nothing_runs = running.is_empty();
+        self.steady = Some((running, since));
+        match self.rules.stable_for.checked_sub(now.saturating_sub(since)) {
+            Some(left) if !left.is_zero() && !nothing_runs => {
+                Verdict::Waiting(format!("everything runs, watched for another {} s", left.as_secs_f32().ceil()))
+            }
+            _ => Verdict::Healthy,
+        }
+    }
+}
+
+impl Ledger {
+    fn note(&mut self, standing: &Standing, now: Duration) {
+        self.settled = match (standing, self.settled.take()) {
+            (Standing::Settled(running), Some((same, since))) if *running == same => Some((same, since)),
+            (Standing::Settled(running), _) => Some((running.clone(), now)),
+            _ => None,
+        };
+        self.stuck = match standing {
+            Standing::Stuck(_) => self.stuck.or(Some(now)),
+            _ => None,
+        };
+    }
+
+    /// Runs for a while already, or has nothing to run.
+    fn has_settled(&self, now: Duration) -> bool {
+        self.settled
+            .as_ref()
+            .is_some_and(|(running, since)| running.is_empty() || now.saturating_sub(*since) >= PATIENCE)
+    }
+
+    fn count(&mut self, service: &Expected, observed: &Observed, to_blame: bool) {
+        let failures = tasks::failures(service, observed);
+        let first_look = self.seen.is_none();
+        let seen = self.seen.get_or_insert_default();
+        for failure in failures {
+            if !seen.insert(failure.id.clone()) || first_look {
+                continue;
+            }
+            if tasks::never_ran(failure) {
+                self.rejections += 1;
+            } else if to_blame {
+                self.exits += 1;
+            }
+        }
+    }
+
+    fn verdict(&self, service: &Expected, observed: &Observed, exits: u32, now: Duration) -> Option<Standing> {
+        let (name, trouble) = (&service.name, || tasks::last_trouble(service, observed));
+        if self.exits >= exits {
+            return Some(Standing::Failed(format!(
+                "service {name} crashes again and again, {} times now: {}",
+                self.exits,
+                trouble()
+            )));
+        }
+        if self.rejections >= 2 {
+            return Some(Standing::Failed(format!("service {name} cannot be started: {}", trouble())));
+        }
+        let waited = now.saturating_sub(self.stuck?);
+        (waited >= PATIENCE).then(|| Standing::Failed(format!("service {name} finds no place to run: {}", trouble())))
+    }
+}
+
+/// The verdict for a run that wrote nothing: Swarm's state as it is, without waiting for it to last.
+pub fn at_a_glance(desired: &Desired, observed: &Observed) -> Verdict {
+    let asked = Asked { written: false, least_index: 0, image: None };
+    let standings = desired.services.iter().map(|service| service::standing(&Expected::of(service), observed, &asked));
+    match together(standings.collect()) {
+        Ok(_) => Verdict::Healthy,
+        Err(verdict) => verdict,
+    }
+}
+
+/// Services whose log may tell why a verdict is bad, by name; those that run now but failed before, if all run now.
+pub fn failing_services(observed: &Observed, desired: &Desired) -> Vec<String> {
+    let asked = Asked { written: true, least_index: 0, image: None };
+    let expected: Vec<Expected> = desired.services.iter().map(Expected::of).collect();
+    let named = |fails: &dyn Fn(&Expected) -> bool| -> Vec<String> {
+        expected.iter().filter(|service| fails(service)).map(|service| service.name.clone()).collect()
+    };
+    let unsettled = named(&|service| !matches!(service::standing(service, observed, &asked), Standing::Settled(_)));
+    if unsettled.is_empty() { named(&|service| !tasks::failures(service, observed).is_empty()) } else { unsettled }
+}
+
+/// All running tasks, or what speaks against `Healthy`: a failure outweighs all waiting.
+fn together(standings: Vec<Standing>) -> Result<BTreeSet<String>, Verdict> {
+    let (mut running, mut waiting, mut failed) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for standing in standings {
+        match standing {
+            Standing::Settled(tasks) => running.extend(tasks),
+            Standing::Waiting(why) | Standing::Stuck(why) => waiting.push(why),
+            Standing::Failed(why) => failed.push(why),
+        }
+    }
+    if !failed.is_empty() {
+        return Err(Verdict::Unhealthy(failed.join("; ")));
+    }
+    if !waiting.is_empty() {
+        return Err(Verdict::Waiting(waiting.join("; ")));
+    }
+    Ok(running)
+}

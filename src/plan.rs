@@ -32,6 +32,7 @@ use crate::model::secret::{Rule, SecretBytes};
 use canonical_form::Engine;
 
 pub use images::{image_references, resolve_images};
+pub use services::volumes;
 
 /// The label that marks objects as ours, beside the namespace label of stacks.
 pub const OUR_LABEL: &str = "evenkeel.stack";

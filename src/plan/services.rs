@@ -29,7 +29,7 @@ pub(super) fn plan(observed: &Observed, desired: &Desired, context: &Context, dr
 }
 
 /// Names of the volumes that specs mount.
-pub(crate) fn volumes<'a>(specs: impl Iterator<Item = &'a Value>) -> BTreeSet<&'a str> {
+pub fn volumes<'a>(specs: impl Iterator<Item = &'a Value>) -> BTreeSet<&'a str> {
     let mounts = specs.filter_map(|spec| spec.pointer("/TaskTemplate/ContainerSpec/Mounts")?.as_array()).flatten();
     let volumes = mounts.filter(|mount| mount["Type"] == "volume");
     volumes.filter_map(|mount| mount["Source"].as_str()).filter(|source| !source.is_empty()).collect()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::NAMESPACE_LABEL;
 use crate::desired::{Desired, DesiredConfig, DesiredNetwork, DesiredSecret, DesiredService, SecretSource};
-use crate::model::observed::{Config, Network, Observed, Secret, Service, Volume};
+use crate::model::observed::{Config, Network, Observed, Secret, Service, Task, TaskState, Volume};
 
 pub(crate) const STACK: &str = "wiki";
 
@@ -201,4 +201,30 @@ fn drop_empty_lists(value: &mut Value) {
                 || empty_map && user_map)
         });
     }
+}
+
+/// A task of `wiki_<service>` that runs the present spec.
+pub(crate) fn task(service: &str, slot: u64, number: u64, state: TaskState) -> Task {
+    Task {
+        id: format!("{service}-{slot}-{number}"),
+        service: format!("id-{STACK}_{service}"),
+        slot,
+        node: "node-1".into(),
+        created: format!("2026-01-01T00:00:{number:02}.000000000Z"),
+        desired: if state <= TaskState::Running { TaskState::Running } else { TaskState::Shutdown },
+        state,
+        message: String::new(),
+        error: String::new(),
+        exit_code: None,
+        container: None,
+        up_to_date: true,
+        job_iteration: None,
+    }
+}
+
+/// A task whose process ended.
+pub(crate) fn ended(service: &str, slot: u64, number: u64, exit_code: i64) -> Task {
+    let state = if exit_code == 0 { TaskState::Complete } else { TaskState::Failed };
+    let error = if exit_code == 0 { String::new() } else { format!("task: non-zero exit ({exit_code})") };
+    Task { error, exit_code: Some(exit_code), ..task(service, slot, number, state) }
 }

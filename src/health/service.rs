@@ -1,0 +1,184 @@
+//! How one service stands at one moment.
+
+use std::collections::BTreeSet;
+
+use super::expected::{Expected, Mode};
+use super::tasks;
+use crate::model::observed::{Observed, Service, Task, TaskState, UpdateState};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As it should be; the ids of its running tasks (none for what has ended well, or is not to run).
+    Settled(BTreeSet<String>),
+    Waiting(String),
+    /// Waiting for something that Swarm cannot bring about by itself.
+    Stuck(String),
+    Failed(String),
+}
+
+/// What is known about the last write of a service.
+pub(super) struct Asked<'a> {
+    pub written: bool,
+    pub least_index: u64,
+    pub image: Option<&'a str>,
+}
+
+pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) -> Standing {
+    let name = &expected.name;
+    let Some(service) = observed.services.get(name) else {
+        return Standing::Waiting(format!("service {name} is not there yet"));
+    };
+    if service.index < asked.least_index {
+        return Standing::Waiting(format!("service {name} is not seen yet as it was written"));
+    }
+    if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written) {
+        return Standing::Failed(why);
+    }
+    let view = View { expected, service, observed, current: tasks::current(service, observed) };
+    match view.standing(asked.image) {
+        Standing::Settled(_) if is_in_flight(service) => {
+            Standing::Waiting(format!("the update of service {name} is under way"))
+        }
+        other => other,
+    }
+}
+
+fn is_in_flight(service: &Service) -> bool {
+    let state = service.update.as_ref().map(|update| &update.state);
+    matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted | UpdateState::Unknown(_)))
+}
+
+/// Swarm's word against its update. For an update that is not ours it is old news, and tasks alone decide.
+fn stopped_update(expected: &Expected, service: &Service, observed: &Observed) -> Option<String> {
+    let update = service.update.as_ref()?;
+    let what = match update.state {
+        UpdateState::RollbackStarted | UpdateState::RollbackPaused | UpdateState::RollbackCompleted => {
+            "was rolled back by Swarm itself, the wanted version does not run"
+        }
+        // What ends well and is not restarted looks like a failed start to Swarm.
+        UpdateState::Paused if ended_well(expected, service, observed) => return None,
+        UpdateState::Paused => "was not updated to the end",
+        UpdateState::Updating | UpdateState::Completed | UpdateState::Unknown(_) => return None,
+    };
+    let trouble = tasks::last_trouble(expected, observed);
+    Some(format!("service {} {what} ({}): {trouble}", expected.name, update.message))
+}
+
+fn ended_well(expected: &Expected, service: &Service, observed: &Observed) -> bool {
+    let current = tasks::current(service, observed);
+    expected.is_one_shot()
+        && current.iter().any(|task| tasks::has_succeeded(task, observed))
+        && !current.iter().any(|task| tasks::has_failed(task, observed))
+}
+
+struct View<'a> {
+    expected: &'a Expected,
+    service: &'a Service,
+    observed: &'a Observed,
+    current: Vec<&'a Task>,
+}
+
+impl View<'_> {
+    fn standing(&self, image: Option<&str>) -> Standing {
+        let standing = match self.expected.mode {
+            Mode::Replicated(0) => Standing::Settled(BTreeSet::new()),
+            Mode::Replicated(wanted) => self.running(wanted),
+            // One node: where it has a task at all, that one has to run.
+            Mode::Global => self.running(self.current.len().max(1) as u64),
+            Mode::ReplicatedJob(wanted) => self.completed(wanted),
+            Mode::GlobalJob => self.completed(self.current.len().max(1) as u64),
+        };
+        match standing {
+            Standing::Settled(running) => self.without_others(running, image),
+            other => other,
+        }
+    }
+
+    fn running(&self, wanted: u64) -> Standing {
+        let running: BTreeSet<String> =
+            self.current.iter().filter(|task| self.is_up(task)).map(|task| task.id.clone()).collect();
+        let done = self.current.iter().filter(|task| self.is_done(task)).count();
+        if (running.len() + done) as u64 >= wanted { Standing::Settled(running) } else { self.lacking() }
+    }
+
+    /// Runs and is to run; with a health check, Swarm calls only a healthy task running.
+    fn is_up(&self, task: &Task) -> bool {
+        let health = tasks::container(task, self.observed).and_then(|container| container.health.as_deref());
+        task.state == TaskState::Running
+            && task.desired == TaskState::Running
+            && !matches!(health, Some("starting" | "unhealthy"))
+    }
+
+    fn is_done(&self, task: &Task) -> bool {
+        (self.expected.is_one_shot() || self.expected.is_job()) && tasks::has_succeeded(task, self.observed)
+    }
+
+    fn completed(&self, wanted: u64) -> Standing {
+        let done = self.current.iter().filter(|task| tasks::has_succeeded(task, self.observed)).count();
+        if done as u64 >= wanted { Standing::Settled(BTreeSet::new()) } else { self.lacking() }
+    }
+
+    /// Why not enough tasks are as they should be.
+    fn lacking(&self) -> Standing {
+        let name = &self.expected.name;
+        let trouble = |task: &Task| tasks::trouble(task, self.observed);
+        let mut wrong = self.current.iter().filter(|task| !self.is_up(task) && !self.is_done(task)).peekable();
+        if wrong.peek().is_none() {
+            return self.no_task();
+        }
+        let wrong: Vec<&&Task> = wrong.collect();
+        if let Some(task) = wrong.iter().find(|task| tasks::is_given_up(task, self.expected, self.observed)) {
+            return Standing::Failed(format!("service {name} failed and is not started again: {}", trouble(task)));
+        }
+        if let Some(task) = wrong.iter().find(|task| tasks::is_unplaceable(task)) {
+            return Standing::Stuck(format!("service {name} waits for a place to run: {}", trouble(task)));
+        }
+        Standing::Waiting(format!("service {name} {}", self.progress(wrong[0])))
+    }
+
+    fn no_task(&self) -> Standing {
+        let name = &self.expected.name;
+        let why = format!("service {name} has too few tasks yet");
+        if matches!(self.expected.mode, Mode::Global | Mode::GlobalJob) {
+            return Standing::Stuck(why);
+        }
+        Standing::Waiting(why)
+    }
+
+    fn progress(&self, task: &Task) -> String {
+        let trouble = || tasks::trouble(task, self.observed);
+        match task.state {
+            TaskState::New => "waits for an address on its networks".to_owned(),
+            TaskState::Allocated | TaskState::Pending => "waits for a node".to_owned(),
+            TaskState::Assigned | TaskState::Accepted | TaskState::Preparing => "is being prepared".to_owned(),
+            TaskState::Ready => "waits to be started".to_owned(),
+            TaskState::Starting => "starts (its health check has not passed yet)".to_owned(),
+            TaskState::Running if tasks::is_unhealthy(task, self.observed) => format!("runs, but {}", trouble()),
+            TaskState::Running if !tasks::is_wanted(task) => "is being stopped".to_owned(),
+            TaskState::Running if self.expected.is_job() => "works (a job, waited for until it is done)".to_owned(),
+            TaskState::Running => "runs (its health check has not passed yet)".to_owned(),
+            _ => format!("has ended: {}", trouble()),
+        }
+    }
+
+    /// The wanted tasks alone: no old one still holds a port or a volume, and the image is the one that was asked for.
+    fn without_others(&self, running: BTreeSet<String>, image: Option<&str>) -> Standing {
+        let name = &self.expected.name;
+        let is_other = |task: &&Task| !running.contains(&task.id) && tasks::is_alive(task);
+        if tasks::of(self.service, self.observed).any(|task| is_other(&task)) {
+            return Standing::Waiting(format!("an old task of service {name} is still there"));
+        }
+        let containers = self.observed.containers.iter().filter(|c| c.service.as_deref() == Some(&self.service.id));
+        for container in containers.filter(|container| container.state == "running") {
+            let task = container.task.as_deref().unwrap_or_default();
+            if !running.contains(task) && !self.expected.is_job() {
+                return Standing::Waiting(format!("an old container of service {name} still runs"));
+            }
+            if let Some(image) = image.filter(|image| *image != container.image_id) {
+                let other = &container.image_id;
+                return Standing::Failed(format!("service {name} runs image {other}, not {image} that was asked for"));
+            }
+        }
+        Standing::Settled(running)
+    }
+}

@@ -1,0 +1,112 @@
+//! Tasks of a service: which count, and what they say.
+
+use std::collections::BTreeMap;
+
+use super::expected::{Expected, Restart};
+use crate::model::observed::{Container, Observed, Service, Task, TaskState};
+
+/// All tasks of a service.
+pub(super) fn of<'a>(service: &'a Service, observed: &'a Observed) -> impl Iterator<Item = &'a Task> {
+    observed.tasks.iter().filter(|task| task.service == service.id)
+}
+
+/// The newest task of each slot (of each node, for global services) that runs the present spec; of a job, in its
+/// present run.
+pub(super) fn current<'a>(service: &'a Service, observed: &'a Observed) -> Vec<&'a Task> {
+    let run = of(service, observed).filter_map(|task| task.job_iteration).max().unwrap_or_default();
+    let mut newest: BTreeMap<(u64, &str), &Task> = BTreeMap::new();
+    let present = |task: &&Task| task.up_to_date && task.job_iteration.unwrap_or_default() == run;
+    for task in of(service, observed).filter(present) {
+        let key = (task.slot, if task.slot == 0 { task.node.as_str() } else { "" });
+        let entry = newest.entry(key).or_insert(task);
+        if (&task.created, &task.id) > (&entry.created, &entry.id) {
+            *entry = task;
+        }
+    }
+    newest.into_values().collect()
+}
+
+/// Tasks of the present spec that ended badly, as far as Swarm remembers them.
+pub(super) fn failures<'a>(expected: &'a Expected, observed: &'a Observed) -> Vec<&'a Task> {
+    let Some(service) = observed.services.get(&expected.name) else { return Vec::new() };
+    of(service, observed).filter(|task| task.up_to_date && has_failed(task, observed)).collect()
+}
+
+/// A process that ends with 0 because it was told that it is unhealthy has failed all the same.
+pub(super) fn has_failed(task: &Task, observed: &Observed) -> bool {
+    match task.state {
+        TaskState::Failed | TaskState::Rejected => true,
+        TaskState::Complete => task.exit_code.unwrap_or_default() != 0 || is_unhealthy(task, observed),
+        _ => false,
+    }
+}
+
+pub(super) fn has_succeeded(task: &Task, observed: &Observed) -> bool {
+    task.state == TaskState::Complete && !has_failed(task, observed)
+}
+
+/// Rejected by its node: no image, no mount, no network.
+pub(super) fn never_ran(task: &Task) -> bool {
+    task.state == TaskState::Rejected
+}
+
+pub(super) fn is_unhealthy(task: &Task, observed: &Observed) -> bool {
+    container(task, observed).is_some_and(|container| container.health.as_deref() == Some("unhealthy"))
+}
+
+/// The task's container, if it is on this node and still there.
+pub(super) fn container<'a>(task: &Task, observed: &'a Observed) -> Option<&'a Container> {
+    observed.containers.iter().find(|container| {
+        container.task.as_deref() == Some(&task.id) || task.container.as_deref().is_some_and(|id| id == container.id)
+    })
+}
+
+/// A container may be there: it was given to a node and has not ended.
+pub(super) fn is_alive(task: &Task) -> bool {
+    (TaskState::Assigned..=TaskState::Running).contains(&task.state)
+}
+
+pub(super) fn is_wanted(task: &Task) -> bool {
+    task.desired <= TaskState::Complete
+}
+
+/// Ended badly for good: Swarm wants this task no more and makes no other in its place.
+pub(super) fn is_given_up(task: &Task, expected: &Expected, observed: &Observed) -> bool {
+    let no_other = match expected.restart {
+        Restart::Never => true,
+        Restart::OnFailure => expected.attempts_end || task.state == TaskState::Complete,
+        Restart::Any => expected.attempts_end,
+    };
+    no_other && !is_wanted(task) && has_failed(task, observed)
+}
+
+/// Whether Swarm sees no node on which it could run.
+pub(super) fn is_unplaceable(task: &Task) -> bool {
+    let words = [&task.error, &task.message];
+    task.state == TaskState::Pending && words.iter().any(|text| text.contains("no suitable node"))
+}
+
+/// What went wrong last, in the Engine's words.
+pub(super) fn last_trouble(expected: &Expected, observed: &Observed) -> String {
+    let Some(service) = observed.services.get(&expected.name) else { return "it is not there".to_owned() };
+    let troubled = of(service, observed).filter(|task| !task.error.is_empty() || has_failed(task, observed));
+    match troubled.max_by_key(|task| (task.up_to_date, &task.created)) {
+        Some(task) => trouble(task, observed),
+        None => "Swarm gives no reason (no node may match its placement constraints)".to_owned(),
+    }
+}
+
+/// `exit code 1, task: non-zero exit (1)`
+pub(super) fn trouble(task: &Task, observed: &Observed) -> String {
+    let mut words = Vec::new();
+    words.extend(task.exit_code.map(|code| format!("exit code {code}")));
+    if is_unhealthy(task, observed) {
+        words.push("its health check says unhealthy".to_owned());
+    }
+    if !task.error.is_empty() {
+        words.push(task.error.clone());
+    } else if words.is_empty() && !task.message.is_empty() {
+        words.push(task.message.clone());
+    }
+    if words.is_empty() { "Swarm gives no reason".to_owned() } else { words.join(", ") }
+}
