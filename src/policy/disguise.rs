@@ -1,0 +1,116 @@
+//! Changes of configuration that are upgrades in all but name.
+//!
+//! Another image may write its data in another form, and another volume is other data. Where an app has volumes, such a
+//! change needs a snapshot and a way back like any upgrade; where it has none, it may be made in place.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::desired::Desired;
+use crate::model::state::ReleaseBody;
+use crate::plan::canonical_form::{IMAGE_LABEL, without_digest};
+use crate::plan::volumes;
+
+/// Why the change from `current` to `desired` is held, if it is: an app with volumes would get another image for one of
+/// its services, or other volumes. A service that comes or goes without a volume is no reason.
+pub fn is_upgrade_in_disguise(current: &ReleaseBody, desired: &Desired) -> Option<String> {
+    let (before, after) = (volumes(current.services.values()), volumes(desired.services.iter().map(|s| &s.spec)));
+    let kept: Vec<&str> = before.union(&after).copied().collect();
+    if kept.is_empty() {
+        return None;
+    }
+    let what = new_image(current, desired).or_else(|| new_volumes(current, desired))?;
+    Some(format!(
+        "the configuration now {what}, and the app keeps data in {}; that is an upgrade, which needs a snapshot and a way \
+         back, and this version of evenkeel makes none: the app stays as it is",
+        kept.join(", ")
+    ))
+}
+
+fn new_image(current: &ReleaseBody, desired: &Desired) -> Option<String> {
+    desired.services.iter().find_map(|service| {
+        let (from, to) = (image(current.services.get(&service.name)?), image(&service.spec));
+        (from != to).then(|| format!("has image {to} for service {}, which runs {from}", service.name))
+    })
+}
+
+/// The image in the recipe's own words: a digest that was looked up is not another image.
+fn image(spec: &Value) -> &str {
+    let label = spec["Labels"][IMAGE_LABEL].as_str();
+    label.unwrap_or_else(|| without_digest(spec["TaskTemplate"]["ContainerSpec"]["Image"].as_str().unwrap_or_default()))
+}
+
+fn new_volumes(current: &ReleaseBody, desired: &Desired) -> Option<String> {
+    let before: BTreeSet<(&str, &str, &str)> =
+        current.services.iter().flat_map(|(name, spec)| mounted(name, spec)).collect();
+    let after: BTreeSet<(&str, &str, &str)> =
+        desired.services.iter().flat_map(|service| mounted(&service.name, &service.spec)).collect();
+    let told =
+        |(service, volume, target): &(&str, &str, &str)| format!("volume {volume} at {target} of service {service}");
+    let new = after.difference(&before).next().map(|mount| format!("mounts {}", told(mount)));
+    new.or_else(|| before.difference(&after).next().map(|mount| format!("no longer mounts {}", told(mount))))
+}
+
+/// Service, volume and target of each volume that a spec mounts.
+fn mounted<'a>(service: &'a str, spec: &'a Value) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+    let mounts = spec.pointer("/TaskTemplate/ContainerSpec/Mounts").and_then(Value::as_array).into_iter().flatten();
+    mounts.filter(|mount| mount["Type"] == "volume").filter_map(move |mount| {
+        Some((service, mount["Source"].as_str().filter(|source| !source.is_empty())?, mount["Target"].as_str()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::version::Revision;
+    use crate::plan::world::{desired, spec, with};
+    use serde_json::json;
+
+    fn release(desired: &Desired) -> ReleaseBody {
+        ReleaseBody {
+            revision: Revision { version: None, commit: "a".repeat(40).parse().unwrap() },
+            networks: Default::default(),
+            external_networks: vec![],
+            secrets: Default::default(),
+            configs: Default::default(),
+            services: desired.services.iter().map(|s| (s.name.clone(), s.spec.clone())).collect(),
+            images: Default::default(),
+        }
+    }
+
+    fn app(image: &str, volumes: &[&str]) -> Value {
+        let mounts = volumes.iter().map(|v| json!({ "Type": "volume", "Source": v, "Target": format!("/{v}") }));
+        with(spec("app", image), "/TaskTemplate/ContainerSpec/Mounts", mounts.collect())
+    }
+
+    fn held(before: Desired, after: Desired) -> Option<String> {
+        is_upgrade_in_disguise(&release(&before), &after)
+    }
+
+    #[test]
+    fn another_image_or_volume_of_an_app_with_volumes_is_held() {
+        let rows = [
+            (app("wiki:1", &["data"]), app("wiki:2", &["data"]), "image wiki:2"),
+            (app("wiki:1", &["data"]), app("wiki:1", &["data", "more"]), "mounts volume more"),
+            (app("wiki:1", &["data", "more"]), app("wiki:1", &["data"]), "no longer mounts volume more"),
+            (app("wiki:1", &[]), app("wiki:1", &["data"]), "mounts volume data"),
+        ];
+        for (before, after, words) in rows {
+            let why = held(desired().service(before), desired().service(after)).unwrap();
+            assert!(why.contains(words) && why.contains("wiki_app"), "{why}");
+        }
+    }
+
+    #[test]
+    fn any_other_change_is_made_in_place() {
+        let env = with(app("wiki:1", &["data"]), "/TaskTemplate/ContainerSpec/Env", json!(["A=2"]));
+        let digest = with(app("wiki:1", &["data"]), "/TaskTemplate/ContainerSpec/Image", json!("wiki:1@sha256:abc"));
+        let with_data = || desired().service(app("wiki:1", &["data"]));
+        assert_eq!(held(with_data(), desired().service(env)), None);
+        assert_eq!(held(desired().service(digest), with_data()), None);
+        assert_eq!(held(with_data(), with_data().service(spec("cache", "redis:7"))), None);
+        let stateless = |image| desired().service(spec("app", image));
+        assert_eq!(held(stateless("wiki:1"), stateless("wiki:2")), None);
+    }
+}
