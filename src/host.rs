@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod engine;
+pub mod images;
 pub mod probe;
 pub mod progress;
 pub mod recipes;

@@ -127,17 +127,26 @@ impl Engine {
     /// # Errors
     /// As every call: `Unreachable`, or `Refused` with the Engine's own words.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, EngineError> {
-        self.call(Method::GET, path, query, None).await
+        self.call(self.request(Method::GET, path, query), &act(&Method::GET, path)).await
+    }
+
+    /// `GET path` with a login for a registry, the value of `X-Registry-Auth`.
+    pub async fn get_with_auth(&self, path: &str, auth: Option<&str>) -> Result<Value, EngineError> {
+        self.call(self.request_with_auth(Method::GET, path, &[], auth), &act(&Method::GET, path)).await
     }
 
     /// `POST path?query` with a JSON body, or without one for `Value::Null`. `Null` if the answer has no body.
     pub async fn post(&self, path: &str, query: &[(&str, &str)], body: &Value) -> Result<Value, EngineError> {
-        self.call(Method::POST, path, query, Some(body)).await
+        let mut request = self.request(Method::POST, path, query);
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        self.call(request, &act(&Method::POST, path)).await
     }
 
     /// `DELETE path?query`.
     pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), EngineError> {
-        self.call(Method::DELETE, path, query, None).await.map(drop)
+        self.call(self.request(Method::DELETE, path, query), &act(&Method::DELETE, path)).await.map(drop)
     }
 
     /// An answer whose body is still to be read, without a time limit: events, logs, pulls. `auth` is the value of
@@ -150,11 +159,7 @@ impl Engine {
         auth: Option<&str>,
     ) -> Result<Response, EngineError> {
         let act = act(&method, path);
-        let mut request = self.request(method, path, query);
-        if let Some(auth) = auth {
-            request = request.header("X-Registry-Auth", auth);
-        }
-        self.accepted(request, &act).await
+        self.accepted(self.request_with_auth(method, path, query, auth), &act).await
     }
 
     /// What a transport error of a stream's body means.
@@ -162,29 +167,33 @@ impl Engine {
         unreachable(&self.endpoint, error)
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> Result<Value, EngineError> {
-        let act = act(&method, path);
-        let mut request = self.request(method, path, query).timeout(PATIENCE);
-        if let Some(body) = body.filter(|body| !body.is_null()) {
-            request = request.json(body);
-        }
-        let response = self.accepted(request, &act).await?;
+    async fn call(&self, request: RequestBuilder, act: &str) -> Result<Value, EngineError> {
+        let response = self.accepted(request.timeout(PATIENCE), act).await?;
         let bytes = response.bytes().await.map_err(|e| self.broken(&e))?;
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).map_err(|e| EngineError::Garbled { act, cause: e.to_string() })
+        let garbled = |e: serde_json::Error| EngineError::Garbled { act: act.to_owned(), cause: e.to_string() };
+        serde_json::from_slice(&bytes).map_err(garbled)
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.base));
         if query.is_empty() { request } else { request.query(query) }
+    }
+
+    fn request_with_auth(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        auth: Option<&str>,
+    ) -> RequestBuilder {
+        let request = self.request(method, path, query);
+        match auth {
+            Some(auth) => request.header("X-Registry-Auth", auth),
+            None => request,
+        }
     }
 
     async fn accepted(&self, request: RequestBuilder, act: &str) -> Result<Response, EngineError> {

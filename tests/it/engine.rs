@@ -3,6 +3,7 @@
 pub mod private;
 pub mod recorder;
 
+mod images;
 mod looking;
 mod removing;
 mod writing;

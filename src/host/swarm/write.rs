@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::by_name::{Ids, needs, with_ids};
 use super::{Swarm, filters, views};
@@ -16,6 +17,9 @@ use crate::model::secret::SecretBytes;
 
 /// How often a write is repeated on a version that somebody else has changed meanwhile.
 const TRIES: usize = 10;
+
+/// How long Swarm may take to give a new network its addresses.
+const ALLOCATION: Duration = Duration::from_secs(5);
 
 /// A service as it stood right after a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +40,25 @@ impl Swarm {
         match self.engine.post("/networks/create", &[], body).await {
             Ok(answer) => Ok(text(&answer["Id"])),
             Err(error) if error.is_conflict() => {
-                let live = self.engine.get(&format!("/networks/{}", segment(&name)), &[]).await.map_err(about)?;
+                let live = self.allocated_network(&name).await.map_err(about)?;
                 let same = covers(&live, &without(body, "CheckDuplicate"));
                 if same { Ok(text(&live["Id"])) } else { Err(about(error)) }
             }
             Err(error) => Err(about(error)),
+        }
+    }
+
+    /// A network as it is once Swarm has given it its driver and addresses, which follows its creation by some
+    /// milliseconds; before, it looks like one with other properties.
+    async fn allocated_network(&self, name: &str) -> Result<Value, EngineError> {
+        let path = format!("/networks/{}", segment(name));
+        let until = Instant::now() + ALLOCATION;
+        loop {
+            let live = self.engine.get(&path, &[]).await?;
+            if !is_empty(&live["Driver"]) || Instant::now() >= until {
+                return Ok(live);
+            }
+            sleep(ALLOCATION / 100).await;
         }
     }
 

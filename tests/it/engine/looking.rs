@@ -144,3 +144,27 @@ async fn this_node_knows_what_it_is() {
         "{again}"
     );
 }
+
+#[tokio::test]
+async fn a_port_of_the_host_answers_at_the_engines_address() {
+    let stack = Stack::empty("port").await;
+    let mut spec = stack.runs("web", "mkdir /tmp/w; echo hello >/tmp/w/index.html; exec httpd -f -p 80 -h /tmp/w");
+    spec["EndpointSpec"]["Ports"] =
+        json!([{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 18081, "PublishMode": "host"}]);
+    stack.swarm.create_service(&spec).await.unwrap();
+    let observed = stack.until_running(1).await;
+
+    let url = format!("http://{}:18081/", PrivateEngine::shared().address());
+    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+    let answered = async {
+        loop {
+            match client.get(&url).send().await {
+                Ok(answer) => break answer.text().await.unwrap(),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(super::DEADLINE, answered).await.unwrap(), "hello\n");
+    assert_eq!(observed.services[&stack.named("web")].endpoint_ports[0]["PublishedPort"], 18081);
+    stack.clear().await;
+}

@@ -65,11 +65,8 @@ impl PrivateEngine {
 
     /// Loads images from tarballs of `docker save`.
     pub fn load(&self, tarballs: &[&Path]) {
-        for tarball in tarballs {
-            let mut load = Command::new("docker");
-            load.args(["--host", &self.endpoint, "load", "--quiet", "--input"]).arg(tarball).stdout(Stdio::null());
-            assert!(load.status().unwrap().success(), "docker load {}", tarball.display());
-        }
+        let tarballs = tarballs.iter().map(|tarball| tarball.to_str().expect("paths of tests are UTF-8"));
+        script(&["load", &self.endpoint].into_iter().chain(tarballs).collect::<Vec<_>>());
     }
 }
 
