@@ -165,12 +165,11 @@ impl Mirror {
         if !hex {
             bail!("{prefix:?} is not the beginning of a commit's id: 4 to 64 of the digits 0-9 and a-f");
         }
-        let mut commits = Vec::new();
         let mut objects = self.objects()?;
         let listed = local_git(&self.path(), ["rev-parse", &format!("--disambiguate={prefix}")]).run().await;
-        for id in text_of(listed.with_context(|| self.damaged())?)?.lines() {
-            commits.extend(objects.commit_itself(id).await?);
-        }
+        let ids = lines_of(listed.with_context(|| self.damaged())?)?;
+        let commits = objects.commits_themselves(&ids).await?;
+        let mut commits: Vec<_> = commits.into_iter().flatten().collect();
         let url = printable(&self.url);
         match commits.len() {
             0 => bail!("{url} has no commit {prefix} on a branch or tag; check the id, or push the commit"),
@@ -198,11 +197,12 @@ impl Mirror {
 
     async fn refs(&self, objects: &mut Objects) -> Result<Refs> {
         let listed = local_git(&self.path(), ["for-each-ref", "--format=%(refname)", "refs/tags"]).run().await;
+        let names = lines_of(listed.with_context(|| self.damaged())?)?;
         let mut refs = Refs::default();
-        for name in text_of(listed.with_context(|| self.damaged())?)?.lines() {
+        // An annotated tag is an object of its own that names the commit.
+        for (name, commit) in names.iter().zip(objects.commits(&names).await?) {
             let tag = name.trim_start_matches("refs/tags/");
-            // An annotated tag is an object of its own that names the commit.
-            match (tag.parse(), objects.commit(name).await?) {
+            match (tag.parse(), commit) {
                 (Ok(version), Some(commit)) => refs.versions.push((version, commit)),
                 _ => refs.ignored.push(tag.to_owned()),
             }
@@ -239,8 +239,9 @@ impl Mirror {
     }
 }
 
-fn text_of(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).context("git printed what is not UTF-8")
+fn lines_of(bytes: Vec<u8>) -> Result<Vec<String>> {
+    let text = String::from_utf8(bytes).context("git printed what is not UTF-8")?;
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Mirrors of real git repositories.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -217,8 +218,17 @@ async fn without_remote_and_mirror_the_error_says_what_to_do() {
     assert!(error.contains(world.remote().to_str().unwrap()), "{error}");
     assert!(error.contains("check the address") && error.contains("no mirror"), "{error}");
     assert!(world.recipes().iter().all(|name| name.ends_with(".lock")), "{:?}", world.recipes());
-    let error = mirror.published().await.unwrap_err().to_string();
-    assert!(error.contains("no mirror"), "{error}");
+    let id = "0123456789abcdef0123456789abcdef01234567";
+    let asked = [
+        mirror.published().await.err(),
+        mirror.resolve_commit(id).await.err(),
+        mirror.tree(&id.parse().unwrap()).await.err(),
+    ];
+    for error in asked {
+        let error = format!("{:#}", error.unwrap());
+        assert!(error.contains("there is no mirror of") && error.contains("a run that may fetch"), "{error}");
+    }
+    assert!(!mirror.has(&id.parse().unwrap()).await.unwrap());
 }
 
 #[tokio::test]
@@ -417,16 +427,19 @@ async fn a_commit_is_found_by_the_beginning_of_its_id_alone() {
 #[tokio::test]
 async fn an_ambiguous_beginning_is_told() {
     let world = World::new();
-    let mut begun = std::collections::BTreeSet::new();
-    // 16 bits: some two of a few hundred commits begin alike.
-    let alike = (0..).find_map(|number| {
-        let tree = world.git(&["write-tree"]);
-        let commit = world.git(&["commit-tree", &tree, "-m", &number.to_string()]);
-        world.git(&["update-ref", &format!("refs/heads/b{number}"), &commit]);
-        let beginning = commit[..4].to_owned();
-        (!begun.insert(beginning.clone())).then_some(beginning)
-    });
-    let error = world.fetched().await.resolve_commit(&alike.unwrap()).await.unwrap_err().to_string();
+    // 16 bits: some two of so many begin alike.
+    let history: String = (0..1_500)
+        .map(|second| format!("commit refs/heads/main\ncommitter A <a@example.org> {second} +0000\ndata 0\n\n"))
+        .collect();
+    fs::write(world.dir.path().join("history"), history).unwrap();
+    let history = fs::File::open(world.dir.path().join("history")).unwrap();
+    let import =
+        Command::new("git").args(["fast-import", "--quiet"]).current_dir(world.remote()).stdin(history).status();
+    assert!(import.unwrap().success());
+    let mut begun = BTreeSet::new();
+    let commits = world.git(&["rev-list", "main"]);
+    let alike = commits.lines().map(|commit| &commit[..4]).find(|beginning| !begun.insert(*beginning));
+    let error = world.fetched().await.resolve_commit(alike.unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("begin with") && error.contains("more digits"), "{error}");
 }
 
@@ -508,4 +521,14 @@ async fn a_file_address_works_as_a_path_does() {
     let mirror = Recipes::new(world.dir.path().join("state")).mirror(&url, None);
     assert_eq!(mirror.fetch(today()).await.unwrap(), Freshness::Fresh);
     assert_eq!(versions(&mirror).await, ["1.0.0+1"]);
+}
+
+#[tokio::test]
+async fn hundreds_of_tags_with_long_names_are_read_whole() {
+    let world = World::with_versions(&["1.0.0+1"]);
+    let long = "x".repeat(200);
+    let head = world.head();
+    let packed: String = (0..900).map(|number| format!("{head} refs/tags/2.0.{number}+{long}\n")).collect();
+    fs::write(world.remote().join(".git/packed-refs"), packed).unwrap();
+    assert_eq!(versions(&world.fetched().await).await.len(), 901);
 }

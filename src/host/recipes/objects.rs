@@ -16,7 +16,8 @@ use crate::host::command::Conversation;
 use crate::model::version::Commit;
 use crate::recipe::{Entry, Tree};
 
-/// Questions asked at once: few enough to fit into a pipe's buffer, so that writing them never waits for reading.
+/// Questions asked at once. git reads all of them, up to `flush`, before it answers the first, so writing them never
+/// waits for our reading.
 const AT_ONCE: usize = 400;
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -38,16 +39,24 @@ impl Objects {
         Ok(Self { git })
     }
 
-    /// The commit that a name leads to, through annotated tags; `None` when it is missing or leads elsewhere.
-    pub(super) async fn commit(&mut self, name: &str) -> Result<Option<Commit>> {
-        self.commit_itself(&format!("{name}^{{commit}}")).await
+    /// The commits that names lead to, through annotated tags; `None` for a name that is missing or leads elsewhere.
+    pub(super) async fn commits(&mut self, names: &[String]) -> Result<Vec<Option<Commit>>> {
+        let names: Vec<_> = names.iter().map(|name| format!("{name}^{{commit}}")).collect();
+        self.commits_themselves(&names).await
     }
 
-    /// The commit with this name; `None` when there is no such object or it is of another kind.
-    pub(super) async fn commit_itself(&mut self, name: &str) -> Result<Option<Commit>> {
-        let found = self.find(&[name.to_owned()]).await?.remove(0);
-        let commit = found.filter(|found| found.kind == "commit");
-        commit.map(|found| found.id.parse().context("git gave an id that is none")).transpose()
+    pub(super) async fn commit(&mut self, name: &str) -> Result<Option<Commit>> {
+        Ok(self.commits(&[name.to_owned()]).await?.remove(0))
+    }
+
+    /// The commits with these names; `None` where there is no such object or it is of another kind.
+    pub(super) async fn commits_themselves(&mut self, names: &[String]) -> Result<Vec<Option<Commit>>> {
+        let found = self.find(names).await?.into_iter();
+        let commits = found.map(|found| found.filter(|found| found.kind == "commit"));
+        commits
+            .map(|found| found.map(|found| found.id.parse()).transpose())
+            .collect::<Result<_, _>>()
+            .context("ask git")
     }
 
     async fn find(&mut self, names: &[String]) -> Result<Vec<Option<Found>>> {
