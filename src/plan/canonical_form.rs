@@ -32,10 +32,30 @@ impl Names {
         }
     }
 
+    /// With the names of networks that the Engine has by itself, as one service uses them. Swarm gives those ids of its
+    /// own that no list shows (`host` is listed under another): an unknown id stands for the one that is wanted.
+    pub fn with_predefined(&self, live: &Value, wanted: &Value) -> Self {
+        let own: Vec<&str> = targets(wanted).filter(|target| PREDEFINED.contains(target)).collect();
+        let unknown: Vec<&str> = targets(live).filter(|target| !self.networks.contains_key(*target)).collect();
+        let mut names = self.clone();
+        if let ([own], [unknown]) = (own.as_slice(), unknown.as_slice()) {
+            names.networks.insert(unknown.to_string(), own.to_string());
+        }
+        names
+    }
+
     /// The network's name; what is no known id is a name already (or the id of a network that is gone).
     pub fn network<'a>(&'a self, target: &'a str) -> &'a str {
         self.networks.get(target).map_or(target, String::as_str)
     }
+}
+
+/// Networks that every Engine has, and that a service can join without anyone making them.
+pub const PREDEFINED: [&str; 4] = ["host", "bridge", "none", "default"];
+
+fn targets(spec: &Value) -> impl Iterator<Item = &str> {
+    let networks = spec.pointer("/TaskTemplate/Networks").and_then(Value::as_array).into_iter().flatten();
+    networks.filter_map(|network| network["Target"].as_str())
 }
 
 /// What decides about equality besides the two specs.

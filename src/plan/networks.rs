@@ -2,13 +2,11 @@
 
 use serde_json::Value;
 
+use super::canonical_form::PREDEFINED;
 use super::{Act, Draft, NAMESPACE_LABEL, Object, PlanError};
 use crate::desired::{Desired, DesiredNetwork};
 use crate::model::app::StackName;
 use crate::model::observed::{Network, Observed};
-
-/// Networks that every Engine has and that no list names as swarm-wide.
-const PREDEFINED: [&str; 4] = ["host", "bridge", "none", "default"];
 
 pub(super) fn plan(observed: &Observed, desired: &Desired, draft: &mut Draft) {
     for name in &desired.external_networks {

@@ -40,6 +40,7 @@ fn create(service: &DesiredService, reason: &str, draft: &mut Draft) {
 }
 
 fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Context, draft: &mut Draft) {
+    let names = &names.with_predefined(&live.spec, &service.spec);
     let sides = Sides {
         live,
         live_form: canonical_form::service(&live.spec, names, context.engine()),

@@ -139,6 +139,21 @@ fn what_the_engine_fills_drops_or_renames_makes_no_difference() {
     }
 }
 
+/// Specs that `docker stack deploy` sent to an Engine (API 1.41), and how the Engine gave them back.
+#[test]
+fn specs_that_a_real_engine_gave_back_are_what_it_was_sent() {
+    let recorded: Value = serde_json::from_str(include_str!("../../../tests/fixtures/recorded/specs.json")).unwrap();
+    let map = |part: &str| serde_json::from_value(recorded["names"][part].clone()).unwrap();
+    let names = Names { networks: map("networks"), secrets: map("secrets"), configs: map("configs") };
+    let services = recorded["services"].as_array().unwrap();
+    assert_eq!(services.len(), 9);
+    for pair in services {
+        let names = names.with_predefined(&pair["read"], &pair["sent"]);
+        let form = |side: &str| service(&pair[side], &names, OLD);
+        assert_eq!(form("read"), form("sent"), "{}", pair["sent"]["Name"]);
+    }
+}
+
 #[test]
 fn what_the_engine_keeps_as_it_was_sent_makes_a_difference() {
     let rows: Vec<(&str, Value, Value)> = vec![
