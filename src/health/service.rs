@@ -34,7 +34,7 @@ pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) 
     if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written) {
         return Standing::Failed(why);
     }
-    let view = View { expected, service, observed, current: tasks::current(service, observed) };
+    let view = View { expected, service, observed, current: tasks::current(expected, service, observed) };
     match view.standing(asked.image) {
         Standing::Settled(_) if is_in_flight(service) => {
             Standing::Waiting(format!("the update of service {name} is under way"))
@@ -65,7 +65,7 @@ fn stopped_update(expected: &Expected, service: &Service, observed: &Observed) -
 }
 
 fn ended_well(expected: &Expected, service: &Service, observed: &Observed) -> bool {
-    let current = tasks::current(service, observed);
+    let current = tasks::current(expected, service, observed);
     expected.is_one_shot()
         && current.iter().any(|task| tasks::has_succeeded(task, observed))
         && !current.iter().any(|task| tasks::has_failed(task, observed))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::expected::{Expected, Restart};
+use super::expected::{Expected, Mode, Restart};
 use crate::model::observed::{Container, Observed, Service, Task, TaskState};
 
 /// All tasks of a service.
@@ -12,12 +12,13 @@ pub(super) fn of<'a>(service: &'a Service, observed: &'a Observed) -> impl Itera
 
 /// The newest task of each slot (of each node, for global services) that runs the present spec; of a job, in its
 /// present run.
-pub(super) fn current<'a>(service: &'a Service, observed: &'a Observed) -> Vec<&'a Task> {
+pub(super) fn current<'a>(expected: &Expected, service: &'a Service, observed: &'a Observed) -> Vec<&'a Task> {
+    let by_node = matches!(expected.mode, Mode::Global | Mode::GlobalJob);
     let run = of(service, observed).filter_map(|task| task.job_iteration).max().unwrap_or_default();
     let mut newest: BTreeMap<(u64, &str), &Task> = BTreeMap::new();
     let present = |task: &&Task| task.up_to_date && task.job_iteration.unwrap_or_default() == run;
     for task in of(service, observed).filter(present) {
-        let key = (task.slot, if task.slot == 0 { task.node.as_str() } else { "" });
+        let key = if by_node { (0, task.node.as_str()) } else { (task.slot, "") };
         let entry = newest.entry(key).or_insert(task);
         if (&task.created, &task.id) > (&entry.created, &entry.id) {
             *entry = task;
@@ -96,10 +97,15 @@ pub(super) fn last_trouble(expected: &Expected, observed: &Observed) -> String {
     }
 }
 
+/// The Engine says 0 as well for what never ran.
+fn exit_code(task: &Task) -> Option<i64> {
+    task.exit_code.filter(|code| *code != 0 || task.state == TaskState::Complete)
+}
+
 /// `exit code 1, task: non-zero exit (1)`
 pub(super) fn trouble(task: &Task, observed: &Observed) -> String {
     let mut words = Vec::new();
-    words.extend(task.exit_code.map(|code| format!("exit code {code}")));
+    words.extend(exit_code(task).map(|code| format!("exit code {code}")));
     if is_unhealthy(task, observed) {
         words.push("its health check says unhealthy".to_owned());
     }

@@ -271,12 +271,22 @@ fn a_task_without_a_node_is_a_verdict_in_seconds_and_in_swarms_words() {
 
 #[test]
 fn an_image_that_is_nowhere_is_a_verdict_after_the_second_try() {
-    let rejected =
-        |number| Task { error: "No such image: nope:1".into(), ..task("app", 1, number, TaskState::Rejected) };
+    let rejected = |number| Task {
+        error: "No such image: nope:1".into(),
+        exit_code: Some(0),
+        ..task("app", 1, number, TaskState::Rejected)
+    };
     let looks = [(0, vec![]), (1, vec![rejected(1)]), (6, vec![rejected(1), rejected(2)])];
     let verdicts = watch(&World::of(&["app"]), looks);
     waits(verdicts[1].clone(), "No such image: nope:1");
-    fails(verdicts[2].clone(), &["service wiki_app", "No such image: nope:1"]);
+    fails(verdicts[2].clone(), &["service wiki_app", ": No such image: nope:1"]);
+}
+
+#[test]
+fn the_first_task_of_a_job_has_no_slot_and_may_move_to_another_node() {
+    let job = World::one(&[("/Mode", json!({ "ReplicatedJob": { "TotalCompletions": 2 } }))]);
+    let on = |node: &str, number| Task { node: node.into(), ..ended("app", 0, number, 0) };
+    waits(job.tasks([on("a", 1), on("b", 2)]).glance(), "too few tasks");
 }
 
 /// A slot that has ended `times` times, with its next task on the way.
