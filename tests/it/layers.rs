@@ -1,7 +1,7 @@
 //! A file imports from lower layers only.
 //!
-//! The check reads text, not syntax: every `crate::` path of `src/**/*.rs`, also of `use` groups, outside comments. A
-//! module's own files are one place, and tests inside a file may reach as far as they like.
+//! Modules of one layer may share words. The check reads text, not syntax: every `crate::` and `super::` path of
+//! `src/**/*.rs`, also of `use` groups, outside comments. Tests inside a file may reach as far as they like.
 
 use std::fmt;
 use std::fs;
