@@ -40,7 +40,8 @@ need_engine() { need dockerd=docker.io containerd=containerd ip=iproute2 iptable
 # Sets EVENKEEL_DOCKER_CLI to a Docker CLI that has `stack deploy --detach`: this machine's, or Debian 13's in the cache.
 need_docker_cli() {
     local major
-    major=$(docker version --format '{{.Client.Version}}' 2>/dev/null | cut -d. -f1)
+    major=$(docker version --format '{{.Client.Version}}' 2>/dev/null || true) # fails where no daemon answers
+    major=${major%%.*}
     if [ "${major:-0}" -ge 25 ]; then
         EVENKEEL_DOCKER_CLI=$(command -v docker)
     else
