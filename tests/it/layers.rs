@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("app::proxy", 7),
     ("app", 8),
     ("cli", 9),
+    ("demo", 9),
 ];
 
 #[derive(Debug, PartialEq, Eq)]
@@ -70,9 +71,9 @@ fn offences(file: &str, text: &str) -> Vec<Offence> {
     offences
 }
 
-/// Comments blanked and everything from the tests' module on cut off, with line numbers as they were.
+/// Comments blanked and everything from the module `tests` on cut off, with line numbers as they were.
 fn without_tests_and_comments(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let blank = |line: &str| match line.trim_start().starts_with("//") {
         true => String::new(),
         false => line.to_owned(),
@@ -125,15 +126,17 @@ fn branches<'a>(rest: &'a str, prefix: &str, line: usize, paths: &mut Vec<(usize
     }
 }
 
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
+fn files_below(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] }).collect()
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 fn sources() -> Vec<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let name = |path: &Path| path.strip_prefix(&src).unwrap().display().to_string();
-    rust_files(&src).iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+    let is_code = |path: &PathBuf| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs");
+    let files = files_below(&src).into_iter().filter(is_code);
+    files.map(|path| (name(&path), fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
@@ -152,6 +155,22 @@ fn every_file_has_a_layer() {
     let files: Vec<String> = sources().into_iter().filter(homeless).map(|(file, _)| file).collect();
 
     assert!(files.is_empty(), "not in the table of layers: {files:?}");
+}
+
+#[test]
+fn the_map_of_the_crate_says_the_same_layers() {
+    let map = include_str!("../../src/lib.rs");
+    let rows: Vec<Vec<&str>> =
+        map.lines().filter(|l| l.starts_with("//! | ")).map(|l| l.split('|').collect()).collect();
+    let mut said = 0;
+    for row in &rows {
+        for name in row[2].split('[').filter_map(|part| part.strip_prefix('`')?.split_once("`]")).map(|(name, _)| name)
+        {
+            assert_eq!(module_of(name).map(|name| layer(name).to_string()).as_deref(), Some(row[1].trim()), "{name}");
+            said += 1;
+        }
+    }
+    assert!(said > 10, "the table in src/lib.rs was not read");
 }
 
 #[test]
