@@ -72,8 +72,7 @@ impl<'a> Reader<'a> {
     fn at_statement(&mut self) -> bool {
         loop {
             self.take(self.rest.len() - self.rest.trim_start().len());
-            let is_mark = self.rest[..line_length(self.rest)].trim_end() == "---";
-            if !is_mark && !self.rest.starts_with('#') {
+            if !self.rest.starts_with('#') && !is_document_mark(self.rest) {
                 return !self.rest.is_empty();
             }
             self.take(line_length(self.rest));
@@ -94,12 +93,12 @@ impl<'a> Reader<'a> {
         if let Some(behind) = self.rest.strip_prefix("export").filter(|behind| behind.starts_with(is_space)) {
             self.take(self.rest.len() - behind.trim_start_matches(is_space).len());
         }
-        let line = &self.rest[..line_length(self.rest)];
-        let Some(end) = line.find(['=', ':']) else {
+        let end = self.rest.find(['=', ':', '\n', '\r']).unwrap_or(self.rest.len());
+        let (name, behind) = (self.rest[..end].trim(), &self.rest[end..]);
+        if !behind.starts_with(['=', ':']) {
             let hint = "write NAME=value, or # before a comment";
             return Err(Diagnostic::error(place.clone(), "a variable's name without = behind it").hint(hint));
-        };
-        let name = line[..end].trim();
+        }
         let is_foreign = |c: &char| !c.is_alphanumeric() && !is_space(*c) && !matches!(c, '_' | '.' | '-');
         if let Some(foreign) = name.chars().find(is_foreign) {
             return Err(Diagnostic::error(place.clone(), format!("unexpected character {foreign:?} in variable name")));
@@ -136,9 +135,8 @@ impl<'a> Reader<'a> {
         };
         let content = &self.take(length + 2)[1..=length];
         let value = if quote == '"' { self.expanded(&unescape(content)) } else { content.to_owned() };
-        let line = &self.rest[..line_length(self.rest)];
-        let comment = line.trim_start_matches(is_space);
-        Ok((value, if comment.starts_with('#') { comment } else { "" }))
+        let behind = self.rest.trim_start_matches(is_space);
+        Ok((value, if behind.starts_with('#') { &behind[..line_length(behind)] } else { "" }))
     }
 
     fn expanded(&self, text: &str) -> String {
@@ -171,6 +169,10 @@ impl<'a> Reader<'a> {
         }
         taken
     }
+}
+
+fn is_document_mark(text: &str) -> bool {
+    text.strip_prefix("---").is_some_and(|behind| behind[..line_length(behind)].trim_end().is_empty())
 }
 
 fn line_length(text: &str) -> usize {

@@ -160,6 +160,12 @@ fn all_faults_of_an_env_file_are_told() {
     );
 }
 
+/// Takes minutes when any part of the line is looked at once per statement.
+#[test]
+fn a_long_line_of_many_statements_ends_quickly() {
+    assert_eq!(a(&"A='".repeat(333_000)), "A=");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -17,11 +17,12 @@ pub(super) struct Reference<'a> {
     pub braced: bool,
 }
 
+/// The pieces of a template; the first invalid one is the last, so that no text is searched twice.
 pub(super) fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = template;
     std::iter::from_fn(move || {
         let (piece, behind) = next_piece(rest)?;
-        rest = behind;
+        rest = if piece == Piece::Invalid { "" } else { behind };
         Some(piece)
     })
 }

@@ -152,6 +152,14 @@ fn values_that_grow_beyond_bounds_are_refused() {
     assert_eq!(text(&"$LONG ".repeat(2000), &environment), Err(InterpolateError::TooLong));
 }
 
+/// Takes minutes when the rest of the template is searched once per brace.
+#[test]
+fn many_open_braces_end_quickly() {
+    let template = "${A:-".repeat(200_000);
+    assert_eq!(variables(&template), Vec::<String>::new());
+    assert!(filled(&template).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
