@@ -30,15 +30,17 @@ pub struct Written {
 }
 
 impl Swarm {
-    /// Creates a network and returns its id; `body` as for `POST /networks/create`.
+    /// Creates a network and returns its id once Swarm has given it its addresses; `body` as for
+    /// `POST /networks/create`.
     ///
     /// # Errors
-    /// `is_conflict` where one of that name exists with other properties.
+    /// `is_conflict` where one of that name exists with other properties. `TooLate` where Swarm gives it no addresses,
+    /// which is how it treats a subnet that overlaps another one's; it is removed again then.
     pub async fn create_network(&self, body: &Value) -> Result<String, EngineError> {
         let name = text(&body["Name"]);
         let about = |e: EngineError| e.during(format!("create network {name}"));
         match self.engine.post("/networks/create", &[], body).await {
-            Ok(answer) => Ok(text(&answer["Id"])),
+            Ok(answer) => self.with_addresses_or_gone(&text(&answer["Id"])).await.map_err(about),
             Err(error) if error.is_conflict() => {
                 let live = self.allocated_network(&name).await.map_err(about)?;
                 let same = covers(&live, &without(body, "CheckDuplicate"));
@@ -48,6 +50,14 @@ impl Swarm {
         }
     }
 
+    async fn with_addresses_or_gone(&self, id: &str) -> Result<String, EngineError> {
+        let live = self.allocated_network(id).await;
+        if let Err(EngineError::TooLate { .. }) = &live {
+            self.remove("network", "/networks/", id).await?;
+        }
+        live.map(|live| text(&live["Id"]))
+    }
+
     /// A network as it is once Swarm has given it its driver and addresses, which follows its creation by some
     /// milliseconds; before, it looks like one with other properties.
     async fn allocated_network(&self, name: &str) -> Result<Value, EngineError> {
@@ -55,8 +65,12 @@ impl Swarm {
         let until = Instant::now() + ALLOCATION;
         loop {
             let live = self.engine.get(&path, &[]).await?;
-            if !is_empty(&live["Driver"]) || Instant::now() >= until {
+            if !is_empty(&live["Driver"]) {
                 return Ok(live);
+            }
+            if Instant::now() >= until {
+                let left = "it has no addresses (does its subnet overlap another network's?)".to_owned();
+                return Err(EngineError::TooLate { act: format!("use network {name}"), left, waited: ALLOCATION });
             }
             sleep(ALLOCATION / 100).await;
         }

@@ -266,3 +266,17 @@ async fn an_overlay_can_be_made_with_a_subnet_and_joined_by_name() {
     tokio::time::timeout(DEADLINE, answered).await.expect("one service reaches the other by name");
     stack.clear().await;
 }
+
+#[tokio::test]
+async fn a_subnet_that_is_taken_makes_no_network() {
+    let stack = Stack::empty("overlap").await;
+    let labels = BTreeMap::from([("com.docker.stack.namespace".to_owned(), stack.name.to_string())]);
+    stack.swarm.create_overlay(&stack.named("first"), "10.233.0.0/24", true, &labels).await.unwrap();
+
+    let second = stack.swarm.create_overlay(&stack.named("second"), "10.233.0.0/24", true, &labels).await;
+
+    let error = second.unwrap_err().to_string();
+    assert!(error.contains("does its subnet overlap another network's?"), "{error}");
+    assert!(!stack.observe().await.networks.contains_key(&stack.named("second")));
+    stack.clear().await;
+}
