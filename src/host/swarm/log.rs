@@ -48,8 +48,7 @@ impl Swarm {
 fn demultiplexed(bytes: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let [stream @ 0..=2, 0, 0, 0, a, b, c, d, tail @ ..] = rest {
-        let _ = stream;
+    while let [0..=2, 0, 0, 0, a, b, c, d, tail @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
         let (frame, next) = tail.split_at(length.min(tail.len()));
         content.extend_from_slice(frame);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{SERVICE_ID, Swarm, filters, views};
 use crate::host::engine::{Engine, EngineError, segment};
-use crate::model::observed::{Container, TaskState};
+use crate::model::observed::{Container, Task, TaskState};
 
 /// Tasks that cannot be placed or fetched make no event, so a waiting loop looks again after this long anyway.
 const TICK: Duration = Duration::from_millis(500);
@@ -72,8 +72,8 @@ impl Swarm {
         Changes::subscribe(self.engine.clone()).await
     }
 
-    /// Waits until no container of these services (by id) is left on this node, exited ones included: then their
-    /// volumes and addresses are free. Services themselves may be gone, or be scaled to 0.
+    /// Waits until no container of these services (by id) is left on this node, exited ones included, and no task is
+    /// about to make one: then their volumes and addresses are free. Services may be gone, or be scaled to 0.
     ///
     /// # Errors
     /// `TooLate` after `deadline`, naming the containers that are left.
@@ -82,7 +82,10 @@ impl Swarm {
         self.wait_until(act, deadline, async || {
             let ours = |c: &Container| c.service.as_ref().is_some_and(|id| services.contains(id));
             let left = self.service_containers(&[("label", &[SERVICE_ID])]).await?;
-            Ok(told(left.iter().filter(|c| ours(c)).map(in_words)))
+            let tasks = self.engine.get("/tasks", &[]).await?;
+            let on_node = |task: &Task| services.contains(&task.service) && task.state >= TaskState::Assigned;
+            let tasks = living(&tasks).filter(|(_, task)| on_node(task));
+            Ok(told(left.iter().filter(|c| ours(c)).map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
         .map_err(|e| e.during(act))
@@ -92,9 +95,8 @@ impl Swarm {
         self.wait_until("wait for a network's last user", deadline, async || {
             let containers = self.service_containers(&[("label", &[SERVICE_ID]), ("network", &[id])]).await?;
             let tasks = self.engine.get("/tasks", &[]).await?;
-            let tasks = tasks.as_array().into_iter().flatten().filter(|task| holds_address(task, id));
-            let tasks = tasks.map(|task| format!("task {}", task["ID"].as_str().unwrap_or_default()));
-            Ok(told(containers.iter().map(in_words).chain(tasks)))
+            let tasks = living(&tasks).filter(|(body, _)| is_attached(body, id));
+            Ok(told(containers.iter().map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
     }
@@ -148,11 +150,20 @@ fn told(left: impl Iterator<Item = String>) -> Option<String> {
     (!left.is_empty()).then(|| left.join(", "))
 }
 
-/// Swarm takes a task's addresses back when it has ended.
-fn holds_address(task: &Value, network: &str) -> bool {
-    let ended = views::task(task).is_none_or(|task| task.state > TaskState::Running);
+fn task_in_words(task: &Task) -> String {
+    format!("task {} is {:?}", task.id, task.state).to_lowercase()
+}
+
+/// Tasks that have not ended: they hold addresses, and once assigned to a node have a container or are about to.
+fn living(tasks: &Value) -> impl Iterator<Item = (&Value, Task)> {
+    let tasks = tasks.as_array().into_iter().flatten();
+    let viewed = tasks.filter_map(|body| Some((body, views::task(body)?)));
+    viewed.filter(|(_, task)| task.state <= TaskState::Running)
+}
+
+fn is_attached(task: &Value, network: &str) -> bool {
     let attachments = task["NetworksAttachments"].as_array();
-    !ended && attachments.into_iter().flatten().any(|attachment| attachment["Network"]["ID"] == network)
+    attachments.into_iter().flatten().any(|attachment| attachment["Network"]["ID"] == network)
 }
 
 #[cfg(test)]
@@ -161,14 +172,19 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_a_living_task_holds_an_address() {
-        let task = |state: &str| {
-            json!({"ID": "t", "ServiceID": "s", "Status": {"State": state},
-                   "NetworksAttachments": [{"Network": {"ID": "n1"}}]})
-        };
-        assert!(holds_address(&task("running"), "n1"));
-        assert!(!holds_address(&task("running"), "n2"));
-        assert!(!holds_address(&task("shutdown"), "n1"));
+    fn a_task_lives_until_it_has_ended() {
+        let tasks = ["pending", "preparing", "running", "complete", "shutdown", "failed"];
+        let bodies = tasks.map(|state| json!({"ID": state, "ServiceID": "s", "Status": {"State": state}}));
+        let list = json!(bodies);
+        let alive: Vec<String> = living(&list).map(|(_, task)| task_in_words(&task)).collect();
+        assert_eq!(alive, ["task pending is pending", "task preparing is preparing", "task running is running"]);
+    }
+
+    #[test]
+    fn a_task_is_attached_to_its_own_networks() {
+        let task = json!({"NetworksAttachments": [{"Network": {"ID": "n1"}}]});
+        assert!(is_attached(&task, "n1") && !is_attached(&task, "n2"));
+        assert!(!is_attached(&json!({}), "n1"));
     }
 
     #[test]
