@@ -42,7 +42,19 @@ pub fn parse(
     text: &str,
     outer: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Variable>, Diagnostics> {
-    reader::read(file, text, outer)
+    reader::read(file, text, outer, &|_| None)
+}
+
+/// As [`parse`], with values that beat those of the file wherever it assigns or refers to them.
+///
+/// # Errors
+/// Every statement that cannot be read.
+pub fn parse_under(
+    file: &FileName,
+    text: &str,
+    fixed: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Variable>, Diagnostics> {
+    reader::read(file, text, fixed, fixed)
 }
 
 #[cfg(test)]

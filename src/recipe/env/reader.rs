@@ -11,13 +11,14 @@ pub(super) fn read(
     file: &FileName,
     text: &str,
     outer: &dyn Fn(&str) -> Option<String>,
+    fixed: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Variable>, Diagnostics> {
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, more than the {MAX_BYTES} that are read", text.len());
         return Err(Diagnostics(vec![Diagnostic::error(Place::new(file, 1, 1), message)]));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    let mut reader = Reader::new(file, &text, outer);
+    let mut reader = Reader::new(file, &text, outer, fixed);
     reader.run();
     if reader.diagnostics.has_errors() { Err(reader.diagnostics) } else { Ok(reader.variables) }
 }
@@ -25,6 +26,7 @@ pub(super) fn read(
 struct Reader<'a> {
     file: &'a FileName,
     outer: &'a dyn Fn(&str) -> Option<String>,
+    fixed: &'a dyn Fn(&str) -> Option<String>,
     rest: &'a str,
     line: u32,
     column: u32,
@@ -36,10 +38,16 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: &'a FileName, text: &'a str, outer: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    fn new(
+        file: &'a FileName,
+        text: &'a str,
+        outer: &'a dyn Fn(&str) -> Option<String>,
+        fixed: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         Self {
             file,
             outer,
+            fixed,
             rest: text,
             line: 1,
             column: 1,
@@ -81,7 +89,8 @@ impl<'a> Reader<'a> {
 
     fn statement(&mut self, place: Place) -> Result<Variable, Diagnostic> {
         let name = self.name(&place)?;
-        let (value, comment) = self.value(&place)?;
+        let (written, comment) = self.value(&place)?;
+        let value = (self.fixed)(&name).unwrap_or(written);
         self.bytes += value.len();
         if value.len() > MAX_BYTES {
             return Err(Diagnostic::error(place, format!("the value of {name} has more than {MAX_BYTES} bytes")));
