@@ -1,0 +1,103 @@
+//! Small readers of nodes whose shape has been checked: a node of another shape reads as absent.
+
+use std::collections::BTreeMap;
+
+use crate::recipe::compose::model::Nanos;
+use crate::recipe::values;
+use crate::recipe::yaml::{Key, Node, Value, text_of};
+
+pub fn text(node: &Node, key: &str) -> String {
+    node.get(key).map(scalar).unwrap_or_default()
+}
+
+/// A scalar as text, by Go's spelling.
+pub fn scalar(node: &Node) -> String {
+    text_of(&node.value)
+}
+
+pub fn flag(node: &Node, key: &str) -> bool {
+    optional_flag(node, key).unwrap_or_default()
+}
+
+pub fn optional_flag(node: &Node, key: &str) -> Option<bool> {
+    match node.get(key)?.value {
+        Value::Bool(flag) => Some(flag),
+        _ => None,
+    }
+}
+
+/// A number, cut towards zero as the Docker CLI cuts `retries: 2.7`.
+pub fn integer(node: &Node) -> Option<i64> {
+    match node.value {
+        Value::Int(number) => Some(number),
+        Value::Uint(number) => Some(i64::try_from(number).unwrap_or(i64::MAX)),
+        // `as` saturates, which is the right end for a number out of range.
+        Value::Float(number) => Some(number as i64),
+        _ => None,
+    }
+}
+
+pub fn count(node: &Node, key: &str) -> Option<u64> {
+    integer(node.get(key)?).map(|number| u64::try_from(number).unwrap_or_default())
+}
+
+pub fn ratio(node: &Node, key: &str) -> f32 {
+    match node.get(key).map(|node| &node.value) {
+        Some(Value::Float(number)) => *number as f32,
+        Some(Value::Int(number)) => *number as f32,
+        _ => 0.0,
+    }
+}
+
+pub fn nanos(node: &Node, key: &str) -> Option<Nanos> {
+    values::duration(node.get(key)?.as_str()?).ok()
+}
+
+pub fn entries(node: Option<&Node>) -> &[(Key, Node)] {
+    match node.map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries,
+        _ => &[],
+    }
+}
+
+pub fn items(node: Option<&Node>) -> &[Node] {
+    match node.map(|node| &node.value) {
+        Some(Value::Seq(items)) => items,
+        _ => &[],
+    }
+}
+
+/// A list of texts.
+pub fn texts(node: &Node, key: &str) -> Vec<String> {
+    items(node.get(key)).iter().map(scalar).collect()
+}
+
+/// One text, or a list of them.
+pub fn one_or_more(node: &Node, key: &str) -> Vec<String> {
+    match node.get(key) {
+        Some(node) if node.as_str().is_some() => vec![scalar(node)],
+        _ => texts(node, key),
+    }
+}
+
+/// `KEY=value` in a list, or a mapping. `None`: no `=`, or null.
+pub fn optional_pairs(node: &Node, key: &str) -> BTreeMap<String, Option<String>> {
+    let node = node.get(key);
+    let from_list = items(node).iter().map(|item| {
+        let text = scalar(item);
+        match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text, None),
+        }
+    });
+    let from_map = entries(node).iter().map(|(key, node)| {
+        let value = (node.value != Value::Null).then(|| scalar(node));
+        (key.text.clone(), value)
+    });
+    from_list.chain(from_map).collect()
+}
+
+/// As [`optional_pairs`], with the empty text for what has no value.
+pub fn pairs(node: &Node, key: &str) -> BTreeMap<String, String> {
+    optional_pairs(node, key).into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
+}

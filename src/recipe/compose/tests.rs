@@ -1,0 +1,92 @@
+use super::*;
+use crate::recipe::Entry;
+
+fn load_all(texts: &[&str]) -> Result<Loaded, Diagnostics> {
+    let source =
+        |(index, text): (usize, &&str)| Source { file: format!("{index}.yml").into(), text: (*text).to_owned() };
+    let sources: Vec<Source> = texts.iter().enumerate().map(source).collect();
+    let environment = [("FOO", "foo"), ("HOME", "/root")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let tree = Tree { entries: [("web.env".to_owned(), Entry::File(b"A=file\nFOO\nNONE\n".to_vec()))].into() };
+    load(&sources, &environment, &tree)
+}
+
+fn errors(text: &str) -> String {
+    load_all(&[text]).map(|loaded| loaded.project).unwrap_err().to_string()
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_place_and_nearest_key() {
+    let text =
+        "services:\n  app:\n    imag: a\n    tty: 1\n    volumes_from: [x]\n    environment: {A: true}\nnetwork: {}\n";
+    let errors = errors(text);
+    for expected in [
+        "0.yml:3:5: error: services.app has no key \"imag\" (did you mean \"image\"?)",
+        "0.yml:4:10: error: services.app.tty must be true or false, not an integer",
+        "0.yml:5:5: error: services.app.volumes_from is not supported in a stack",
+        "services.app.environment.A must be a string, number or null, not a boolean (put it in quotes)",
+        "0.yml:7:1: error: the top level has no key \"network\" (did you mean \"networks\"?)",
+    ] {
+        assert!(errors.contains(expected), "{expected} is not in\n{errors}");
+    }
+}
+
+#[test]
+fn the_name_of_a_secret_is_kept_as_written() {
+    let text = "secrets: {s: {external: true, name: \"${FOO}_s_${S_VERSION:-v1}\"}}";
+    let project = load_all(&[text]).unwrap().project;
+    assert_eq!(project.secrets["s"].name, "foo_s_v1");
+    assert_eq!(project.secrets["s"].name_template, "${FOO}_s_${S_VERSION:-v1}");
+}
+
+#[test]
+fn empty_entries_take_the_variable_of_their_name() {
+    let text = "services: {app: {image: a, env_file: web.env, environment: {B: , FOO: ''}}}";
+    let project = load_all(&[text]).unwrap().project;
+    let environment = &project.services["app"].environment;
+    assert_eq!(environment["A"].as_deref(), Some("file"));
+    assert_eq!(environment["FOO"].as_deref(), Some("foo"));
+    assert_eq!(environment["B"], None);
+    assert!(!environment.contains_key("NONE"));
+}
+
+#[test]
+fn files_of_different_versions_go_together() {
+    let loaded = load_all(&["version: '3.8'\nservices: {a: {image: a}}", "services: {a: {image: b}}"]).unwrap();
+    assert_eq!(loaded.project.services["a"].image, "b");
+    assert!(loaded.warnings.to_string().contains("docker stack deploy refuses that"));
+}
+
+#[test]
+fn interpolated_durations_are_read() {
+    let text = "services: {a: {image: a, stop_grace_period: \"${NOPE:-2m}\"}}";
+    let project = load_all(&[text]).unwrap().project;
+    assert_eq!(project.services["a"].stop_grace_period, Some(120_000_000_000));
+}
+
+#[test]
+fn what_is_silently_ignored_elsewhere_is_told() {
+    let text = "services:\n  a:\n    image: a\n    depends_on: [b]\n    container_name: x\n    environment: {M: 0444}\n\
+                volumes: {lost: }";
+    let warnings = load_all(&[text]).unwrap().warnings.to_string();
+    for expected in ["depends_on is ignored", "container_name is ignored", "0444 reads as 292", "the volume \"lost\""] {
+        assert!(warnings.contains(expected), "{expected} is not in\n{warnings}");
+    }
+}
+
+#[test]
+fn a_one_letter_volume_is_refused_with_the_reason() {
+    let errors = errors("services: {a: {image: a, volumes: ['v:/x']}}");
+    assert!(errors.contains("taken for a Windows drive"), "{errors}");
+}
+
+#[test]
+fn merges_that_lose_something_are_told() {
+    let base = "services: {a: {image: a, ports: ['53:53/udp', '53:53/tcp'], healthcheck: {test: [CMD, a]}}}";
+    let over = "services: {a: {healthcheck: {test: [CMD, b]}}}";
+    let loaded = load_all(&[base, over]).unwrap();
+    let warnings = loaded.warnings.to_string();
+    assert!(warnings.contains("is lost") && warnings.contains("joined into one command"), "{warnings}");
+    assert_eq!(loaded.project.services["a"].ports.len(), 1);
+    let test = &loaded.project.services["a"].healthcheck.as_ref().unwrap().test;
+    assert_eq!(test.join(" "), "CMD a CMD b");
+}
