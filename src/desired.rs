@@ -4,10 +4,29 @@
 //! puts the ids in. The surprise: what the recipes' own tool adds (every env variable in service `app`, the
 //! `coop-cloud.` labels) is part of what is desired, because recipes rely on it.
 
-use serde_json::Value;
+pub mod additions;
+pub mod app;
+mod body;
+mod endpoint;
+mod mounts;
+mod objects;
+pub mod posts;
+mod references;
+mod service;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::model::app::StackName;
+use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{Rule, SecretBytes};
+use crate::model::version::Revision;
+use crate::recipe::Tree;
+use crate::recipe::compose::Project;
+
+pub use posts::posts;
 
 /// All objects of one stack. Lists are sorted by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,3 +90,89 @@ pub struct DesiredService {
     /// Body of `POST /services/create`: networks by name, `SecretName`/`ConfigName` without ids.
     pub spec: Value,
 }
+
+/// What `docker stack deploy --resolve-image never` would make of the project, and what of it deserves a word.
+///
+/// `folder` is where relative bind sources start from; a recipe that is read from git has none.
+///
+/// # Errors
+/// Everything that cannot be sent, at once, and names that the Engine would refuse.
+pub fn convert(
+    project: &Project,
+    stack: &StackName,
+    tree: &Tree,
+    folder: Option<&str>,
+) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let mut found = Diagnostics::default();
+    let (networks, external_networks) = objects::networks(project, stack);
+    let secrets = objects::secrets(project, stack, tree, &mut found);
+    let configs = objects::configs(project, stack, tree, &mut found);
+    let mut services = Vec::new();
+    for (name, service) in &project.services {
+        refuse_long_name(name, service, stack, &mut found);
+        services.push(service::convert(name, service, project, stack, folder, &mut found));
+    }
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    if found.has_errors() {
+        return Err(found);
+    }
+    Ok((Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found))
+}
+
+fn refuse_long_name(
+    name: &str,
+    service: &crate::recipe::compose::model::Service,
+    stack: &StackName,
+    found: &mut Diagnostics,
+) {
+    let full = format!("{stack}_{name}");
+    if full.len() > 63 {
+        let message = format!("service {name}: the name {full:?} has {} characters, and 63 are allowed", full.len());
+        found.push(Diagnostic::error(service.place.clone(), message).hint("use a shorter domain or stack name"));
+    }
+}
+
+/// The named volumes that the services mount.
+pub fn volumes(desired: &Desired) -> BTreeSet<String> {
+    let mounts = desired
+        .services
+        .iter()
+        .flat_map(|service| service.spec["TaskTemplate"]["ContainerSpec"]["Mounts"].as_array().into_iter().flatten());
+    mounts
+        .filter(|mount| mount["Type"] == "volume")
+        .filter_map(|mount| mount["Source"].as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The key of a release: SHA-256 over all that is desired at a revision. Contents of secrets count through their names
+/// alone, so that the key can be written down.
+pub fn digest(desired: &Desired, revision: &Revision) -> String {
+    let config = |config: &DesiredConfig| {
+        let body = config.body.as_ref().map(|body| hex(&Sha256::digest(body)));
+        json!([config.name, config.spec, body])
+    };
+    let whole = json!({
+        "stack": desired.stack.as_str(),
+        "revision": revision,
+        "networks": desired.networks.iter().map(|network| json!([network.name, network.body])).collect::<Vec<_>>(),
+        "external_networks": desired.external_networks,
+        "secrets": desired.secrets.iter().map(|secret| json!([secret.name, secret.spec])).collect::<Vec<_>>(),
+        "configs": desired.configs.iter().map(config).collect::<Vec<_>>(),
+        "services": desired.services.iter().map(|service| json!([service.name, service.spec])).collect::<Vec<_>>(),
+    });
+    hex(&Sha256::digest(canonical(whole).to_string()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same value with the keys of every object sorted.
+fn canonical(mut value: Value) -> Value {
+    value.sort_all_objects();
+    value
+}
+
+#[cfg(test)]
+mod tests;

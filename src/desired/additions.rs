@@ -1,0 +1,182 @@
+//! What the recipes' own tool adds to a stack, and what is read back out of labels.
+//!
+//! Recipes rely on the additions: templates in service `app` read any variable of the `.env`, and other tools find an
+//! app's version by its labels.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Desired, DesiredService};
+use crate::model::app::StackName;
+use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::version::Revision;
+use crate::recipe::interpolate::Environment;
+
+/// What is known about a deployment beside its recipe's files.
+pub struct Additions<'a> {
+    pub recipe_name: &'a str,
+    pub revision: &'a Revision,
+    /// Whether a commit runs that is no published version.
+    pub chaos: bool,
+    pub env: &'a Environment,
+}
+
+/// Adds every variable to the environment of service `app` unless it is set there, and the `coop-cloud.` labels to its
+/// labels. A recipe without a service `app` stays as it is.
+pub fn add(desired: &mut Desired, additions: &Additions) {
+    let stack = desired.stack.clone();
+    let name = format!("{stack}_app");
+    let Some(app) = desired.services.iter_mut().find(|service| service.name == name) else { return };
+    add_variables(&mut app.spec, additions.env);
+    add_labels(&mut app.spec, &stack, additions);
+}
+
+fn add_variables(spec: &mut Value, variables: &Environment) {
+    let container = &mut spec["TaskTemplate"]["ContainerSpec"];
+    let mut entries: Vec<String> = texts(&container["Env"]).map(str::to_owned).collect();
+    let is_set = |name: &str| entries.iter().any(|entry| entry.split('=').next() == Some(name));
+    let missing: Vec<String> =
+        variables.iter().filter(|(name, _)| !is_set(name)).map(|(name, value)| format!("{name}={value}")).collect();
+    entries.extend(missing);
+    entries.sort();
+    if !entries.is_empty() {
+        container["Env"] = json!(entries);
+    }
+}
+
+/// A chaos deployment keeps the version label of the compose file, which says what it was made from.
+fn add_labels(spec: &mut Value, stack: &StackName, additions: &Additions) {
+    let mut set = |label: &str, value: &str| spec["Labels"][format!("coop-cloud.{stack}.{label}")] = json!(value);
+    set("recipe", additions.recipe_name);
+    set("chaos", if additions.chaos { "true" } else { "false" });
+    if additions.chaos {
+        set("chaos-version", additions.revision.commit.short());
+    } else {
+        set("version", &additions.revision.to_string());
+    }
+    spec["Labels"].sort_all_objects();
+}
+
+/// A certificate is declared, so nothing may ask an authority for another one: every label that names a resolver.
+pub fn refuse_acme(desired: &Desired) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for service in &desired.services {
+        for (label, value) in labels(service) {
+            if label.to_ascii_lowercase().ends_with(".certresolver") && !value.trim().is_empty() {
+                let message =
+                    format!("service {}: the label {label}={value} would ask for a certificate by ACME", service.name);
+                let hint = "leave its value empty; the declared certificate is then served";
+                found.push(Diagnostic::error(None, message).hint(hint));
+            }
+        }
+    }
+    found
+}
+
+/// Service and host for every host that a Traefik rule in the labels of a service names.
+pub fn router_hosts(desired: &Desired) -> Vec<(String, String)> {
+    let mut hosts = Vec::new();
+    for service in &desired.services {
+        for (label, rule) in labels(service) {
+            let label = label.to_ascii_lowercase();
+            if label.starts_with("traefik.") && label.contains(".routers.") && label.ends_with(".rule") {
+                hosts.extend(rule_hosts(&rule).into_iter().map(|host| (service.name.clone(), host)));
+            }
+        }
+    }
+    hosts
+}
+
+/// The hosts in ``Host(`a`, `b`) || HostSNI(`c`)``; patterns are left out, and so is `HostSNI(*)`.
+fn rule_hosts(rule: &str) -> Vec<String> {
+    let matcher = |before: &str| {
+        let before = before.to_ascii_lowercase();
+        let word: String = before.chars().rev().take_while(char::is_ascii_alphanumeric).collect();
+        matches!(word.chars().rev().collect::<String>().as_str(), "host" | "hostsni")
+    };
+    let mut hosts = Vec::new();
+    for (at, _) in rule.match_indices('(').filter(|(at, _)| matcher(rule[..*at].trim_end())) {
+        let arguments = rule[at + 1..].split(')').next().unwrap_or_default();
+        let names = arguments.split(',').map(|name| name.trim().trim_matches(['`', '"', '\'']).to_owned());
+        hosts.extend(names.filter(|name| !name.is_empty() && name != "*"));
+    }
+    hosts
+}
+
+/// Labels of the service and of its containers.
+fn labels(service: &DesiredService) -> BTreeMap<String, String> {
+    let of_containers = &service.spec["TaskTemplate"]["ContainerSpec"]["Labels"];
+    [of_containers, &service.spec["Labels"]]
+        .into_iter()
+        .filter_map(Value::as_object)
+        .flatten()
+        .map(|(label, value)| (label.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect()
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::tests::desired;
+
+    fn revision() -> Revision {
+        Revision {
+            version: Some("1.2.0+3".into()),
+            commit: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+        }
+    }
+
+    const APP: &str = "services: {app: {image: a, environment: [SET=by recipe, BARE], \
+                       deploy: {labels: [coop-cloud.st.version=0.0.1]}}, db: {image: b}}";
+
+    #[test]
+    fn service_app_sees_every_variable_unless_it_is_set_there() {
+        let mut desired = desired(APP);
+        let env = [("SET", "no"), ("OTHER", "1"), ("Z", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let revision = revision();
+        add(&mut desired, &Additions { recipe_name: "r", revision: &revision, chaos: false, env: &env });
+        let env = |index: usize| &desired.services[index].spec["TaskTemplate"]["ContainerSpec"]["Env"];
+        assert_eq!(env(0), &json!(["BARE", "OTHER=1", "SET=by recipe", "Z="]));
+        assert_eq!(env(1), &Value::Null);
+    }
+
+    #[test]
+    fn labels_tell_what_runs() {
+        for (chaos, version) in [(false, "1.2.0+3"), (true, "0.0.1")] {
+            let mut desired = desired(APP);
+            let (env, revision) = (Environment::new(), revision());
+            add(&mut desired, &Additions { recipe_name: "r", revision: &revision, chaos, env: &env });
+            let labels = &desired.services[0].spec["Labels"];
+            assert_eq!(labels["coop-cloud.st.version"], version);
+            assert_eq!(labels["coop-cloud.st.recipe"], "r");
+            assert_eq!(labels["coop-cloud.st.chaos"], chaos.to_string());
+            assert_eq!(labels.get("coop-cloud.st.chaos-version").is_some(), chaos);
+        }
+    }
+
+    #[test]
+    fn a_label_that_names_a_resolver_is_refused_and_an_empty_one_is_not() {
+        let with = |value: &str| {
+            let label = format!("traefik.http.routers.r.tls.certresolver={value}");
+            desired(&format!("services: {{app: {{image: a, deploy: {{labels: ['{label}']}}}}}}"))
+        };
+        assert_eq!(refuse_acme(&with("")), Diagnostics::default());
+        let found = refuse_acme(&with("production")).to_string();
+        assert!(found.contains("st_app") && found.contains("tls.certresolver=production"), "{found}");
+    }
+
+    #[test]
+    fn hosts_are_found_in_router_rules() {
+        let rule =
+            "Host(`a.example.org`, `b.example.org`) || (HostSNI(`*`) && Host(`c.example.org`)) && PathPrefix(`/x`)";
+        let yaml =
+            format!("services: {{app: {{image: a, deploy: {{labels: {{traefik.http.routers.r.rule: '{rule}'}}}}}}}}");
+        let hosts: Vec<String> = router_hosts(&desired(&yaml)).into_iter().map(|(_, host)| host).collect();
+        assert_eq!(hosts, ["a.example.org", "b.example.org", "c.example.org"]);
+    }
+}

@@ -1,0 +1,120 @@
+//! A whole recipe read for one app: variables, compose files, secrets with the rules by which they are made.
+//!
+//! The border: the host has read all files into the tree before. The surprise: an operator's value counts already while
+//! the sample is read, because later lines of a sample refer to earlier ones (`EXTRA=$DOMAIN`).
+
+use std::collections::BTreeMap;
+
+use super::{Desired, SecretSource, convert};
+use crate::model::app::StackName;
+use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::recipe::compose::{self, Source};
+use crate::recipe::env::{self, Variable};
+use crate::recipe::interpolate::Environment;
+use crate::recipe::{Tree, TreeError};
+
+/// What a recipe is read with.
+pub struct Reading<'a> {
+    pub stack: &'a StackName,
+    pub domain: Option<&'a str>,
+    /// The operator's list of compose files, relative to the recipe or absolute.
+    pub compose: Option<&'a [String]>,
+    pub operator_env: &'a Environment,
+    /// Defaults of the sample as they were at install.
+    pub frozen_sample: Option<&'a BTreeMap<String, String>>,
+    /// Values that nobody overrides.
+    pub forced: &'a Environment,
+    pub tree: &'a Tree,
+}
+
+const SAMPLE: &str = ".env.sample";
+const EXPORTS: &str = "abra.sh";
+
+/// The variables that the compose files see, and the sample's own with their rules. Later wins: sample, frozen sample,
+/// operator, exports of `abra.sh`, ours.
+///
+/// # Errors
+/// A sample or `abra.sh` that is there and cannot be read.
+pub fn environment(reading: &Reading) -> Result<(Environment, Vec<Variable>, Diagnostics), Diagnostics> {
+    let fixed = fixed(reading)?;
+    let sample = optional_text(reading.tree, SAMPLE)?;
+    let sample = env::parse_under(&SAMPLE.into(), sample, &|name| fixed.get(name).cloned())?;
+    let mut environment: Environment =
+        sample.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect();
+    environment.extend(fixed);
+    Ok((environment, sample, Diagnostics::default()))
+}
+
+/// All that beats the sample as it is in the tree.
+fn fixed(reading: &Reading) -> Result<Environment, Diagnostics> {
+    let mut fixed = reading.frozen_sample.cloned().unwrap_or_default();
+    fixed.extend(reading.operator_env.clone());
+    fixed.extend(env::exports(optional_text(reading.tree, EXPORTS)?));
+    fixed.insert("STACK_NAME".to_owned(), reading.stack.to_string());
+    fixed.extend(reading.domain.map(|domain| ("DOMAIN".to_owned(), domain.to_owned())));
+    fixed.extend(reading.forced.clone());
+    Ok(fixed)
+}
+
+fn optional_text<'a>(tree: &'a Tree, path: &str) -> Result<&'a str, Diagnostics> {
+    match tree.text(path) {
+        Ok(text) => Ok(text),
+        Err(TreeError::Missing(_)) => Ok(""),
+        Err(cause) => Err(Diagnostics(vec![Diagnostic::error(None, cause.to_string())])),
+    }
+}
+
+/// What the recipe is to be under these variables. Secrets whose version variable the sample knows are to be made by
+/// its rule; other external ones must exist.
+///
+/// # Errors
+/// Everything that is wrong in the files, with places.
+pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let sources = sources(reading, environment)?;
+    let loaded = compose::load(&sources, environment, reading.tree)?;
+    let (mut desired, warnings) = convert(&loaded.project, reading.stack, reading.tree, None).map_err(|errors| {
+        let mut all = loaded.warnings.clone();
+        all.extend(errors);
+        all
+    })?;
+    let sample = optional_text(reading.tree, SAMPLE)?;
+    let rules = env::parse_under(&SAMPLE.into(), sample, &|name| environment.get(name).cloned())?;
+    give_rules(&mut desired, &rules);
+    let mut found = loaded.warnings;
+    found.extend(warnings);
+    Ok((desired, found))
+}
+
+fn give_rules(desired: &mut Desired, sample: &[Variable]) {
+    for secret in desired.secrets.iter_mut().filter(|secret| secret.source == SecretSource::External) {
+        let Some(name) = &secret.version_variable else { continue };
+        if let Some(variable) = sample.iter().find(|variable| variable.name == *name) {
+            secret.source = SecretSource::Generated(variable.rule.clone().unwrap_or_default());
+        }
+    }
+}
+
+/// The operator's list, or that of `COMPOSE_FILE`, or `compose.yml` alone.
+pub fn compose_files(reading: &Reading, environment: &Environment) -> Vec<String> {
+    if let Some(files) = reading.compose {
+        return files.to_vec();
+    }
+    let listed = environment.get("COMPOSE_FILE").map(String::as_str).unwrap_or_default();
+    let files: Vec<String> = listed.split(':').filter(|file| !file.is_empty()).map(str::to_owned).collect();
+    if files.is_empty() { vec!["compose.yml".to_owned()] } else { files }
+}
+
+fn sources(reading: &Reading, environment: &Environment) -> Result<Vec<Source>, Diagnostics> {
+    let mut found = Diagnostics::default();
+    let mut sources = Vec::new();
+    for file in compose_files(reading, environment) {
+        match reading.tree.text(&file) {
+            Ok(text) => sources.push(Source { file: file.as_str().into(), text: text.to_owned() }),
+            Err(cause) => found.push(Diagnostic::error(None, format!("compose file: {cause}"))),
+        }
+    }
+    if found.has_errors() { Err(found) } else { Ok(sources) }
+}
+
+#[cfg(test)]
+mod tests;
