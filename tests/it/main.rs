@@ -3,5 +3,6 @@
 mod engine;
 mod fixtures;
 mod layers;
+mod oracle;
 mod recipes;
 mod store;
