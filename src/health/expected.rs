@@ -10,6 +10,8 @@ pub(super) struct Expected {
     pub name: String,
     pub mode: Mode,
     pub restart: Restart,
+    /// The spec has a health check of its own; the image may have one too.
+    pub checked: bool,
     /// Swarm gives up after some attempts.
     pub attempts_end: bool,
 }
@@ -39,7 +41,9 @@ impl Expected {
             _ => Restart::Any,
         };
         let attempts_end = policy["MaxAttempts"].as_u64().is_some_and(|most| most > 0);
-        Self { name: service.name.clone(), mode: mode(&service.spec), restart, attempts_end }
+        let test = service.spec.pointer("/TaskTemplate/ContainerSpec/Healthcheck/Test/0");
+        let checked = test.is_some_and(|kind| kind != "NONE");
+        Self { name: service.name.clone(), mode: mode(&service.spec), restart, checked, attempts_end }
     }
 
     pub(super) fn is_job(&self) -> bool {

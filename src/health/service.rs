@@ -103,10 +103,13 @@ impl View<'_> {
 
     /// Runs and is to run; with a health check, Swarm calls only a healthy task running.
     fn is_up(&self, task: &Task) -> bool {
-        let health = tasks::container(task, self.observed).and_then(|container| container.health.as_deref());
         task.state == TaskState::Running
             && task.desired == TaskState::Running
-            && !matches!(health, Some("starting" | "unhealthy"))
+            && !matches!(self.health(task), Some("starting" | "unhealthy"))
+    }
+
+    fn health(&self, task: &Task) -> Option<&str> {
+        tasks::container(task, self.observed)?.health.as_deref()
     }
 
     fn is_done(&self, task: &Task) -> bool {
@@ -152,7 +155,10 @@ impl View<'_> {
             TaskState::Allocated | TaskState::Pending => "waits for a node".to_owned(),
             TaskState::Assigned | TaskState::Accepted | TaskState::Preparing => "is being prepared".to_owned(),
             TaskState::Ready => "waits to be started".to_owned(),
-            TaskState::Starting => "starts (its health check has not passed yet)".to_owned(),
+            TaskState::Starting if self.expected.checked || self.health(task).is_some() => {
+                "starts (its health check has not passed yet)".to_owned()
+            }
+            TaskState::Starting => "starts".to_owned(),
             TaskState::Running if tasks::is_unhealthy(task, self.observed) => format!("runs, but {}", trouble()),
             TaskState::Running if !tasks::is_wanted(task) => "is being stopped".to_owned(),
             TaskState::Running if self.expected.is_job() => "works (a job, waited for until it is done)".to_owned(),

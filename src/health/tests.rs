@@ -228,7 +228,10 @@ fn every_replica_counts() {
 
 #[test]
 fn a_health_check_is_waited_for() {
-    waits(World::of(&["app"]).tasks([task("app", 1, 1, TaskState::Starting)]).glance(), "health check");
+    let check = json!({ "Test": ["CMD", "true"] });
+    let checked = World::one(&[("/TaskTemplate/ContainerSpec/Healthcheck", check)]);
+    waits(checked.tasks([task("app", 1, 1, TaskState::Starting)]).glance(), "health check");
+    waits(World::of(&["app"]).tasks([task("app", 1, 1, TaskState::Starting)]).glance(), "wiki_app starts");
     for health in ["starting", "unhealthy"] {
         let world = World::of(&["app"]).tasks([running("app")]).container("app-1-1", "running", Some(health));
         waits(world.first_look(), "health check");
