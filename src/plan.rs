@@ -278,16 +278,10 @@ impl Plan {
 }
 
 impl Draft {
-    fn create(&mut self, object: Object, name: &str, act: Act, reason: impl Into<String>) {
-        self.push(object, name, act, reason.into());
-    }
-
-    fn remove(&mut self, object: Object, name: &str, act: Act, reason: impl Into<String>) {
-        self.push(object, name, act, reason.into());
-    }
-
-    fn push(&mut self, object: Object, name: &str, act: Act, reason: String) {
-        self.changes.push(Change { object, name: name.to_owned(), act, reason, diff: None, restarts: false });
+    /// A change without a diff that restarts nothing.
+    fn change(&mut self, object: Object, name: &str, act: Act, reason: &str) {
+        let (name, reason) = (name.to_owned(), reason.to_owned());
+        self.changes.push(Change { object, name, act, reason, diff: None, restarts: false });
     }
 
     /// The Engine's bounds, told before anything is touched.

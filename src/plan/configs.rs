@@ -63,7 +63,7 @@ fn create_if_missing(config: &DesiredConfig, observed: &Observed, draft: &mut Dr
     match &config.body {
         Some(body) if !observed.configs.contains_key(&config.name) => {
             let act = Act::CreateConfig { spec: config.spec.clone(), body: body.clone() };
-            draft.create(Object::Config, &config.name, act, "is not there");
+            draft.change(Object::Config, &config.name, act, "is not there");
         }
         _ => draft.unchanged += 1,
     }

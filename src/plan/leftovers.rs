@@ -20,13 +20,13 @@ pub(super) fn plan(observed: &Observed, desired: &Desired, draft: &mut Draft) {
     };
     let reason = "no service uses it any more";
     for secret in observed.secrets.values().filter(|secret| left(&secret.name, &secret.labels)) {
-        draft.remove(Object::Secret, &secret.name, Act::RemoveSecret, reason);
+        draft.change(Object::Secret, &secret.name, Act::RemoveSecret, reason);
     }
     for config in observed.configs.values().filter(|config| left(&config.name, &config.labels)) {
-        draft.remove(Object::Config, &config.name, Act::RemoveConfig, reason);
+        draft.change(Object::Config, &config.name, Act::RemoveConfig, reason);
     }
     for network in observed.networks.values().filter(|network| left(&network.name, &network.labels)) {
-        draft.remove(Object::Network, &network.name, Act::RemoveNetwork, reason);
+        draft.change(Object::Network, &network.name, Act::RemoveNetwork, reason);
     }
 }
 

@@ -34,7 +34,7 @@ fn external(observed: &Observed, name: &str, draft: &mut Draft) {
 fn own(observed: &Observed, wanted: &DesiredNetwork, stack: &StackName, draft: &mut Draft) {
     let Some(live) = observed.networks.get(&wanted.name) else {
         let act = Act::CreateNetwork { body: wanted.body.clone() };
-        return draft.create(Object::Network, &wanted.name, act, "is not there");
+        return draft.change(Object::Network, &wanted.name, act, "is not there");
     };
     if live.labels.get(NAMESPACE_LABEL).is_none_or(|owner| owner != stack.as_str()) {
         let (name, stack) = (wanted.name.clone(), stack.clone());

@@ -17,7 +17,7 @@ pub(super) fn plan(observed: &Observed, desired: &Desired, context: &Context, dr
             Ok(data) => {
                 let reason = reason(&data);
                 let act = Act::CreateSecret { spec: secret.spec.clone(), data };
-                draft.create(Object::Secret, &secret.name, act, reason);
+                draft.change(Object::Secret, &secret.name, act, reason);
             }
             Err(error) => draft.errors.push(error),
         }

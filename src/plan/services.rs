@@ -14,7 +14,7 @@ pub(super) fn plan(observed: &Observed, desired: &Desired, context: &Context, dr
     let wanted: BTreeSet<&str> = desired.services.iter().map(|service| service.name.as_str()).collect();
     // First of all what is to go: it may hold the ports and volumes that others are about to take.
     for name in observed.services.keys().filter(|name| !wanted.contains(name.as_str())) {
-        draft.remove(Object::Service, name, Act::RemoveService, "the recipe no longer has it");
+        draft.change(Object::Service, name, Act::RemoveService, "the recipe no longer has it");
     }
     for service in &desired.services {
         draft.check_length(Object::Service, &service.name);
@@ -36,7 +36,7 @@ pub fn volumes<'a>(specs: impl Iterator<Item = &'a Value>) -> BTreeSet<&'a str> 
 }
 
 fn create(service: &DesiredService, reason: &str, draft: &mut Draft) {
-    draft.create(Object::Service, &service.name, Act::CreateService { spec: service.spec.clone() }, reason);
+    draft.change(Object::Service, &service.name, Act::CreateService { spec: service.spec.clone() }, reason);
 }
 
 fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Context, draft: &mut Draft) {
@@ -57,7 +57,7 @@ fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Co
             mode_of(&live.spec),
             mode_of(&service.spec)
         );
-        draft.remove(Object::Service, &service.name, Act::RemoveService, &reason);
+        draft.change(Object::Service, &service.name, Act::RemoveService, &reason);
         create(service, &reason, draft);
     }
 }
