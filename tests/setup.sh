@@ -21,13 +21,14 @@ need() {
     command -v apt-get >/dev/null || die "please install ${missing[*]}"
     [ "$(id -u)" = 0 ] || die "please install (or run this as root): ${missing[*]}"
     say "installing ${missing[*]}"
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}"; } >&2 ||
+    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}"; } >/dev/null ||
         die "apt-get cannot install ${missing[*]}"
 }
 
 # Debian's own Rust is older than Cargo.toml's rust-version, so that it is not installed here.
 need_rust() {
     need cc=build-essential git=git
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || need crates=ca-certificates # files: no program tells
     [ -x "$HOME/.cargo/bin/cargo" ] && PATH=$PATH:$HOME/.cargo/bin
     command -v cargo >/dev/null ||
         die "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer with rustup (https://rustup.rs), with rustfmt and clippy"
