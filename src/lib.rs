@@ -21,7 +21,7 @@
 //! | 5 | [`reconcile`] | observe, plan, apply, gate |
 //! | 7 | `app::{proxy, live}` | one reconciler per kind of app |
 //! | 8 | [`app`] | the order of one run |
-//! | 9 | [`cli`] | one file per verb |
+//! | 9 | [`cli`], [`demo`] | one file per verb; the story on a private Engine |
 
 pub mod model;
 pub mod telemetry;
@@ -43,3 +43,4 @@ pub mod reconcile;
 pub mod app;
 
 pub mod cli;
+pub mod demo;

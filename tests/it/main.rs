@@ -1,5 +1,6 @@
 //! Promises that need more than one module, or the machine.
 
+mod demo;
 mod engine;
 mod fixtures;
 mod layers;

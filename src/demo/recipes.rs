@@ -1,0 +1,118 @@
+//! The demo's recipes and configuration: git repositories in the form of any other recipe, made on the spot.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+/// The repository and tag of the image that both recipes run.
+pub const IMAGE: (&str, &str) = ("evenkeel-demo", "1.0.0");
+
+/// A recipe at its only version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    pub name: &'static str,
+    pub tag: &'static str,
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+/// An app with a second service beside it and a volume.
+pub const NOTES: Recipe = Recipe {
+    name: "notes",
+    tag: "1.0.0+1.0.0",
+    files: &[("compose.yml", include_str!("notes/compose.yml")), (".env.sample", include_str!("notes/env.sample"))],
+};
+
+/// An app that ends shortly after each start, as one does whose database is not there.
+pub const GUESTBOOK: Recipe = Recipe {
+    name: "guestbook",
+    tag: "1.0.0+1.0.0",
+    files: &[
+        ("compose.yml", include_str!("guestbook/compose.yml")),
+        (".env.sample", include_str!("guestbook/env.sample")),
+    ],
+};
+
+impl Recipe {
+    /// Makes the repository `<recipes>/<name>`, with one commit and its tag.
+    pub async fn publish(&self, recipes: &Path) -> Result<()> {
+        let folder = recipes.join(self.name);
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        for (name, text) in self.files {
+            fs::write(folder.join(name), text).with_context(|| format!("write {name} of {}", self.name))?;
+        }
+        git(&folder, &["init", "--quiet"]).await?;
+        git(&folder, &["add", "--all"]).await?;
+        git(&folder, &["commit", "--quiet", "--message", "first version"]).await?;
+        git(&folder, &["tag", self.tag]).await
+    }
+
+    /// The app's table in the configuration.
+    pub fn declaration(&self, recipes: &Path) -> String {
+        let (name, url) = (self.name, recipes.join(self.name));
+        format!(
+            "\n[app.{name}]\nrecipe = {{ url = \"{}\" }}\ngate = {{ stable_for = \"3s\", within = \"2m\" }}\n",
+            url.display()
+        )
+    }
+}
+
+/// The configuration without any app.
+pub fn configuration(endpoint: &str, state: &Path) -> String {
+    format!(
+        "base_domain = \"demo.example\"\nstate_dir = \"{}\"\nengine = \"{endpoint}\"\n\n\
+         [network]\nname = \"proxy\"\nsubnet = \"10.200.0.0/16\"\n",
+        state.display()
+    )
+}
+
+/// Nothing of the person's own git may matter: no identity, hook, template or signing key.
+async fn git(folder: &Path, arguments: &[&str]) -> Result<()> {
+    let output = Command::new("git")
+        .args(["-c", "init.defaultBranch=main", "-c", "init.templateDir="])
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("HOME", "/nonexistent")])
+        .envs([("GIT_AUTHOR_NAME", "Demo"), ("GIT_AUTHOR_EMAIL", "demo@demo.example")])
+        .envs([("GIT_COMMITTER_NAME", "Demo"), ("GIT_COMMITTER_EMAIL", "demo@demo.example")])
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("run git, which has to be on PATH")?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "git {} failed: {}", arguments.join(" "), words.trim());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_published_recipe_is_a_repository_with_its_files_at_the_tag() {
+        let recipes = tempfile::tempdir().unwrap();
+        NOTES.publish(recipes.path()).await.unwrap();
+
+        let shown = Command::new("git")
+            .args(["-C", &recipes.path().join("notes").display().to_string(), "show", "1.0.0+1.0.0:compose.yml"])
+            .output()
+            .await
+            .unwrap();
+        assert_eq!(String::from_utf8(shown.stdout).unwrap(), NOTES.files[0].1);
+    }
+
+    #[test]
+    fn the_configuration_is_toml_with_both_apps() {
+        let recipes = Path::new("/recipes");
+        let text = configuration("unix:///e.sock", Path::new("/state"))
+            + &NOTES.declaration(recipes)
+            + &GUESTBOOK.declaration(recipes);
+        let read: toml::Table = text.parse().unwrap();
+        assert_eq!(read["app"]["notes"]["recipe"]["url"].as_str(), Some("/recipes/notes"));
+        assert_eq!(read["app"]["guestbook"]["gate"]["stable_for"].as_str(), Some("3s"));
+        assert_eq!(read["engine"].as_str(), Some("unix:///e.sock"));
+    }
+}
