@@ -152,3 +152,26 @@ async fn an_engine_that_is_dropped_in_the_middle_leaves_nothing() {
     drop(engine);
     assert_eq!(Traces::of(&folder), Traces::default());
 }
+
+/// Starts `evenkeel demo`, sends the signal as soon as its Engine is there, and gives the Engine's folder.
+fn interrupted_by(signal: nix::sys::signal::Signal) -> PathBuf {
+    use std::io::{BufRead, BufReader};
+    let mut demo =
+        std::process::Command::new(PROGRAM).arg("demo").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let ready = lines.find_map(|line| line.unwrap().split_once("all its files in ").map(|(_, path)| path.to_owned()));
+    let pid = nix::unistd::Pid::from_raw(demo.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap();
+    demo.wait().unwrap();
+    PathBuf::from(ready.unwrap().trim_end_matches('.'))
+}
+
+#[tokio::test]
+async fn a_demo_that_is_interrupted_or_killed_leaves_nothing() {
+    use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
+    for signal in [SIGINT, SIGTERM, SIGKILL] {
+        let folder = interrupted_by(signal);
+        let gone = async || (Traces::of(&folder) == Traces::default()).then_some(());
+        until(&format!("the end of everything after {signal}"), gone).await;
+    }
+}
