@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desired, SecretSource, convert};
+use super::{Desired, SecretSource, convert, objects};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::{self, Source};
@@ -83,6 +83,18 @@ pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Di
     let mut found = loaded.warnings;
     found.extend(warnings);
     Ok((desired, found))
+}
+
+/// The variable that holds the version of each secret that services use, by the secret's name inside the recipe. Unlike
+/// [`read`], it asks for no variable to be set: whoever names versions by content has to know the variables first.
+///
+/// # Errors
+/// Everything that is wrong in the compose files.
+pub fn secret_variables(reading: &Reading, environment: &Environment) -> Result<BTreeMap<String, String>, Diagnostics> {
+    let project = compose::load(&sources(reading, environment)?, environment, reading.tree)?.project;
+    let used = project.services.values().flat_map(|service| &service.secrets);
+    let variable = |key: &String| objects::version_variable(project.secrets.get(key)?);
+    Ok(used.filter_map(|used| Some((used.source.clone(), variable(&used.source)?))).collect())
 }
 
 fn give_rules(desired: &mut Desired, sample: &[Variable]) {

@@ -86,7 +86,7 @@ pub fn secrets(project: &Project, stack: &StackName, tree: &Tree, found: &mut Di
             key: key.clone(),
             spec: named.spec(stack),
             source,
-            version_variable: named.version_variable(),
+            version_variable: version_variable(object),
             name: named.name,
         });
     }
@@ -129,7 +129,7 @@ impl Named<'_> {
         };
         let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let at_the_ends = |c: char| c.is_ascii_alphanumeric();
-        match self.version_variable() {
+        match version_variable(self.object) {
             Some(variable) if name.ends_with('_') => {
                 fault(
                     format!("{what} {key}: the name {name:?} has no version"),
@@ -177,11 +177,11 @@ impl Named<'_> {
         }
         Value::Object(body)
     }
+}
 
-    /// The last variable of the name as the recipe writes it, the stack's and the domain's own apart. What it is called
-    /// follows no convention.
-    fn version_variable(&self) -> Option<String> {
-        let ours = |name: &String| matches!(name.as_str(), "STACK_NAME" | "DOMAIN");
-        interpolate::variables(&self.object.name_template).into_iter().rfind(|name| !ours(name))
-    }
+/// The last variable of the name as the recipe writes it, the stack's and the domain's own apart. What it is called
+/// follows no convention.
+pub fn version_variable(object: &FileObject) -> Option<String> {
+    let ours = |name: &String| matches!(name.as_str(), "STACK_NAME" | "DOMAIN");
+    interpolate::variables(&object.name_template).into_iter().rfind(|name| !ours(name))
 }

@@ -101,3 +101,11 @@ fn missing_compose_files_are_all_named() {
     let errors = world.read().unwrap_err().to_string();
     assert!(errors.contains("compose.yml is not in the recipe") && errors.contains("compose.x.yml"), "{errors}");
 }
+
+#[test]
+fn version_variables_are_known_before_they_are_set() {
+    let world = World::of(&[("compose.yml", SECRETS)]);
+    let variables = secret_variables(&world.reading(), &world.environment()).unwrap();
+    let expected = [("db", "SECRET_DB_VERSION"), ("key", "SECRET_KEY")];
+    assert_eq!(variables, expected.map(|(key, variable)| (key.to_owned(), variable.to_owned())).into());
+}
