@@ -100,6 +100,11 @@ pub fn read(
     }
 }
 
+/// The first certificate of a PEM chain (DER); `None` where there is none.
+pub fn leaf(chain_pem: &[u8]) -> Option<Vec<u8>> {
+    chain_of(chain_pem).0.first().map(|der| der.to_vec())
+}
+
 /// What a served leaf says of itself, for telling it from the declared one. `None` if it cannot be read.
 pub fn describe(leaf_der: &[u8]) -> Option<Certificate> {
     let (_, leaf) = X509Certificate::from_der(leaf_der).ok()?;

@@ -4,17 +4,18 @@
 //! puts the ids in. The surprise: what the recipes' own tool adds (every env variable in service `app`, the
 //! `coop-cloud.` labels) is part of what is desired, because recipes rely on it.
 
-pub mod additions;
-pub mod app;
+mod additions;
+mod app;
 mod body;
 mod endpoint;
 mod mounts;
 mod objects;
-pub mod posts;
+mod posts;
 mod references;
 mod service;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -26,6 +27,8 @@ use crate::model::version::Revision;
 use crate::recipe::Tree;
 use crate::recipe::compose::Project;
 
+pub use additions::{Additions, add, refuse_acme, router_hosts};
+pub use app::{Reading, SecretName, environment, read, read_plain, secret_names};
 pub use posts::posts;
 
 /// All objects of one stack. Lists are sorted by name.
@@ -83,12 +86,19 @@ pub struct DesiredConfig {
     pub body: Option<Vec<u8>>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct DesiredService {
     /// `<stack>_<service>`.
     pub name: String,
     /// Body of `POST /services/create`: networks by name, `SecretName`/`ConfigName` without ids.
     pub spec: Value,
+}
+
+/// The name alone: an environment holds secret values.
+impl fmt::Debug for DesiredService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DesiredService").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// What `docker stack deploy --resolve-image never` would make of the project, and what of it deserves a word.
@@ -143,6 +153,16 @@ pub fn volumes(desired: &Desired) -> BTreeSet<String> {
         .filter_map(|mount| mount["Source"].as_str())
         .map(str::to_owned)
         .collect()
+}
+
+/// Gives a secret's new name to every service that mounts it.
+pub fn rename_secret(desired: &mut Desired, from: &str, to: &str) {
+    for service in &mut desired.services {
+        let mounted = service.spec.pointer_mut("/TaskTemplate/ContainerSpec/Secrets").and_then(Value::as_array_mut);
+        for reference in mounted.into_iter().flatten().filter(|reference| reference["SecretName"] == from) {
+            reference["SecretName"] = json!(to);
+        }
+    }
 }
 
 /// The key of a release: SHA-256 over all that is desired at a revision. Contents of secrets count through their names

@@ -25,6 +25,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::config::Resolve;
 use crate::desired::Desired;
 use crate::model::app::StackName;
 use crate::model::observed::Observed;
@@ -38,17 +39,6 @@ pub use services::volumes;
 pub const OUR_LABEL: &str = "evenkeel.stack";
 pub const NAMESPACE_LABEL: &str = "com.docker.stack.namespace";
 
-/// When a tag is looked up again in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Resolve {
-    /// When the recipe names another image.
-    #[default]
-    Changed,
-    /// In every run. Whoever plans resolves the desired images first (see [`resolve_images`]): a plan asks nobody.
-    Always,
-    Never,
-}
-
 /// What a plan depends on besides what is and what is to be.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -59,18 +49,16 @@ pub struct Context<'a> {
     pub resolve: Resolve,
     /// The Engine API version that is spoken.
     pub api: (u32, u32),
-    /// A declared certificate serves every app: no label may ask for another one.
-    pub no_acme: bool,
 }
 
 impl<'a> Context<'a> {
-    /// With the oldest Engine that is supported, and without a declared certificate.
+    /// With the oldest Engine that is supported.
     pub fn new(
         kept_secrets: &'a BTreeSet<String>,
         content_version: &'a dyn Fn(&[u8]) -> String,
         resolve: Resolve,
     ) -> Self {
-        Self { kept_secrets, content_version, resolve, api: (1, 41), no_acme: false }
+        Self { kept_secrets, content_version, resolve, api: (1, 41) }
     }
 
     fn engine(&self) -> Engine {
@@ -87,6 +75,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// How many desired objects are as they should be.
     pub unchanged: usize,
+    /// What is desired under its final names: those of configs follow what is live.
+    pub desired: Desired,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -226,11 +216,6 @@ pub enum PlanError {
     NetworkTaken { name: String, stack: StackName },
     #[error("{what} name {name} has {length} characters, the Engine takes {most}: choose a shorter domain or name")]
     NameTooLong { what: &'static str, name: String, length: usize, most: usize },
-    #[error(
-        "service {service} asks for a certificate of its own by label {label}={value}, but the declared certificate serves \
-         every app: set LETS_ENCRYPT_ENV to nothing, or take the label away"
-    )]
-    CertificateResolver { service: String, label: String, value: String },
 }
 
 /// What the parts of a plan are made of.
@@ -256,7 +241,7 @@ impl Plan {
         leftovers::plan(observed, &desired, &mut draft);
         if draft.errors.is_empty() {
             let Draft { changes, notes, unchanged, .. } = draft;
-            return Ok(Plan { stack: desired.stack, changes, notes, unchanged });
+            return Ok(Plan { stack: desired.stack.clone(), changes, notes, unchanged, desired });
         }
         Err(draft.errors)
     }

@@ -121,7 +121,8 @@ fn newer(current: &Revision, published: &Published) -> Option<Revision> {
     (*version > running).then(|| Revision { version: Some(version.to_string()), commit: commit.clone() })
 }
 
-fn is_asked_for(current: &Revision, wanted: &Wanted) -> bool {
+/// Whether what runs is the very version or commit that the operator names.
+pub fn is_asked_for(current: &Revision, wanted: &Wanted) -> bool {
     match wanted {
         Wanted::Latest => false,
         Wanted::Version(version) => current.version.as_deref() == Some(&version.to_string()),

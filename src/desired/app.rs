@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desired, SecretSource, convert, objects};
+use super::objects::version_variable;
+use super::references::object_name;
+use super::{Desired, SecretSource, convert};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::recipe::compose::model::FileObject;
 use crate::recipe::compose::{self, Source};
 use crate::recipe::env::{self, Variable};
 use crate::recipe::interpolate::Environment;
@@ -85,16 +88,42 @@ pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Di
     Ok((desired, found))
 }
 
-/// The variable that holds the version of each secret that services use, by the secret's name inside the recipe. Unlike
-/// [`read`], it asks for no variable to be set: whoever names versions by content has to know the variables first.
+/// What a plain `docker stack deploy` of a recipe's folder would send: relative bind sources start there.
 ///
 /// # Errors
-/// Everything that is wrong in the compose files.
-pub fn secret_variables(reading: &Reading, environment: &Environment) -> Result<BTreeMap<String, String>, Diagnostics> {
-    let project = compose::load(&sources(reading, environment)?, environment, reading.tree)?.project;
-    let used = project.services.values().flat_map(|service| &service.secrets);
-    let variable = |key: &String| objects::version_variable(project.secrets.get(key)?);
-    Ok(used.filter_map(|used| Some((used.source.clone(), variable(&used.source)?))).collect())
+/// Everything that is wrong in the files, with places.
+pub fn read_plain(
+    reading: &Reading,
+    environment: &Environment,
+    folder: &str,
+) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let loaded = compose::load(&sources(reading, environment)?, environment, reading.tree)?;
+    let (desired, found) = convert(&loaded.project, reading.stack, reading.tree, Some(folder))?;
+    let mut warnings = loaded.warnings;
+    warnings.extend(found);
+    Ok((desired, warnings))
+}
+
+/// A secret of the recipe under these variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretName {
+    /// The Swarm object's name.
+    pub name: String,
+    /// The variable that holds its version, found in the raw `name:` template.
+    pub version_variable: Option<String>,
+}
+
+/// Every secret of the recipe by its name there, also one whose version is not known yet.
+///
+/// # Errors
+/// Everything that keeps the compose files from being read.
+pub fn secret_names(reading: &Reading, environment: &Environment) -> Result<BTreeMap<String, SecretName>, Diagnostics> {
+    let loaded = compose::load(&sources(reading, environment)?, environment, reading.tree)?;
+    let named = |(key, object): (&String, &FileObject)| {
+        let name = object_name(key, object, reading.stack);
+        (key.clone(), SecretName { name, version_variable: version_variable(object) })
+    };
+    Ok(loaded.project.secrets.iter().map(named).collect())
 }
 
 fn give_rules(desired: &mut Desired, sample: &[Variable]) {

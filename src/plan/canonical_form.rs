@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::Resolve;
+use crate::config::Resolve;
 use crate::model::observed::Observed;
 
 /// The label in which a stack keeps the image as the recipe wrote it.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::canonical_form::{self, Names, mode_of};
-use super::{Act, Change, Context, Draft, Object, PlanError, diff, reason};
+use super::{Act, Change, Context, Draft, Object, diff, reason};
 use crate::desired::{Desired, DesiredService};
 use crate::model::observed::{Observed, Service};
 
@@ -18,9 +18,6 @@ pub(super) fn plan(observed: &Observed, desired: &Desired, context: &Context, dr
     }
     for service in &desired.services {
         draft.check_length(Object::Service, &service.name);
-        if context.no_acme {
-            refuse_resolver(service, draft);
-        }
         match observed.services.get(&service.name) {
             Some(live) => compare(live, service, &names, context, draft),
             None => create(service, "is not there", draft),
@@ -141,17 +138,5 @@ fn keep_order(ports: &mut Value, live: &[Value]) {
     let Value::Array(wanted) = ports else { return };
     if canonical_form::ports(wanted) == canonical_form::ports(live) {
         *wanted = live.to_vec();
-    }
-}
-
-/// An empty value stays: it is what makes the declared certificate serve.
-fn refuse_resolver(service: &DesiredService, draft: &mut Draft) {
-    let labels = service.spec["Labels"].as_object().into_iter().flatten();
-    for (label, value) in labels {
-        let value = value.as_str().unwrap_or_default();
-        if label.to_ascii_lowercase().ends_with(".certresolver") && !value.is_empty() {
-            let (service, label, value) = (service.name.clone(), label.clone(), value.to_owned());
-            draft.errors.push(PlanError::CertificateResolver { service, label, value });
-        }
     }
 }

@@ -373,19 +373,6 @@ fn names_that_the_engine_would_refuse_are_told_all_at_once() {
 }
 
 #[test]
-fn a_declared_certificate_leaves_no_room_for_acme() {
-    let label = |value: &str| {
-        let spec = with(spec("app", "wiki:1"), "/Labels/traefik.http.routers.wiki.tls.certresolver", json!(value));
-        desired().service(spec)
-    };
-    let kept = BTreeSet::new();
-    let context = Context { no_acme: true, ..Context::new(&kept, &version, Resolve::Changed) };
-    assert!(error(Plan::new(&Observed::default(), &label("letsencrypt"), &context)).contains("letsencrypt"));
-    assert!(Plan::new(&Observed::default(), &label(""), &context).is_ok());
-    assert!(plan(&Observed::default(), &label("letsencrypt")).is_ok());
-}
-
-#[test]
 fn no_form_of_a_plan_shows_a_secret_value() {
     let wanted = desired().secret("db", SecretSource::Bytes(SecretBytes::new(b"hunter2".to_vec()))).service(with(
         spec("app", "wiki:1"),
