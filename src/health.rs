@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::desired::Desired;
-use crate::model::observed::Observed;
+use crate::model::observed::{Observed, Service, TaskState};
 use expected::Expected;
 use service::{Asked, Standing};
 
@@ -203,6 +203,15 @@ impl Ledger {
         let waited = now.saturating_sub(self.stuck?);
         (waited >= PATIENCE).then(|| Standing::Failed(format!("service {name} finds no place to run: {}", trouble())))
     }
+}
+
+/// Whether a stack of somebody else's making has services, each of which runs a task of its present spec.
+pub fn every_service_runs(observed: &Observed) -> bool {
+    let runs = |service: &Service| {
+        let tasks = observed.tasks.iter().filter(|task| task.service == service.id && task.up_to_date);
+        tasks.into_iter().any(|task| task.state == TaskState::Running)
+    };
+    !observed.services.is_empty() && observed.services.values().all(runs)
 }
 
 /// The verdict for a run that wrote nothing: Swarm's state as it is, without waiting for it to last.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::config;
+
 /// How much of a body is kept to be searched.
 pub const BODY_BOUND: usize = 1024 * 1024;
 
@@ -24,7 +26,29 @@ pub struct HttpCheck {
     pub redirect: Option<String>,
 }
 
+impl From<&config::HttpCheck> for HttpCheck {
+    fn from(check: &config::HttpCheck) -> Self {
+        Self {
+            path: check.path.clone(),
+            status: check.status.clone(),
+            body: check.body.clone(),
+            header: check.header.clone(),
+            redirect: check.redirect.clone(),
+        }
+    }
+}
+
 impl HttpCheck {
+    /// The first page, with any answer of the app's own that is no failure of a server: a login page will do.
+    pub fn first_page() -> Self {
+        Self { status: (200..500).collect(), ..Self::at("/") }
+    }
+
+    /// Any answer at all, where it only matters who gives it.
+    pub fn any_answer() -> Self {
+        Self { status: (100..600).collect(), ..Self::at("/") }
+    }
+
     /// A page at `path` that answers with any status from 200 to 399.
     pub fn at(path: &str) -> Self {
         Self { path: path.to_owned(), status: Vec::new(), body: None, header: BTreeMap::new(), redirect: None }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use crate::model::outcome::Outcome;
+
 /// The newest API version whose fields this program writes; an older daemon's own is used instead.
 const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 44 };
 /// How long a call that is not a stream may take.
@@ -31,6 +33,13 @@ pub enum EngineError {
     /// What was waited for did not happen in time.
     #[error("cannot {act}: {left} after {} s", waited.as_secs())]
     TooLate { act: String, left: String, waited: Duration },
+}
+
+/// Where the Engine gives no answer, nothing can be said about an app.
+impl From<EngineError> for Outcome {
+    fn from(error: EngineError) -> Self {
+        Outcome::Error(error.to_string())
+    }
 }
 
 impl EngineError {
@@ -115,6 +124,11 @@ impl Engine {
 
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The API version that is spoken, as numbers.
+    pub fn api(&self) -> (u32, u32) {
+        ApiVersion::parse(self.api_version()).map_or((0, 0), |version| (version.major, version.minor))
     }
 
     /// The API version that is spoken, as `1.41`.

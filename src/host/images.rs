@@ -6,12 +6,16 @@
 pub mod auth;
 pub mod reference;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use reqwest::Method;
 use serde_json::Value;
 
 use super::engine::{Engine, EngineError, segment};
 use auth::Auth;
 use reference::Reference;
+
+use crate::model::outcome::Outcome;
 
 /// A line of pull progress is shorter; a longer one is no progress line.
 const MAX_LINE: usize = 64 * 1024;
@@ -27,6 +31,13 @@ pub enum ImageError {
          registry up, and `registry_auth` set if it asks for a login?)"
     )]
     Unavailable { reference: String, cause: String },
+}
+
+/// Without its image nothing can be said about an app.
+impl From<ImageError> for Outcome {
+    fn from(error: ImageError) -> Self {
+        Outcome::Error(error.to_string())
+    }
 }
 
 /// What a reference means now.
@@ -64,6 +75,15 @@ impl Images {
         let reference = parsed(reference)?;
         let image = self.inspect(&reference).await?;
         Ok(image.and_then(|image| digest_of(&image, &reference)))
+    }
+
+    /// The ids of several images, by reference; those that are not on this machine are left out.
+    pub async fn ids(&self, references: &BTreeSet<String>) -> Result<BTreeMap<String, String>, ImageError> {
+        let mut ids = BTreeMap::new();
+        for reference in references {
+            ids.extend(self.id(reference).await?.map(|id| (reference.clone(), id)));
+        }
+        Ok(ids)
     }
 
     /// Finds out what a reference means, by the registry if it answers, by what is here if not. Pulls nothing.

@@ -4,6 +4,7 @@
 //! waited for; anywhere else nothing. Never on stdout.
 
 use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Progress {
     app: String,
     /// What was said last.
-    said: Option<String>,
+    said: Mutex<Option<String>>,
     place: Place,
 }
 
@@ -40,12 +41,12 @@ impl Progress {
         } else {
             Place::Nowhere
         };
-        Self { app: app.to_owned(), said: None, place }
+        Self { app: app.to_owned(), said: Mutex::new(None), place }
     }
 
     /// Says what is waited for now. The clock that is shown begins anew when it changes; call it as often as you look.
-    pub fn waiting_for(&mut self, what: &str) {
-        let changed = self.said.as_deref() != Some(what);
+    pub fn waiting_for(&self, what: &str) {
+        let changed = self.note(what);
         let line = format!("{}: waiting for {what}", self.app);
         match &self.place {
             Place::Terminal(bar) if changed => {
@@ -63,9 +64,14 @@ impl Progress {
             }
             Place::Terminal(_) | Place::Nowhere => {}
         }
-        if changed {
-            self.said = Some(what.to_owned());
-        }
+    }
+
+    /// Whether this is something new.
+    fn note(&self, what: &str) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = said.as_deref() != Some(what);
+        *said = Some(what.to_owned());
+        changed
     }
 }
 
@@ -108,7 +114,7 @@ mod tests {
     }
 
     fn progress(place: Place) -> Progress {
-        Progress { app: "wiki".to_owned(), said: None, place }
+        Progress { app: "wiki".to_owned(), said: Mutex::new(None), place }
     }
 
     #[test]
@@ -117,7 +123,7 @@ mod tests {
         let sink = lines.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || sink.clone()).with_ansi(false).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let mut progress = progress(Place::Systemd);
+            let progress = progress(Place::Systemd);
             for what in ["images", "images", "tasks", "tasks", "images"] {
                 progress.waiting_for(what);
             }
@@ -131,7 +137,7 @@ mod tests {
     fn a_terminal_line_says_what_is_waited_for_and_ends_with_the_wait() {
         let bar = spinner();
         bar.set_draw_target(ProgressDrawTarget::hidden());
-        let mut progress = progress(Place::Terminal(bar.clone()));
+        let progress = progress(Place::Terminal(bar.clone()));
         progress.waiting_for("images");
         assert_eq!(bar.message(), "wiki: waiting for images");
         progress.waiting_for("the gate");

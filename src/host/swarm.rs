@@ -4,6 +4,7 @@
 //! elsewhere. The surprise: objects name each other by *name* here, and ids are put in right before a write, since a
 //! remade network or secret has another id.
 
+mod alone;
 mod by_name;
 mod log;
 mod look;

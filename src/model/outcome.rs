@@ -58,6 +58,13 @@ impl Outcome {
     }
 }
 
+/// Where nothing can be said, the whole chain of causes is the sentence.
+impl From<anyhow::Error> for Outcome {
+    fn from(error: anyhow::Error) -> Self {
+        Outcome::Error(format!("{error:#}"))
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.sentence() {

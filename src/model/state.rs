@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::app::StackName;
 use super::version::Revision;
 
 pub const SCHEMA: u32 = 1;
@@ -104,4 +105,19 @@ pub struct Attempt {
     /// Why it failed, in the words that the operator was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+}
+
+impl State {
+    /// Nothing has happened yet.
+    pub fn new(stack: &StackName) -> Self {
+        Self {
+            schema: SCHEMA,
+            stack: stack.to_string(),
+            swarm: None,
+            current: None,
+            installing: None,
+            changing: None,
+            frozen: Frozen::default(),
+        }
+    }
 }

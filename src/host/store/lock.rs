@@ -54,6 +54,16 @@ impl AppDir {
         Ok(LockAttempt::Taken(Lock { file, dir: self.dir.clone() }))
     }
 
+    /// Who holds the lock now, if anybody does.
+    pub fn holder(&self) -> Result<Option<String>> {
+        let path = self.dir.join("lock");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let file = open_lock(&path)?;
+        Ok(if is_taken(&file, &path)? { None } else { Some(holder(&path)?) })
+    }
+
     /// Waits until the lock is free. `on_wait` is told once who holds it, if it is not free at once.
     pub async fn lock_waiting(&self, on_wait: impl FnOnce(&str)) -> Result<Lock> {
         let by = match self.lock()? {

@@ -35,16 +35,25 @@ impl Swarm {
         let label = format!("{NAMESPACE}={stack}");
         let of_stack = filters(&[("label", &[&label])]);
         let present = filters(&[("label", &[&label]), ("_up-to-date", &["true"])]);
+        // The plain list tells no health of containers that have ended, and an unhealthy one that took the signal to end
+        // well looks like a finished job.
+        let unhealthy = filters(&[("label", &[&label]), ("health", &["unhealthy"])]);
         let looked = try_join!(
             self.list("/services", &of_stack),
             self.list("/tasks", &of_stack),
             self.list("/tasks", &present),
             self.list("/containers/json", &of_stack),
+            self.list("/containers/json", &unhealthy),
         );
-        let (services, tasks, present, containers) = looked.map_err(|e| e.during(format!("look at stack {stack}")))?;
+        let (services, tasks, present, containers, unhealthy) =
+            looked.map_err(|e| e.during(format!("look at stack {stack}")))?;
         let services: BTreeMap<String, Service> = named(&services, views::service, |service| &service.name);
         let tasks = tasks_of(&services, &tasks, &present);
-        let containers: Vec<Container> = items(&containers).filter_map(views::container).collect();
+        let unhealthy: BTreeSet<String> = items(&unhealthy).filter_map(views::container).map(|one| one.id).collect();
+        let mut containers: Vec<Container> = items(&containers).filter_map(views::container).collect();
+        for container in containers.iter_mut().filter(|container| unhealthy.contains(&container.id)) {
+            container.health = Some("unhealthy".to_owned());
+        }
         Ok(Observed { services, tasks, containers, ..Observed::default() })
     }
 
