@@ -1,1 +1,382 @@
-//! The order of one run: lock, read, converge, outcome.
+//! The order of one run for one app: lock, read, choose the goal, converge, judge, record.
+//!
+//! What a run may end with is in the states that it leaves: `installing` or `changing` is on disk before the first
+//! write to the Engine, and `current` is replaced only by what has passed its gate. A run that was killed anywhere is
+//! therefore finished by the next one, which sees the same goal and an emptier plan.
+
+mod examine;
+mod goal;
+mod live;
+mod proxy;
+mod reading;
+mod release;
+mod standing;
+mod view;
+
+use jiff::Timestamp;
+use tracing::{Instrument, debug, error, error_span, info, warn};
+
+use crate::config::{self, Declared};
+use crate::desired::{Desired, SecretSource};
+use crate::host::images::Images;
+use crate::host::images::auth::Auths;
+use crate::host::progress::Progress;
+use crate::host::recipes::Recipes;
+use crate::host::store::{AppDir, Lock, LockAttempt, Store};
+use crate::host::swarm::Swarm;
+use crate::model::app::Kind;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::secret::HostKey;
+use crate::model::state::{Attempt, Release, State};
+use crate::plan::Plan;
+use crate::reconcile::{Judged, Keeper, Reconciler};
+use crate::telemetry;
+use goal::{Aim, Goal};
+use view::{Fetch, View};
+
+pub use examine::{Finding, declared_release, examine};
+pub use standing::{Standing, standing};
+pub use view::{Preview, preview};
+
+/// The reconciler of an app.
+///
+/// # Errors
+/// For kinds that this version does not keep.
+fn reconciler<'a>(declared: &'a Declared, app: &'a config::App) -> Result<Box<dyn Reconciler + 'a>, Outcome> {
+    match app.kind {
+        Kind::Proxy => Ok(Box::new(proxy::Proxy::new(declared, app))),
+        Kind::App => Ok(Box::new(live::Live::new(declared, app))),
+        Kind::Drone | Kind::WarmKeycloak | Kind::Canonical => Err(Outcome::Error(format!(
+            "this version of evenkeel does not keep [{}]; nothing is done",
+            app.kind.table()
+        ))),
+    }
+}
+
+/// The world of one run.
+pub struct Host {
+    pub declared: Declared,
+    pub swarm: Swarm,
+    pub images: Images,
+    pub auths: Auths,
+    pub store: Store,
+    pub recipes: Recipes,
+    pub host_key: HostKey,
+}
+
+impl Host {
+    fn keeper<'a>(&'a self, app: &config::App, dir: &'a AppDir, progress: &'a Progress) -> Keeper<'a> {
+        Keeper {
+            swarm: &self.swarm,
+            images: &self.images,
+            auths: &self.auths,
+            dir,
+            host_key: &self.host_key,
+            resolve: app.resolve,
+            progress,
+        }
+    }
+
+    fn view<'a>(
+        &'a self,
+        app: &'a config::App,
+        reconciler: &'a dyn Reconciler,
+        dir: &'a AppDir,
+        state: &'a State,
+        progress: &'a Progress,
+    ) -> View<'a> {
+        View {
+            declared: &self.declared,
+            recipes: &self.recipes,
+            host_key: &self.host_key,
+            progress,
+            app,
+            reconciler,
+            dir,
+            state,
+        }
+    }
+}
+
+/// What the operator asked for on the command line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Try a configuration again that failed before.
+    pub retry: bool,
+    /// Do not look for new versions.
+    pub no_upgrade: bool,
+}
+
+/// Keeps one app as declared. Never fails: what went wrong is the outcome.
+pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Outcome {
+    let work = async {
+        let outcome = locked(host, app, options, now).await.unwrap_or_else(|outcome| outcome);
+        log(&outcome);
+        record(host, app, &outcome, now);
+        outcome
+    };
+    work.instrument(error_span!("keep", app = %app.name)).await
+}
+
+/// The journal's version of the outcome line. A person has that line on stdout, and does not need it twice.
+fn log(outcome: &Outcome) {
+    match outcome.exit_code() {
+        _ if !telemetry::under_journal() => debug!(outcome = outcome.word(), "{}", outcome.sentence()),
+        0 => info!(outcome = outcome.word(), "{outcome}"),
+        10 | 11 => warn!(outcome = outcome.word(), "{outcome}"),
+        _ => error!(outcome = outcome.word(), "{outcome}"),
+    }
+}
+
+/// One line of history for a run that changed or decided something.
+fn record(host: &Host, app: &config::App, outcome: &Outcome, now: Timestamp) {
+    if matches!(outcome, Outcome::Converged | Outcome::Waiting(_)) {
+        return;
+    }
+    let line = serde_json::json!({
+        "ts": now.to_string(), "app": app.name.as_str(), "outcome": outcome.word(), "sentence": outcome.sentence(),
+    });
+    if let Err(error) = host.store.append_history(&line) {
+        warn!(cause = format!("{error:#}"), "no history line could be written");
+    }
+}
+
+async fn locked(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Result<Outcome, Outcome> {
+    let dir = host.store.app(&app.name);
+    let lock = match dir.lock()? {
+        LockAttempt::Taken(lock) => lock,
+        LockAttempt::Held { by } if started_by_systemd() => {
+            return Ok(Outcome::Waiting(format!("{by} works on {}; the next run looks again", app.name)));
+        }
+        LockAttempt::Held { .. } => dir.lock_waiting(|by| warn!("waiting for {by} to end")).await?,
+    };
+    Run::begin(host, app, dir, lock, options, now)?.converge().await
+}
+
+fn started_by_systemd() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some()
+}
+
+/// One app's run, its lock held.
+struct Run<'a> {
+    host: &'a Host,
+    app: &'a config::App,
+    reconciler: Box<dyn Reconciler + 'a>,
+    dir: AppDir,
+    lock: Lock,
+    state: State,
+    progress: Progress,
+    options: Options,
+    now: Timestamp,
+}
+
+impl<'a> Run<'a> {
+    fn begin(
+        host: &'a Host,
+        app: &'a config::App,
+        dir: AppDir,
+        lock: Lock,
+        options: Options,
+        now: Timestamp,
+    ) -> Result<Self, Outcome> {
+        let reconciler = reconciler(&host.declared, app)?;
+        let state = recorded(app, &dir)?;
+        let progress = Progress::new(app.name.as_str());
+        Ok(Self { host, app, reconciler, dir, lock, state, progress, options, now })
+    }
+
+    fn view(&self) -> View<'_> {
+        self.host.view(self.app, &*self.reconciler, &self.dir, &self.state, &self.progress)
+    }
+
+    fn keeper(&self) -> Keeper<'_> {
+        self.host.keeper(self.app, &self.dir, &self.progress)
+    }
+
+    async fn converge(mut self) -> Result<Outcome, Outcome> {
+        let observed = self.host.swarm.observe(&self.app.stack).await?;
+        let fetch = if self.options.no_upgrade { Fetch::IfMissing } else { Fetch::Latest };
+        let goal = self.view().goal(&observed, self.options, fetch, self.now).await?;
+        let plan = self.keeper().plan(&observed, &goal.desired).await?;
+        for note in &plan.notes {
+            warn!("{note}");
+        }
+        if let Some(failed) = &goal.failed {
+            return self.look_again(&goal, &plan, &observed, failed).await;
+        }
+        if plan.is_empty() && goal.aim == Aim::Keep {
+            self.forget_failure(&goal)?;
+            let gate = self.reconciler.gate(&goal.desired);
+            let judged = self.keeper().glance(&plan.desired, &observed, &gate).await?;
+            return Ok(ended(judged, Outcome::Converged, goal.overlay));
+        }
+        self.go(goal, plan, &observed).await
+    }
+
+    /// Makes the changes, and what follows from the verdict.
+    async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed) -> Result<Outcome, Outcome> {
+        let notes = self.keeper().fetch_images(&mut plan).await?;
+        self.announce(&goal)?;
+        match self.carry_out(&plan, observed).await? {
+            Judged::Healthy => {
+                self.commit(&goal, &plan).await?;
+                self.keeper().clean(&plan).await?;
+                Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.overlay))
+            }
+            Judged::Unhealthy(reason) => self.failed(goal, reason).await,
+        }
+    }
+
+    async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<Judged, Outcome> {
+        let keeper = self.keeper();
+        let mut applied = keeper.apply(&self.lock, plan, observed).await?;
+        applied.images = keeper.images_to_run(plan).await?;
+        keeper.judge(&plan.desired, &applied, &self.reconciler.gate(&plan.desired)).await
+    }
+
+    /// A first install that failed: it may have come up by itself since; nothing is written to the Engine.
+    async fn look_again(
+        &mut self,
+        goal: &Goal,
+        plan: &Plan,
+        observed: &Observed,
+        failed: &str,
+    ) -> Result<Outcome, Outcome> {
+        let gate = self.reconciler.gate(&plan.desired);
+        let came_up = plan.is_empty() && self.keeper().is_healthy_now(&plan.desired, observed, &gate).await;
+        if !came_up {
+            return Ok(Outcome::Unhealthy(failed.to_owned()));
+        }
+        self.commit(goal, plan).await?;
+        Ok(Outcome::Applied(format!("{} has come up by itself after its first install had failed", goal.revision)))
+    }
+
+    /// Says on disk what is about to be made, before it is.
+    fn announce(&mut self, goal: &Goal) -> Result<(), Outcome> {
+        let attempt = Attempt {
+            revision: goal.revision.clone(),
+            key: goal.key.clone(),
+            since: self.now.to_string(),
+            failed: None,
+        };
+        match goal.aim {
+            Aim::Keep => return Ok(()),
+            Aim::Install => self.state.installing = Some(attempt),
+            Aim::Change => self.state.changing = Some(attempt),
+        }
+        Ok(self.dir.write_state(&self.lock, &self.state)?)
+    }
+
+    /// The configuration is again what runs: a failed one between is old news.
+    fn forget_failure(&mut self, goal: &Goal) -> Result<(), Outcome> {
+        if self.state.changing.is_none() || goal.read.is_none() {
+            return Ok(());
+        }
+        self.state.changing = None;
+        Ok(self.dir.write_state(&self.lock, &self.state)?)
+    }
+
+    /// Makes the goal the current release: it passed its gate.
+    async fn commit(&mut self, goal: &Goal, plan: &Plan) -> Result<(), Outcome> {
+        let Some(read) = &goal.read else { return Ok(()) };
+        if goal.aim == Aim::Keep && self.state.changing.is_none() {
+            return Ok(());
+        }
+        for secret in &plan.desired.secrets {
+            if let SecretSource::Bytes(bytes) = &secret.source {
+                self.dir.keep_secret(&self.lock, &secret.name, bytes)?;
+            }
+        }
+        let desired = self.as_it_runs(plan).await?;
+        let images = self.host.images.ids(&release::images(&desired)).await?;
+        let body = release::body(&desired, goal.revision.clone(), images);
+        self.state.swarm = self.host.swarm.id().await?;
+        self.state.current = Some(Release { body, key: goal.key.clone(), since: self.now.to_string() });
+        self.state.installing = None;
+        self.state.changing = None;
+        self.state.frozen.sample_env = read.sample.clone();
+        self.state.frozen.secret_versions = read.secret_versions.clone();
+        Ok(self.dir.write_state(&self.lock, &self.state)?)
+    }
+
+    /// The desired stack with the images that its services really name: resolved ones, where a registry told a digest.
+    async fn as_it_runs(&self, plan: &Plan) -> Result<Desired, Outcome> {
+        let observed = self.host.swarm.observe(&self.app.stack).await?;
+        Ok(release::with_live_images(&plan.desired, &observed))
+    }
+
+    /// The gate said no. A first install stays for reading; a change goes back to what ran before.
+    async fn failed(&mut self, goal: Goal, reason: String) -> Result<Outcome, Outcome> {
+        let attempt = match goal.aim {
+            Aim::Keep => {
+                return Ok(Outcome::Unhealthy(format!("{reason}; it was repaired as declared and does not come up")));
+            }
+            Aim::Install => &mut self.state.installing,
+            Aim::Change => &mut self.state.changing,
+        };
+        attempt.iter_mut().for_each(|attempt| attempt.failed = Some(reason.clone()));
+        self.dir.write_state(&self.lock, &self.state)?;
+        match goal.aim {
+            Aim::Change => self.put_back(&reason).await,
+            Aim::Install | Aim::Keep => Ok(Outcome::Unhealthy(goal::failed_install(&goal.revision, &reason))),
+        }
+    }
+
+    /// Makes the current release run again after a change that failed.
+    async fn put_back(&self, reason: &str) -> Result<Outcome, Outcome> {
+        warn!(cause = reason, "the change is undone");
+        let goal = self.view().stay(Outcome::Unhealthy(goal::failed_change(reason)))?;
+        let observed = self.host.swarm.observe(&self.app.stack).await?;
+        let mut plan = self.keeper().plan(&observed, &goal.desired).await?;
+        self.keeper().fetch_images(&mut plan).await?;
+        match self.carry_out(&plan, &observed).await? {
+            Judged::Healthy => {
+                self.keeper().clean(&plan).await?;
+                Ok(Outcome::Unhealthy(goal::failed_change(reason)))
+            }
+            Judged::Unhealthy(again) => Ok(Outcome::Unhealthy(format!(
+                "the change of configuration failed: {reason}; the previous configuration was put back and does not come \
+                 up either: {again}"
+            ))),
+        }
+    }
+}
+
+/// What is recorded of an app; an empty state for one that was never run.
+fn recorded(app: &config::App, dir: &AppDir) -> Result<State, Outcome> {
+    let state = dir.read_state()?.unwrap_or_else(|| State::new(&app.stack));
+    if state.stack == app.stack.as_str() {
+        return Ok(state);
+    }
+    Err(Outcome::Blocked(format!(
+        "app {} is recorded as stack {} and declared as {}: its volumes belong to the old domain. Declare the old domain \
+         again, or remove that stack and {} to begin anew",
+        app.name,
+        state.stack,
+        app.stack,
+        dir.path().display()
+    )))
+}
+
+fn applied(goal: &Goal, plan: &Plan, notes: &[String]) -> Outcome {
+    let word = match goal.aim {
+        Aim::Install => "installed",
+        Aim::Change => "changed",
+        Aim::Keep => "repaired",
+    };
+    let mut sentence = format!("{word} {}: {}", goal.revision, plan.summary());
+    for note in notes {
+        sentence.push_str("; ");
+        sentence.push_str(note);
+    }
+    Outcome::Applied(sentence)
+}
+
+/// A stack that is not healthy is told before anything else; then what stands beside the goal; then success.
+fn ended(judged: Judged, success: Outcome, overlay: Option<Outcome>) -> Outcome {
+    match judged {
+        Judged::Unhealthy(reason) => Outcome::Unhealthy(reason),
+        Judged::Healthy => overlay.unwrap_or(success),
+    }
+}

@@ -1,1 +1,79 @@
-//! Observe, plan, apply, judge: one stack towards what is desired.
+//! One stack towards what is desired: observe, plan, apply, judge.
+//!
+//! The border: which release is the goal, and what its success or failure means, is decided above (`app`). The one
+//! surprise: everything that can say no (plan, images) comes before the first write, so a refusal leaves all as it was.
+
+mod apply;
+mod gate;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::config::Resolve;
+use crate::desired::Desired;
+use crate::host::images::Images;
+use crate::host::images::auth::Auths;
+use crate::host::progress::Progress;
+use crate::host::store::AppDir;
+use crate::host::swarm::Swarm;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::secret::HostKey;
+use crate::plan::{self, Context, Plan};
+
+pub use apply::Applied;
+pub use gate::{Check, Gate, Judged};
+
+/// What a kind of app adds to the common path.
+pub trait Reconciler {
+    /// Checks what the kind itself declares before anything is read or touched.
+    ///
+    /// # Errors
+    /// The sentence for the operator: why the declared app cannot be taken, and the way out.
+    fn preflight(&self, now: Timestamp) -> Result<(), String>;
+
+    /// Secrets that the kind declares itself: recipe secret name and file.
+    fn secrets(&self) -> Vec<(String, PathBuf)>;
+
+    /// How the app is judged once Swarm says that it runs.
+    fn gate(&self, desired: &Desired) -> Gate;
+}
+
+/// What a stack is kept with.
+pub struct Keeper<'a> {
+    pub swarm: &'a Swarm,
+    pub images: &'a Images,
+    pub auths: &'a Auths,
+    pub dir: &'a AppDir,
+    pub host_key: &'a HostKey,
+    pub resolve: Resolve,
+    pub progress: &'a Progress,
+}
+
+impl Keeper<'_> {
+    /// What would have to change, and what is there. Writes nothing; asks registries only under `resolve = "always"`.
+    ///
+    /// # Errors
+    /// `Blocked` with every reason why no plan can be made; `Error` when the Engine or a registry cannot be asked.
+    pub async fn plan(&self, observed: &Observed, desired: &Desired) -> Result<Plan, Outcome> {
+        let mut desired = desired.clone();
+        if self.resolve == Resolve::Always {
+            let references = plan::image_references(&desired);
+            let resolved = self.resolved(&references).await?;
+            plan::resolve_images(&mut desired, &references_of(&resolved));
+        }
+        let kept = self.dir.kept_secrets()?;
+        let content_version = |bytes: &[u8]| self.host_key.content_version(bytes);
+        let context = Context { api: self.swarm.engine().api(), ..Context::new(&kept, &content_version, self.resolve) };
+        Plan::new(observed, &desired, &context).map_err(|errors| {
+            let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Outcome::Blocked(sentences.join("; "))
+        })
+    }
+}
+
+fn references_of(resolved: &BTreeMap<String, crate::host::images::Resolved>) -> BTreeMap<String, String> {
+    resolved.iter().map(|(asked, image)| (asked.clone(), image.reference.clone())).collect()
+}

@@ -1,0 +1,141 @@
+//! What a run goes for: the declared release, or the one that runs.
+//!
+//! [`aim`] is the decision and pure. The surprise: a configuration that failed is remembered by its key, so the goal
+//! of later runs is the release from before it, until the configuration changes or a person says `--retry`.
+
+use crate::desired::Desired;
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::model::version::Revision;
+
+use super::reading::Read;
+
+/// What is to be reached, and what is said beside it.
+#[derive(Debug)]
+pub struct Goal {
+    pub aim: Aim,
+    pub desired: Desired,
+    pub revision: Revision,
+    pub key: String,
+    /// The declared release as it was read; `None` where the goal comes from the state.
+    pub read: Option<Read>,
+    /// What the operator is told when the goal is reached, in place of success: a held version, a failed change.
+    pub overlay: Option<Outcome>,
+    /// The goal failed as a first install, with these words: it is only looked at.
+    pub failed: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Nothing has passed its gate yet.
+    Install,
+    /// What runs is what is wanted: repair drift.
+    Keep,
+    /// The declared configuration over what runs.
+    Change,
+}
+
+/// What a run does about the declared release `key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    Go(Aim),
+    /// It failed at its first install and nobody asked to try again: look, write nothing.
+    OnlyLook {
+        reason: String,
+    },
+    /// It failed as a change; what ran before is kept.
+    StayWith {
+        reason: String,
+    },
+}
+
+/// Decides from what is recorded.
+pub fn aim(state: &State, key: &str, retry: bool) -> Decision {
+    let failed = |attempt: &Option<crate::model::state::Attempt>| {
+        attempt.as_ref().filter(|attempt| attempt.key == key && !retry).and_then(|attempt| attempt.failed.clone())
+    };
+    match &state.current {
+        None => match failed(&state.installing) {
+            Some(reason) => Decision::OnlyLook { reason },
+            None => Decision::Go(Aim::Install),
+        },
+        Some(current) if current.key == key => Decision::Go(Aim::Keep),
+        Some(_) => match failed(&state.changing) {
+            Some(reason) => Decision::StayWith { reason },
+            None => Decision::Go(Aim::Change),
+        },
+    }
+}
+
+pub fn failed_install(revision: &Revision, reason: &str) -> String {
+    format!(
+        "the first install of {revision} failed: {reason}; it is left as it is for reading, and is not tried again by itself: \
+         change its configuration, or run it with --retry"
+    )
+}
+
+pub fn failed_change(reason: &str) -> String {
+    format!(
+        "the change of configuration failed: {reason}; the previous one runs again, and this one is not tried again by itself: \
+         change the configuration, or run it with --retry"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::state::{Attempt, Release, ReleaseBody};
+
+    fn revision() -> Revision {
+        Revision { version: Some("1.0.0+1".into()), commit: "0".repeat(40).parse().unwrap() }
+    }
+
+    fn attempt(key: &str, failed: Option<&str>) -> Option<Attempt> {
+        Some(Attempt { revision: revision(), key: key.into(), since: String::new(), failed: failed.map(str::to_owned) })
+    }
+
+    fn never_run() -> State {
+        State::new(&"wiki_example_org".parse().unwrap())
+    }
+
+    fn running(key: &str) -> State {
+        let body = ReleaseBody {
+            revision: revision(),
+            networks: Default::default(),
+            external_networks: vec![],
+            secrets: Default::default(),
+            configs: Default::default(),
+            services: Default::default(),
+            images: Default::default(),
+        };
+        State { current: Some(Release { body, key: key.into(), since: String::new() }), ..never_run() }
+    }
+
+    #[test]
+    fn what_failed_is_not_tried_again_by_itself() {
+        let state = State { installing: attempt("a", Some("crash")), ..never_run() };
+        assert_eq!(aim(&state, "a", false), Decision::OnlyLook { reason: "crash".into() });
+        let state = State { changing: attempt("b", Some("crash")), ..running("a") };
+        assert_eq!(aim(&state, "b", false), Decision::StayWith { reason: "crash".into() });
+    }
+
+    #[test]
+    fn another_configuration_or_a_person_lifts_a_failure() {
+        let state = State { changing: attempt("b", Some("crash")), ..running("a") };
+        assert_eq!(aim(&state, "c", false), Decision::Go(Aim::Change));
+        assert_eq!(aim(&state, "b", true), Decision::Go(Aim::Change));
+        assert_eq!(aim(&state, "a", false), Decision::Go(Aim::Keep));
+        let state = State { installing: attempt("a", Some("crash")), ..never_run() };
+        assert_eq!(aim(&state, "b", false), Decision::Go(Aim::Install));
+        assert_eq!(aim(&state, "a", true), Decision::Go(Aim::Install));
+    }
+
+    #[test]
+    fn what_was_begun_and_killed_goes_on() {
+        assert_eq!(
+            aim(&State { installing: attempt("a", None), ..never_run() }, "a", false),
+            Decision::Go(Aim::Install)
+        );
+        assert_eq!(aim(&State { changing: attempt("b", None), ..running("a") }, "b", false), Decision::Go(Aim::Change));
+    }
+}

@@ -1,0 +1,89 @@
+//! `app`: any recipe, always running.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::certificate;
+use crate::config::{self, Declared};
+use crate::desired::{self, Desired};
+use crate::health::gate::HttpCheck;
+use crate::host::probe::{Target, random_host};
+use crate::model::app::{Domain, Kind};
+use crate::reconcile::{Check, Gate, Reconciler};
+
+/// Where the proxy answers for all apps.
+pub const HTTPS: u16 = 443;
+
+/// An app behind the proxy, or one without a web side.
+pub struct Live<'a> {
+    declared: &'a Declared,
+    app: &'a config::App,
+}
+
+impl<'a> Live<'a> {
+    pub fn new(declared: &'a Declared, app: &'a config::App) -> Self {
+        Self { declared, app }
+    }
+}
+
+impl Reconciler for Live<'_> {
+    fn preflight(&self, _now: Timestamp) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn secrets(&self) -> Vec<(String, PathBuf)> {
+        Vec::new()
+    }
+
+    fn gate(&self, desired: &Desired) -> Gate {
+        gate(self.declared, self.app, desired)
+    }
+}
+
+/// The checks of an app's table through the proxy; by default its first page, where a router names its domain.
+/// Without a proxy there are none, and Swarm's verdict alone counts.
+pub fn gate(declared: &Declared, app: &config::App, desired: &Desired) -> Gate {
+    let proxy = declared.of(Kind::Proxy).next();
+    let routed = desired::router_hosts(desired).iter().any(|(_, host)| host == app.domain.as_str());
+    let leaf = declared_leaf(declared);
+    let target = |host: &str| Target::https(SocketAddr::new(declared.proxy_address, HTTPS), host, leaf.clone());
+    let unrouted = target(&random_host(&declared.base_domain));
+    let check = |http: HttpCheck, host: &Domain, auth: Option<&PathBuf>| Check {
+        target: Target { auth: auth.and_then(login), ..target(host.as_str()) },
+        unrouted: Some(unrouted.clone()),
+        http,
+    };
+    let checks = match (&app.gate.http, proxy) {
+        (_, None) => Vec::new(),
+        (None, Some(_)) if routed => vec![check(HttpCheck::first_page(), &app.domain, None)],
+        (None, Some(_)) => Vec::new(),
+        (Some(declared), Some(_)) => declared
+            .iter()
+            .map(|http| check(http.into(), http.host.as_ref().unwrap_or(&app.domain), http.auth.as_ref()))
+            .collect(),
+    };
+    Gate {
+        within: app.gate.within,
+        stable_for: app.gate.stable_for,
+        successes: app.gate.successes,
+        checks,
+        tcp: app.gate.tcp.iter().map(|port| SocketAddr::new(declared.proxy_address, *port)).collect(),
+        proxy: proxy.map(|proxy| proxy.stack.clone()),
+    }
+}
+
+/// The leaf that has to be served. An unreadable file is told by whoever keeps the proxy; here it only means that
+/// any certificate will do.
+pub fn declared_leaf(declared: &Declared) -> Option<Vec<u8>> {
+    let files = declared.certificate.as_ref()?;
+    certificate::leaf(&std::fs::read(&files.chain).ok()?)
+}
+
+/// The one line `user:password` of a file. Without it the app's answer (401) tells what is missing.
+fn login(path: &PathBuf) -> Option<SecretString> {
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}

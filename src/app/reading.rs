@@ -1,0 +1,225 @@
+//! An app as it is to be: its recipe at a commit, the operator's values, files and secrets.
+//!
+//! A recipe names a secret's version in its env (`SECRET_DB_PASSWORD_VERSION=v1`). Where the operator gives the bytes,
+//! that version follows the content, so the recipe is read twice: once to learn which variable names which secret,
+//! once with the versions that the contents ask for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::certificate::Certificate;
+use crate::config;
+use crate::desired::{self, Additions, Desired, Reading, SecretSource};
+use crate::host::recipes::operator_file;
+use crate::model::app::Domain;
+use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::secret::{HostKey, SecretBytes, version_of_given};
+use crate::model::state::SecretVersion;
+use crate::model::version::{Revision, Wanted};
+use crate::recipe::interpolate::Environment;
+use crate::recipe::{Entry, Tree, env};
+
+/// The declared release of an app.
+#[derive(Debug)]
+pub struct Read {
+    pub desired: Desired,
+    /// Equal keys are equal releases.
+    pub key: String,
+    /// Defaults of the recipe's `.env.sample`.
+    pub sample: BTreeMap<String, String>,
+    pub secret_versions: BTreeMap<String, SecretVersion>,
+    pub warnings: Diagnostics,
+}
+
+/// What the operator's files hold.
+pub struct Given {
+    pub env: Environment,
+    pub secrets: BTreeMap<String, SecretBytes>,
+    /// Compose files outside the recipe, by absolute path.
+    pub compose: BTreeMap<String, Entry>,
+}
+
+impl Given {
+    /// Reads every file that the app's table and its kind name.
+    ///
+    /// # Errors
+    /// All files that cannot be read, in one sentence each.
+    pub fn gather(app: &config::App, own_secrets: Vec<(String, PathBuf)>) -> Result<Self, Vec<String>> {
+        let mut wrong = Vec::new();
+        let mut given = Self { env: app.env.clone(), secrets: BTreeMap::new(), compose: BTreeMap::new() };
+        for path in &app.env_files {
+            match env_file(path, &given.env) {
+                Ok(values) => given.env.extend(values),
+                Err(error) => wrong.push(error),
+            }
+        }
+        let declared = app.secrets.iter().map(|(key, path)| (key.clone(), path.clone()));
+        for (key, path) in declared.chain(own_secrets) {
+            match std::fs::read(&path) {
+                Ok(bytes) if bytes.is_empty() => {
+                    wrong.push(format!("secret {key}: its file {} is empty", path.display()))
+                }
+                Ok(bytes) => drop(given.secrets.insert(key, SecretBytes::new(bytes))),
+                Err(error) => wrong.push(format!("secret {key}: its file {} cannot be read: {error}", path.display())),
+            }
+        }
+        for path in app.compose.iter().flatten().filter(|path| path.starts_with('/')) {
+            match operator_file(std::path::Path::new(path)) {
+                Ok((name, entry)) => drop(given.compose.insert(name, entry)),
+                Err(error) => wrong.push(format!("{error:#}")),
+            }
+        }
+        if wrong.is_empty() { Ok(given) } else { Err(wrong) }
+    }
+}
+
+/// The operator's values win over those of the file, so the file is read with them in sight.
+fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("env file {} cannot be read: {error}", path.display()))?;
+    let name = path.display().to_string().into();
+    let variables = env::parse(&name, &text, &|key| outer.get(key).cloned()).map_err(|wrong| wrong.to_string())?;
+    Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
+}
+
+/// What the recorded state and the live Swarm say about what was chosen before.
+pub struct Recorded<'a> {
+    pub sample: Option<&'a BTreeMap<String, String>>,
+    pub secret_versions: &'a BTreeMap<String, SecretVersion>,
+    /// Whether a Swarm secret of that name exists.
+    pub lives: &'a dyn Fn(&str) -> bool,
+}
+
+/// What an app's recipe is read with, beside the recipe.
+pub struct Surroundings<'a> {
+    pub app: &'a config::App,
+    pub given: &'a Given,
+    /// The declared certificate, which then serves every app.
+    pub certificate: Option<&'a Certificate>,
+    pub recorded: Recorded<'a>,
+    pub host_key: &'a HostKey,
+}
+
+/// Reads the app's recipe with everything that the operator gives.
+///
+/// # Errors
+/// Every diagnostic of the recipe, every given secret that the recipe does not have, every host that the declared
+/// certificate does not cover.
+pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<Read, Diagnostics> {
+    let mut tree = tree.clone();
+    tree.entries.extend(around.given.compose.clone());
+    let forced = forced(around.certificate.is_some());
+    let reading = Reading {
+        stack: &around.app.stack,
+        domain: Some(around.app.domain.as_str()),
+        compose: around.app.compose.as_deref(),
+        operator_env: &around.given.env,
+        frozen_sample: around.recorded.sample,
+        forced: &forced,
+        tree: &tree,
+    };
+    let (mut env, sample, mut warnings) = desired::environment(&reading)?;
+    let secret_versions = give_versions(&reading, &mut env, around)?;
+    let (mut desired, found) = desired::read(&reading, &env)?;
+    warnings.extend(found);
+    give_bytes(&mut desired, around.given, &secret_versions);
+    let additions =
+        Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
+    desired::add(&mut desired, &additions);
+    if let Some(certificate) = around.certificate {
+        let mut refused = desired::refuse_acme(&desired);
+        refused.extend(uncovered(&desired, certificate));
+        if refused.has_errors() {
+            return Err(refused);
+        }
+    }
+    let key = desired::digest(&desired, revision);
+    let sample = sample.into_iter().map(|variable| (variable.name, variable.value)).collect();
+    Ok(Read { desired, key, sample, secret_versions, warnings })
+}
+
+/// With a declared certificate no app may ask an authority for another one.
+fn forced(certificate: bool) -> Environment {
+    if certificate { [("LETS_ENCRYPT_ENV".to_owned(), String::new())].into() } else { Environment::new() }
+}
+
+/// A commit that was asked for by its id is no version, even where a tag names it.
+fn is_chaos(app: &config::App, revision: &Revision) -> bool {
+    matches!(app.wanted, Wanted::Commit(_)) || revision.version.is_none()
+}
+
+fn recipe_name(app: &config::App) -> String {
+    let last = app.recipe.url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    last.trim_end_matches(".git").to_owned()
+}
+
+/// Puts the version of each given secret into the variable by which the recipe names it.
+fn give_versions(
+    reading: &Reading,
+    env: &mut Environment,
+    around: &Surroundings,
+) -> Result<BTreeMap<String, SecretVersion>, Diagnostics> {
+    if around.given.secrets.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let named = desired::secret_names(reading, env)?;
+    let mut unknown = Diagnostics::default();
+    let mut versions = BTreeMap::new();
+    for (key, bytes) in &around.given.secrets {
+        let Some(secret) = named.get(key) else {
+            unknown.push(no_such_secret(key, named.keys()));
+            continue;
+        };
+        let content = around.host_key.content_version(bytes.expose());
+        let sample = secret.version_variable.as_ref().and_then(|variable| env.get(variable)).filter(|v| !v.is_empty());
+        let lives = (around.recorded.lives)(&secret.name);
+        let recorded = around.recorded.secret_versions.get(key);
+        let version = version_of_given(recorded, &content, sample.map(String::as_str), lives);
+        if let Some(variable) = &secret.version_variable {
+            env.insert(variable.clone(), version.clone());
+        }
+        versions.insert(key.clone(), SecretVersion { version, content });
+    }
+    if unknown.has_errors() { Err(unknown) } else { Ok(versions) }
+}
+
+fn no_such_secret<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> Diagnostic {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let hint = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+    Diagnostic::error(None, format!("a file is given for secret {key}, which the recipe does not have")).hint(hint)
+}
+
+/// The operator's bytes beat every other source. A secret whose name has no version gets one, so that new bytes are a
+/// new object.
+fn give_bytes(desired: &mut Desired, given: &Given, versions: &BTreeMap<String, SecretVersion>) {
+    let mut renamed = Vec::new();
+    for secret in &mut desired.secrets {
+        let (Some(bytes), Some(version)) = (given.secrets.get(&secret.key), versions.get(&secret.key)) else {
+            continue;
+        };
+        secret.source = SecretSource::Bytes(bytes.clone());
+        if secret.version_variable.is_none() {
+            let name = format!("{}_{}", secret.name, version.version);
+            renamed.push((std::mem::replace(&mut secret.name, name.clone()), name.clone()));
+            secret.spec["Name"] = name.into();
+        }
+    }
+    for (from, to) in renamed {
+        desired::rename_secret(desired, &from, &to);
+    }
+}
+
+/// A host outside the certificate would be served with a stranger's one, and every client would refuse it.
+fn uncovered(desired: &Desired, certificate: &Certificate) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for (service, host) in desired::router_hosts(desired) {
+        let covered = host.parse::<Domain>().is_ok_and(|domain| certificate.covers(&domain));
+        if !covered {
+            let message =
+                format!("service {service} asks for the host {host}, which the declared certificate does not cover");
+            let hint = format!("it covers {}; a wildcard covers one label", certificate.names.join(", "));
+            found.push(Diagnostic::error(None, message).hint(hint));
+        }
+    }
+    found
+}

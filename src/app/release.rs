@@ -1,0 +1,101 @@
+//! A release between its two shapes: what is desired, and what the state keeps of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
+use crate::desired::{Desired, DesiredConfig, DesiredNetwork, DesiredSecret, DesiredService, SecretSource};
+use crate::host::store::AppDir;
+use crate::model::app::StackName;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::state::{KeptConfig, KeptSecret, ReleaseBody};
+use crate::model::version::Revision;
+
+/// Where a service's spec names its image.
+const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
+
+/// The images that the services of a release run.
+pub fn images(desired: &Desired) -> BTreeSet<String> {
+    let image =
+        |service: &DesiredService| service.spec.pointer(IMAGE).and_then(|image| image.as_str()).map(str::to_owned);
+    desired.services.iter().filter_map(image).collect()
+}
+
+/// Everything that it takes to make the stack again.
+pub fn body(desired: &Desired, revision: Revision, images: BTreeMap<String, String>) -> ReleaseBody {
+    let config = |config: &DesiredConfig| KeptConfig {
+        key: config.key.clone(),
+        spec: config.spec.clone(),
+        body: config.body.as_ref().map(|body| BASE64.encode(body)),
+    };
+    ReleaseBody {
+        revision,
+        networks: desired.networks.iter().map(|n| (n.name.clone(), n.body.clone())).collect(),
+        external_networks: desired.external_networks.clone(),
+        secrets: desired
+            .secrets
+            .iter()
+            .map(|s| (s.name.clone(), KeptSecret { key: s.key.clone(), spec: s.spec.clone() }))
+            .collect(),
+        configs: desired.configs.iter().map(|c| (c.name.clone(), config(c))).collect(),
+        services: desired.services.iter().map(|s| (s.name.clone(), s.spec.clone())).collect(),
+        images,
+    }
+}
+
+/// The stack as it was recorded. A secret whose bytes are kept can be made again; any other must still exist.
+///
+/// # Errors
+/// When the kept bytes cannot be read, or the state holds a config body that is not base64.
+pub fn desired(stack: &StackName, body: &ReleaseBody, dir: &AppDir) -> Result<Desired, Outcome> {
+    let mut secrets = Vec::new();
+    for (name, kept) in &body.secrets {
+        let source = dir.secret(name)?.map_or(SecretSource::External, SecretSource::Bytes);
+        secrets.push(DesiredSecret {
+            key: kept.key.clone(),
+            name: name.clone(),
+            spec: kept.spec.clone(),
+            source,
+            version_variable: None,
+        });
+    }
+    let mut configs = Vec::new();
+    for (name, kept) in &body.configs {
+        let decode = |text: &String| {
+            BASE64
+                .decode(text)
+                .map_err(|error| Outcome::Error(format!("the state's body of config {name} is damaged: {error}")))
+        };
+        let body = kept.body.as_ref().map(decode).transpose()?;
+        configs.push(DesiredConfig { key: kept.key.clone(), name: name.clone(), spec: kept.spec.clone(), body });
+    }
+    Ok(Desired {
+        stack: stack.clone(),
+        networks: body
+            .networks
+            .iter()
+            .map(|(name, body)| DesiredNetwork { name: name.clone(), body: body.clone() })
+            .collect(),
+        external_networks: body.external_networks.clone(),
+        secrets,
+        configs,
+        services: body
+            .services
+            .iter()
+            .map(|(name, spec)| DesiredService { name: name.clone(), spec: spec.clone() })
+            .collect(),
+    })
+}
+
+/// Each service's image as the live one names it, digest included.
+pub fn with_live_images(desired: &Desired, observed: &Observed) -> Desired {
+    let mut desired = desired.clone();
+    for service in &mut desired.services {
+        let live = observed.services.get(&service.name).and_then(|live| live.spec.pointer(IMAGE)).cloned();
+        if let (Some(live), Some(image)) = (live, service.spec.pointer_mut(IMAGE)) {
+            *image = live;
+        }
+    }
+    desired
+}

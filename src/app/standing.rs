@@ -1,0 +1,76 @@
+//! How an app stands: what is recorded of it beside what runs. Reads only; fetches nothing.
+
+use super::{Host, recorded, release};
+use crate::config;
+use crate::health::{self, Verdict};
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::policy::{self, Choice};
+
+/// One app's line in `status`.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    pub version: Option<String>,
+    pub commit: Option<String>,
+    /// When the release passed its gate.
+    pub since: Option<String>,
+    /// `healthy`, `waiting`, `unhealthy`, `absent`; of an app that has never passed its gate `installing`, `failed`,
+    /// `absent`, or `unmanaged` where somebody else's services stand in its stack.
+    pub health: &'static str,
+    pub reason: Option<String>,
+    /// Why the last install or change failed.
+    pub failed: Option<String>,
+    /// The newer version that is not taken, and why.
+    pub held: Option<String>,
+    /// Who works on it now.
+    pub busy: Option<String>,
+}
+
+/// # Errors
+/// When the Engine or the state cannot be read.
+pub async fn standing(host: &Host, app: &config::App) -> Result<Standing, Outcome> {
+    let dir = host.store.app(&app.name);
+    let state = recorded(app, &dir)?;
+    let observed = host.swarm.observe(&app.stack).await?;
+    let mut standing = Standing { failed: failed(&state), held: held(host, app, &state).await, ..Standing::default() };
+    standing.busy = dir.holder()?;
+    let Some(current) = &state.current else {
+        standing.health = match &state.installing {
+            Some(attempt) if attempt.failed.is_some() => "failed",
+            Some(_) => "installing",
+            None if observed.services.is_empty() => "absent",
+            None => "unmanaged",
+        };
+        return Ok(standing);
+    };
+    standing.version = Some(current.body.revision.to_string());
+    standing.commit = Some(current.body.revision.commit.to_string());
+    standing.since = Some(current.since.clone());
+    let desired = release::desired(&app.stack, &current.body, &dir)?;
+    (standing.health, standing.reason) = match health::at_a_glance(&desired, &observed) {
+        _ if observed.services.is_empty() && !desired.services.is_empty() => ("absent", None),
+        Verdict::Healthy => ("healthy", None),
+        Verdict::Waiting(what) => ("waiting", Some(what)),
+        Verdict::Unhealthy(reason) => ("unhealthy", Some(reason)),
+    };
+    Ok(standing)
+}
+
+fn failed(state: &State) -> Option<String> {
+    let attempt = state.changing.as_ref().or(state.installing.as_ref())?;
+    let reason = attempt.failed.as_ref()?;
+    Some(format!("{} since {}: {reason}", attempt.revision, attempt.since))
+}
+
+/// What the mirror of the last fetch holds beyond what runs.
+async fn held(host: &Host, app: &config::App, state: &State) -> Option<String> {
+    let mirror = host.recipes.mirror(&app.recipe.url, app.recipe.credentials.as_deref());
+    let published = mirror.published().await.ok()?;
+    let current = state.current.as_ref()?;
+    let published = policy::Published { versions: published.versions, head: published.head, named: None };
+    match policy::choose(Some(&current.body.revision), &app.wanted, &published) {
+        Ok(Choice::Held { why, .. }) => Some(why),
+        Ok(Choice::Install(_) | Choice::Current(_)) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}

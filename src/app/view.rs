@@ -1,0 +1,200 @@
+//! Looking at one app: which release is declared, and which one to go for. Writes nothing but the recipe's mirror.
+
+use jiff::Timestamp;
+use tracing::warn;
+
+use super::goal::{self, Aim, Decision, Goal};
+use super::reading::{self, Given, Read, Recorded, Surroundings};
+use super::{Host, Options, proxy, reconciler, recorded, release};
+use crate::config::{self, Declared};
+use crate::host::progress::Progress;
+use crate::host::recipes::{Freshness, Mirror, Recipes};
+use crate::host::store::AppDir;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::secret::HostKey;
+use crate::model::state::State;
+use crate::model::version::{Revision, Wanted};
+use crate::plan::Plan;
+use crate::policy::{self, Choice};
+use crate::reconcile::Reconciler;
+
+/// One app with what is recorded of it. Knows no Engine.
+pub struct View<'a> {
+    pub declared: &'a Declared,
+    pub recipes: &'a Recipes,
+    pub host_key: &'a HostKey,
+    pub progress: &'a Progress,
+    pub app: &'a config::App,
+    pub reconciler: &'a dyn Reconciler,
+    pub dir: &'a AppDir,
+    pub state: &'a State,
+}
+
+/// How the remote of a recipe is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// Unless what is recorded is wanted by name.
+    Latest,
+    /// Only for a recipe that has no mirror yet, or lacks what is wanted.
+    IfMissing,
+}
+
+/// The declared release, and why a newer one is not taken.
+pub struct DeclaredRelease {
+    pub revision: Revision,
+    pub held: Option<String>,
+    pub read: Read,
+}
+
+impl View<'_> {
+    /// What this run goes for. Whatever stands in the way of the declared release, what runs is still kept.
+    ///
+    /// # Errors
+    /// What stands in the way, when nothing has been installed that could be kept.
+    pub async fn goal(
+        &self,
+        observed: &Observed,
+        options: Options,
+        fetch: Fetch,
+        now: Timestamp,
+    ) -> Result<Goal, Outcome> {
+        let lives = |name: &str| observed.secrets.contains_key(name);
+        let declared = match self.declared_release(&lives, fetch, now).await {
+            Ok(declared) => declared,
+            Err(in_the_way) => return self.stay(in_the_way),
+        };
+        let DeclaredRelease { revision, held, read } = declared;
+        let (aim, failed) = match goal::aim(self.state, &read.key, options.retry) {
+            Decision::StayWith { reason } => return self.stay(Outcome::Unhealthy(goal::failed_change(&reason))),
+            Decision::OnlyLook { reason } => (Aim::Install, Some(goal::failed_install(&revision, &reason))),
+            Decision::Go(aim) => (aim, None),
+        };
+        if let (Aim::Change, Some(current)) = (aim, &self.state.current)
+            && let Some(why) = policy::is_upgrade_in_disguise(&current.body, &read.desired)
+        {
+            return self.stay(Outcome::Held(why));
+        }
+        Ok(Goal {
+            aim,
+            desired: read.desired.clone(),
+            revision,
+            key: read.key.clone(),
+            read: Some(read),
+            overlay: held.map(Outcome::Held),
+            failed,
+        })
+    }
+
+    /// The release that runs, as the goal; `overlay` is what the operator is told.
+    pub fn stay(&self, overlay: Outcome) -> Result<Goal, Outcome> {
+        let Some(current) = &self.state.current else { return Err(overlay) };
+        Ok(Goal {
+            aim: Aim::Keep,
+            desired: release::desired(&self.app.stack, &current.body, self.dir)?,
+            revision: current.body.revision.clone(),
+            key: current.key.clone(),
+            read: None,
+            overlay: Some(overlay),
+            failed: None,
+        })
+    }
+
+    /// Reads what the configuration asks for. `lives` tells whether a Swarm secret of that name exists.
+    ///
+    /// # Errors
+    /// `Blocked` with everything that is wrong with the app's files, certificate or recipe; `Error` when the recipe
+    /// cannot be had.
+    pub async fn declared_release(
+        &self,
+        lives: &dyn Fn(&str) -> bool,
+        fetch: Fetch,
+        now: Timestamp,
+    ) -> Result<DeclaredRelease, Outcome> {
+        self.reconciler.preflight(now).map_err(Outcome::Blocked)?;
+        let given =
+            Given::gather(self.app, self.reconciler.secrets()).map_err(|wrong| Outcome::Blocked(wrong.join("; ")))?;
+        let mirror = self.recipes.mirror(&self.app.recipe.url, self.app.recipe.credentials.as_deref());
+        let (revision, held) = self.choose(&mirror, fetch, now).await?;
+        let tree = mirror.tree(&revision.commit).await?;
+        // What is wrong with the certificate is told where it is kept: an app is judged by what is served.
+        let certificate = proxy::certificate(self.declared, now).ok().flatten();
+        let around = Surroundings {
+            app: self.app,
+            given: &given,
+            certificate: certificate.as_ref(),
+            recorded: Recorded {
+                sample: self.state.current.as_ref().map(|_| &self.state.frozen.sample_env),
+                secret_versions: &self.state.frozen.secret_versions,
+                lives,
+            },
+            host_key: self.host_key,
+        };
+        let read = reading::read(&tree, &revision, &around).map_err(|wrong| {
+            Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{wrong}"))
+        })?;
+        Ok(DeclaredRelease { revision, held, read })
+    }
+
+    /// The revision to run. The remote is asked unless what is recorded is enough.
+    async fn choose(
+        &self,
+        mirror: &Mirror,
+        fetch: Fetch,
+        now: Timestamp,
+    ) -> Result<(Revision, Option<String>), Outcome> {
+        let recorded = self.state.current.as_ref().map(|release| &release.body.revision);
+        let asked_for = recorded.filter(|revision| policy::is_asked_for(revision, &self.app.wanted));
+        if let Some(revision) = asked_for
+            && mirror.has(&revision.commit).await?
+        {
+            return Ok((revision.clone(), None));
+        }
+        let published = match (fetch, mirror.published().await) {
+            (Fetch::IfMissing, Ok(published)) => published,
+            _ => self.fetched(mirror, now).await?,
+        };
+        let named = match &self.app.wanted {
+            Wanted::Commit(prefix) => Some(mirror.resolve_commit(prefix).await?),
+            Wanted::Latest | Wanted::Version(_) => None,
+        };
+        let published = policy::Published { versions: published.versions, head: published.head, named };
+        let choice = policy::choose(recorded, &self.app.wanted, &published);
+        match choice.map_err(|error| Outcome::Blocked(error.to_string()))? {
+            Choice::Install(revision) | Choice::Current(revision) => Ok((revision, None)),
+            Choice::Held { current, why, .. } => Ok((current, Some(why))),
+        }
+    }
+
+    async fn fetched(&self, mirror: &Mirror, now: Timestamp) -> Result<crate::host::recipes::Published, Outcome> {
+        self.progress.waiting_for("the recipe's remote");
+        if let Freshness::Stale { why } = mirror.fetch(now).await? {
+            warn!("the recipe is taken from its mirror as it was fetched before: {why}");
+        }
+        Ok(mirror.published().await?)
+    }
+}
+
+/// What a run would do to one app.
+pub struct Preview {
+    pub revision: Revision,
+    pub plan: Plan,
+    pub overlay: Option<Outcome>,
+}
+
+/// Plans one app as its next run would. Takes no lock and writes nothing of the app's.
+///
+/// # Errors
+/// What would stand in the run's way.
+pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<Preview, Outcome> {
+    let reconciler = reconciler(&host.declared, app)?;
+    let dir = host.store.app(&app.name);
+    let state = recorded(app, &dir)?;
+    let observed = host.swarm.observe(&app.stack).await?;
+    let progress = Progress::new(app.name.as_str());
+    let view = host.view(app, &*reconciler, &dir, &state, &progress);
+    let goal = view.goal(&observed, Options::default(), Fetch::IfMissing, now).await?;
+    let plan = host.keeper(app, &dir, &progress).plan(&observed, &goal.desired).await?;
+    let overlay = goal.failed.map(Outcome::Unhealthy).or(goal.overlay);
+    Ok(Preview { revision: goal.revision, plan, overlay })
+}

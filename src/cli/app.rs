@@ -1,0 +1,79 @@
+//! `proxy` and `app`: what systemd runs.
+
+use std::path::Path;
+
+use anyhow::bail;
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+
+use super::world;
+use crate::app::{self, Host, Options};
+use crate::config::App;
+use crate::model::app::Kind;
+use crate::model::outcome::{Outcome, worst};
+use crate::telemetry::{self, notify};
+
+/// How many apps are worked on at once. More would pull and start too much side by side on one host.
+const AT_ONCE: usize = 4;
+
+pub async fn proxy(config: &Path, options: Options) -> anyhow::Result<u8> {
+    let host = world::host(config).await?;
+    let Some(proxy) = host.declared.of(Kind::Proxy).next() else {
+        bail!("{} declares no [proxy]", config.display());
+    };
+    Ok(keep_all(&host, &[proxy], options).await)
+}
+
+pub async fn apps(config: &Path, names: &[String], options: Options) -> anyhow::Result<u8> {
+    let host = world::host(config).await?;
+    let apps = chosen(&host, names, |app| app.kind == Kind::App)?;
+    Ok(keep_all(&host, &apps, options).await)
+}
+
+/// The named apps, or all that `by_default` takes; names that are not declared are told all at once.
+pub fn chosen<'a>(host: &'a Host, names: &[String], by_default: impl Fn(&App) -> bool) -> anyhow::Result<Vec<&'a App>> {
+    if names.is_empty() {
+        return Ok(host.declared.apps.iter().filter(|app| by_default(app)).collect());
+    }
+    let unknown: Vec<&str> =
+        names.iter().filter(|name| host.declared.app(name).is_none()).map(String::as_str).collect();
+    if !unknown.is_empty() {
+        let known: Vec<&str> = host.declared.apps.iter().map(|app| app.name.as_str()).collect();
+        bail!("no app is called {}; declared are: {}", unknown.join(", "), known.join(", "));
+    }
+    Ok(names.iter().filter_map(|name| host.declared.app(name)).collect())
+}
+
+/// Keeps each, a line for each as soon as it and those before it have ended. The exit code is the worst one's.
+async fn keep_all(host: &Host, apps: &[&App], options: Options) -> u8 {
+    notify::ready();
+    let now = Timestamp::now();
+    let mut outcomes =
+        stream::iter(apps).map(|app| async move { (app, app::keep(host, app, options, now).await) }).buffered(AT_ONCE);
+    let mut codes = Vec::new();
+    while let Some((app, outcome)) = outcomes.next().await {
+        if !telemetry::under_journal() {
+            super::answer(&line(app, &outcome));
+        }
+        codes.push(outcome.exit_code());
+    }
+    worst(codes)
+}
+
+fn line(app: &App, outcome: &Outcome) -> String {
+    let style = style(outcome);
+    let sentence = match outcome.sentence() {
+        "" => String::new(),
+        sentence => format!(": {sentence}"),
+    };
+    format!("{}: {style}{}{style:#}{sentence}\n", app.name, outcome.word())
+}
+
+pub fn style(outcome: &Outcome) -> anstyle::Style {
+    let colour = match outcome.exit_code() {
+        0 => anstyle::AnsiColor::Green,
+        10 => anstyle::AnsiColor::Yellow,
+        _ => anstyle::AnsiColor::Red,
+    };
+    anstyle::Style::new().bold().fg_color(Some(colour.into()))
+}

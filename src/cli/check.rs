@@ -1,0 +1,59 @@
+//! `check`: everything that is wrong at once, before anything runs. Asks no Engine.
+
+use std::path::Path;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::world;
+use crate::app::{self, Finding};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Read the configuration file alone: no recipes, secrets or certificate.
+    #[arg(long)]
+    config_only: bool,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+    let declared = world::declared(config)?;
+    let findings = match arguments.config_only {
+        true => Vec::new(),
+        false => app::examine(&declared, Timestamp::now()).await,
+    };
+    let wrong = findings.iter().filter(|finding| finding.wrong.is_some()).count();
+    if arguments.json {
+        super::answer(&format!("{:#}\n", findings.iter().map(as_json).collect::<serde_json::Value>()));
+        return Ok(u8::from(wrong > 0));
+    }
+    findings.iter().for_each(|finding| super::answer(&as_text(finding)));
+    match wrong {
+        0 => super::answer(&format!("{}: nothing is wrong\n", config.display())),
+        _ => super::answer(&format!("{}: {wrong} of {} apps cannot be kept\n", config.display(), declared.apps.len())),
+    }
+    Ok(u8::from(wrong > 0))
+}
+
+fn as_text(finding: &Finding) -> String {
+    let mut text = match (&finding.wrong, &finding.revision) {
+        (Some(wrong), _) => format!("{}: error: {wrong}\n", finding.app),
+        (None, revision) => format!("{}: fine at {}\n", finding.app, revision.as_deref().unwrap_or("no version")),
+    };
+    for warning in &finding.warnings {
+        text.push_str(&format!("    {warning}\n"));
+    }
+    text
+}
+
+fn as_json(finding: &Finding) -> serde_json::Value {
+    json!({
+        "app": finding.app,
+        "revision": finding.revision,
+        "wrong": finding.wrong,
+        "warnings": finding.warnings,
+    })
+}

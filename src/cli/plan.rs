@@ -1,0 +1,79 @@
+//! `plan`: what a run would change. Writes nothing to the Engine, and fetches only a recipe that was never fetched.
+
+use std::path::Path;
+
+use clap::Args;
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{app::chosen, world};
+use crate::app::{self, Host, Preview};
+use crate::config::App;
+use crate::model::app::Kind;
+use crate::model::outcome::{Outcome, worst};
+
+/// The exit code of a plan that would change something.
+const CHANGES: u8 = 2;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Apps by their names in the configuration; all without one.
+    #[arg(value_name = "APP")]
+    apps: Vec<String>,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+    let host = world::host(config).await?;
+    let kept = |app: &App| matches!(app.kind, Kind::Proxy | Kind::App);
+    let apps = chosen(&host, &arguments.apps, kept)?;
+    let now = Timestamp::now();
+    let host_ref: &Host = &host;
+    let previews: Vec<(&App, Result<Preview, Outcome>)> = stream::iter(apps)
+        .map(|app| async move { (app, app::preview(host_ref, app, now).await) })
+        .buffered(8)
+        .collect()
+        .await;
+    if arguments.json {
+        let all: Vec<Value> = previews.iter().map(|(app, preview)| as_json(app, preview)).collect();
+        super::answer(&format!("{:#}\n", Value::Array(all)));
+    } else {
+        previews.iter().for_each(|(app, preview)| super::answer(&as_text(app, preview)));
+    }
+    Ok(exit_code(previews.iter().map(|(_, preview)| preview)))
+}
+
+fn exit_code<'a>(previews: impl Iterator<Item = &'a Result<Preview, Outcome>> + Clone) -> u8 {
+    let refusals = worst(previews.clone().filter_map(|preview| preview.as_ref().err()).map(Outcome::exit_code));
+    let changes = previews.flatten().any(|preview| !preview.plan.is_empty());
+    if refusals == 0 && changes { CHANGES } else { refusals }
+}
+
+fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
+    match preview {
+        Err(outcome) => format!("{}: {outcome}\n", app.name),
+        Ok(preview) => {
+            let told = preview.overlay.as_ref().map(|overlay| format!("{}: {overlay}\n", app.name)).unwrap_or_default();
+            if preview.plan.is_empty() {
+                return format!("{told}{} at {}: nothing to do\n", app.name, preview.revision);
+            }
+            format!("{told}{} at {}:\n{}\n", app.name, preview.revision, preview.plan.render(true))
+        }
+    }
+}
+
+fn as_json(app: &App, preview: &Result<Preview, Outcome>) -> Value {
+    match preview {
+        Err(outcome) => json!({"app": app.name.as_str(), "outcome": outcome.word(), "sentence": outcome.sentence()}),
+        Ok(preview) => json!({
+            "app": app.name.as_str(),
+            "revision": preview.revision.to_string(),
+            "outcome": preview.overlay.as_ref().map(Outcome::word),
+            "sentence": preview.overlay.as_ref().map(Outcome::sentence),
+            "plan": preview.plan.to_json(),
+        }),
+    }
+}

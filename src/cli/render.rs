@@ -1,0 +1,156 @@
+//! `render`: Engine API bodies, without an Engine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::world;
+use crate::app;
+use crate::desired::{self, Reading};
+use crate::host::recipes::{operator_file, tree_of_directory};
+use crate::model::app::{Domain, StackName};
+use crate::model::diagnostic::Diagnostics;
+use crate::recipe::env;
+use crate::recipe::interpolate::Environment;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// An app of the configuration, with everything that its recipe's own tool would add.
+    #[arg(value_name = "APP", required_unless_present = "recipe", conflicts_with = "recipe")]
+    app: Option<String>,
+    /// A recipe's folder: what a plain `docker stack deploy` would send. Needs no configuration.
+    #[arg(long, value_name = "DIR")]
+    recipe: Option<PathBuf>,
+    /// The whole environment, instead of the recipe's own defaults (.env.sample and abra.sh).
+    #[arg(long, value_name = "FILE", requires = "recipe")]
+    env: Option<PathBuf>,
+    /// Compose files, joined by colons, instead of COMPOSE_FILE.
+    #[arg(long, value_name = "A:B", requires = "recipe")]
+    compose: Option<String>,
+    /// Where the app would answer; the stack is named after it.
+    #[arg(long, value_name = "DOMAIN", requires = "recipe")]
+    domain: Option<Domain>,
+    /// The stack's name.
+    #[arg(long, value_name = "NAME", requires = "recipe")]
+    stack: Option<StackName>,
+    /// Print one JSON object: ok, error, warnings, posts.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it.
+struct Rendered {
+    posts: Vec<(String, Value)>,
+    warnings: Diagnostics,
+}
+
+pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+    let rendered = match (&arguments.app, &arguments.recipe) {
+        (Some(name), _) => of_app(config, name).await?,
+        (None, Some(dir)) => of_directory(dir, arguments)?,
+        (None, None) => bail!("name an app, or a folder with --recipe"),
+    };
+    let code = u8::from(rendered.is_err());
+    if arguments.json {
+        super::answer(&format!("{:#}\n", as_json(&rendered)));
+        return Ok(code);
+    }
+    match rendered {
+        Err(wrong) => anstream::eprintln!("{wrong}"),
+        Ok(rendered) => {
+            rendered.warnings.0.iter().for_each(|warning| anstream::eprintln!("{warning}"));
+            rendered.posts.iter().for_each(|(path, body)| super::answer(&format!("POST {path}\n{body:#}\n\n")));
+        }
+    }
+    Ok(code)
+}
+
+fn as_json(rendered: &Result<Rendered, Diagnostics>) -> Value {
+    match rendered {
+        Ok(rendered) => {
+            let warnings: Vec<String> = rendered.warnings.0.iter().map(ToString::to_string).collect();
+            json!({"ok": true, "error": "", "warnings": warnings, "posts": rendered.posts})
+        }
+        Err(wrong) => json!({"ok": false, "error": wrong.to_string(), "warnings": [], "posts": []}),
+    }
+}
+
+async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Diagnostics>> {
+    let declared = world::declared(config)?;
+    let Some(app) = declared.app(name) else { bail!("no app is called {name} in {}", config.display()) };
+    let release = app::declared_release(&declared, app, Timestamp::now()).await;
+    let release = release.map_err(|outcome| anyhow::anyhow!("{}", outcome.sentence().to_owned()))?;
+    let mut posts = desired::posts(&release.read.desired);
+    posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
+    Ok(Ok(Rendered { posts, warnings: release.read.warnings }))
+}
+
+/// An operator's secret is nobody's who reads a screen.
+fn hide_data(body: &mut Value) {
+    if let Some(data) = body.get_mut("Data") {
+        *data = json!("(hidden)");
+    }
+}
+
+fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rendered, Diagnostics>> {
+    let mut tree = tree_of_directory(dir)?;
+    let compose: Option<Vec<String>> =
+        arguments.compose.as_ref().map(|list| list.split(':').map(str::to_owned).collect());
+    for path in compose.iter().flatten().filter(|path| path.starts_with('/')) {
+        tree.entries.extend([operator_file(Path::new(path))?]);
+    }
+    let stack = stack_name(dir, arguments)?;
+    let none = Environment::new();
+    let reading = Reading {
+        stack: &stack,
+        domain: arguments.domain.as_ref().map(Domain::as_str),
+        compose: compose.as_deref(),
+        operator_env: &none,
+        frozen_sample: None,
+        forced: &none,
+        tree: &tree,
+    };
+    let folder = std::path::absolute(dir)?.display().to_string();
+    Ok(environment(&reading, arguments)?.and_then(|env| {
+        let (desired, warnings) = desired::read_plain(&reading, &env, &folder)?;
+        Ok(Rendered { posts: desired::posts(&desired), warnings })
+    }))
+}
+
+fn environment(reading: &Reading, arguments: &Arguments) -> anyhow::Result<Result<Environment, Diagnostics>> {
+    let Some(path) = &arguments.env else {
+        return Ok(desired::environment(reading).map(|(env, _, _)| env));
+    };
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("read the environment from {}", path.display()))?;
+    let read = env::parse(&path.display().to_string().as_str().into(), &text, &|_| None);
+    Ok(read.map(|variables| variables.into_iter().map(|variable| (variable.name, variable.value)).collect()))
+}
+
+/// The one that is given, that of the domain, or the folder's own name.
+fn stack_name(dir: &Path, arguments: &Arguments) -> anyhow::Result<StackName> {
+    if let Some(stack) = &arguments.stack {
+        return Ok(stack.clone());
+    }
+    if let Some(domain) = &arguments.domain {
+        return Ok(domain.stack()?);
+    }
+    let folder = dir.canonicalize().with_context(|| format!("look at {}", dir.display()))?;
+    let name = folder.file_name().map(|name| name.to_string_lossy().replace('.', "_")).unwrap_or_default();
+    name.parse().with_context(|| format!("name a stack after {} (give another with --stack)", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_secret_is_not_shown() {
+        let mut body = json!({"Name": "a_cert_c1234567", "Data": "c2VjcmV0"});
+        hide_data(&mut body);
+        assert_eq!(body, json!({"Name": "a_cert_c1234567", "Data": "(hidden)"}));
+    }
+}

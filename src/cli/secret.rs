@@ -1,0 +1,57 @@
+//! `secret show`: what was generated, for a person who has to log in.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+
+use super::world;
+use crate::host::store::Store;
+use crate::model::state::State;
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print a secret of an app, as it was generated or given.
+    Show {
+        app: String,
+        /// The secret's name in the recipe, or the name of the Swarm secret.
+        name: String,
+        /// Print the exact bytes, also when the output is no terminal.
+        #[arg(long)]
+        raw: bool,
+    },
+}
+
+pub fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
+    let Verb::Show { app, name, raw } = verb;
+    if !raw && !std::io::stdout().is_terminal() {
+        bail!("a secret is shown at a terminal only; with --raw its exact bytes go wherever you sent them");
+    }
+    let declared = world::declared(config)?;
+    let store = Store::open(&declared.state_dir)?;
+    let dir = store.app(&app.parse().with_context(|| format!("show a secret of {app}"))?);
+    let state = dir.read_state()?;
+    let object = object_name(state.as_ref(), name);
+    let Some(bytes) = dir.secret(&object)? else {
+        let kept: Vec<String> = dir.kept_secrets()?.into_iter().collect();
+        match kept.is_empty() {
+            true => bail!("no secret of {app} is kept here"),
+            false => bail!("no secret {name} of {app} is kept here; kept are: {}", kept.join(", ")),
+        }
+    };
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(bytes.expose())?;
+    if !raw {
+        stdout.write_all(b"\n")?;
+    }
+    Ok(0)
+}
+
+/// The Swarm object behind a recipe's name: of the release that runs, else the name itself.
+fn object_name(state: Option<&State>, name: &str) -> String {
+    let secrets = state.and_then(|state| state.current.as_ref()).map(|release| &release.body.secrets);
+    secrets
+        .and_then(|secrets| secrets.iter().find(|(_, kept)| kept.key == name))
+        .map_or_else(|| name.to_owned(), |(object, _)| object.clone())
+}

@@ -1,0 +1,85 @@
+//! `status`: what runs, in which version, and what is held or failed. Reads only.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{app::chosen, world};
+use crate::app::{self, Host, Standing};
+use crate::config::App;
+use crate::model::app::Kind;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Apps by their names in the configuration; all without one.
+    #[arg(value_name = "APP")]
+    apps: Vec<String>,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+    let host = world::host(config).await?;
+    let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
+    let mut all = Vec::new();
+    for app in apps {
+        let standing =
+            app::standing(&host, app).await.map_err(|outcome| anyhow::anyhow!("{}", outcome.sentence().to_owned()))?;
+        match arguments.json {
+            true => all.push(as_json(app, &standing)),
+            false => super::answer(&as_text(app, &standing)),
+        }
+    }
+    if arguments.json {
+        super::answer(&format!("{:#}\n", Value::Array(all)));
+    }
+    leftovers(&host, arguments)?;
+    Ok(0)
+}
+
+fn as_text(app: &App, standing: &Standing) -> String {
+    let version = standing.version.as_deref().unwrap_or("not installed");
+    let mut text = format!("{:<16} {:<24} {:<10} {}\n", app.name.as_str(), version, standing.health, app.domain);
+    let mut told = |word: &str, sentence: &Option<String>| {
+        if let Some(sentence) = sentence {
+            text.push_str(&format!("    {word}: {sentence}\n"));
+        }
+    };
+    told("why", &standing.reason);
+    told("failed", &standing.failed);
+    told("held", &standing.held);
+    told("at work", &standing.busy);
+    text
+}
+
+fn as_json(app: &App, standing: &Standing) -> Value {
+    json!({
+        "app": app.name.as_str(),
+        "kind": app.kind.table(),
+        "domain": app.domain.as_str(),
+        "stack": app.stack.as_str(),
+        "version": standing.version,
+        "commit": standing.commit,
+        "since": standing.since,
+        "health": standing.health,
+        "reason": standing.reason,
+        "failed": standing.failed,
+        "held": standing.held,
+        "at_work": standing.busy,
+    })
+}
+
+/// Apps that are kept on disk and declared no more: nothing keeps them, and nobody should think so.
+fn leftovers(host: &Host, arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.json || !arguments.apps.is_empty() {
+        return Ok(());
+    }
+    for name in host.store.apps()? {
+        if host.declared.app(name.as_str()).is_none() {
+            super::answer(&format!("{name:<16} is no longer declared: its stack and volumes are left alone\n"));
+        }
+    }
+    Ok(())
+}

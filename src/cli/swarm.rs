@@ -1,0 +1,89 @@
+//! `swarm`: this node as a Swarm manager with the shared overlay; writes nothing the second time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::bail;
+
+use super::world;
+use crate::config::SharedNetwork;
+use crate::host::swarm::{Swarm, SwarmInfo};
+use crate::model::observed::Network;
+use crate::telemetry::notify;
+
+/// One node needs no other to reach it: nothing of the Swarm is offered to the network.
+const ADVERTISE: &str = "127.0.0.1";
+const LISTEN: &str = "127.0.0.1:2377";
+
+pub async fn run(config: &Path) -> anyhow::Result<u8> {
+    let declared = world::declared(config)?;
+    let swarm = Swarm::new(world::engine(&declared).await?);
+    notify::ready();
+    let mut did = Vec::new();
+    let info = swarm.info().await?;
+    refuse(&info)?;
+    if !info.active {
+        swarm.init(ADVERTISE, LISTEN).await?;
+        did.push("this node is now the manager of a new Swarm".to_owned());
+    }
+    let network = &declared.network;
+    match swarm.live_network(&network.name).await? {
+        None => {
+            swarm.create_overlay(&network.name, &network.subnet.to_string(), true, &BTreeMap::new()).await?;
+            did.push(format!("overlay network {} with {} is created", network.name, network.subnet));
+        }
+        Some(live) => adopt(network, &live)?,
+    }
+    match did.is_empty() {
+        true => super::answer("swarm: converged\n"),
+        false => super::answer(&format!("swarm: applied: {}\n", did.join("; "))),
+    }
+    Ok(0)
+}
+
+/// What no run could live with.
+fn refuse(info: &SwarmInfo) -> anyhow::Result<()> {
+    if info.live_restore {
+        bail!(
+            "the Docker daemon runs with live-restore, which a Swarm cannot live with: set \
+             `virtualisation.docker.liveRestore = false;` (or \"live-restore\": false in daemon.json) and restart Docker"
+        );
+    }
+    if info.active && !info.manager {
+        bail!(
+            "this node is a worker of a Swarm and cannot keep stacks: run evenkeel on a manager, promote this node there \
+             (`docker node promote`), or leave that Swarm here (`docker swarm leave`) and run this again"
+        );
+    }
+    Ok(())
+}
+
+/// A network of that name exists: it has to be one that services can join.
+fn adopt(declared: &SharedNetwork, live: &Network) -> anyhow::Result<()> {
+    if live.scope != "swarm" || live.driver != "overlay" {
+        bail!(
+            "network {} exists as a {} network of scope {}, and services need an overlay of scope swarm: remove it \
+             (`docker network rm {}`) or choose another [network].name",
+            live.name,
+            live.driver,
+            live.scope,
+            live.name
+        );
+    }
+    let subnets: Vec<&str> = live
+        .body
+        .pointer("/IPAM/Config")
+        .and_then(|config| config.as_array())
+        .map(|parts| parts.iter().filter_map(|part| part["Subnet"].as_str()).collect())
+        .unwrap_or_default();
+    let wanted = declared.subnet.to_string();
+    if !subnets.is_empty() && !subnets.contains(&wanted.as_str()) {
+        anstream::eprintln!(
+            "evenkeel: warning: network {} exists with {} and is used as it is; {wanted} is declared (a network's subnet \
+             cannot be changed while services use it)",
+            live.name,
+            subnets.join(", ")
+        );
+    }
+    Ok(())
+}

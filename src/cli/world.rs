@@ -1,0 +1,60 @@
+//! Configuration, Engine and state directory: what most verbs begin with.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::app::Host;
+use crate::config::{self, Declared};
+use crate::host::engine::Engine;
+use crate::host::images::Images;
+use crate::host::images::auth::Auths;
+use crate::host::recipes::Recipes;
+use crate::host::store::Store;
+use crate::host::swarm::Swarm;
+
+/// Where Docker listens unless somebody says otherwise.
+const DEFAULT_ENGINE: &str = "unix:///run/docker.sock";
+
+/// Reads the configuration; its warnings go to stderr.
+///
+/// # Errors
+/// Every mistake in it, each with its place.
+pub fn declared(path: &Path) -> anyhow::Result<Declared> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read the configuration {} (name another one with --config)", path.display()))?;
+    config::parse(&path.display().to_string(), &text)
+        .map_err(|wrong| anyhow::anyhow!("the configuration is wrong:\n{wrong}"))
+}
+
+/// The Engine of the configuration; `DOCKER_HOST` beats the default, the configuration beats both.
+pub async fn engine(declared: &Declared) -> anyhow::Result<Engine> {
+    let from_environment = std::env::var("DOCKER_HOST").ok().filter(|endpoint| !endpoint.is_empty());
+    let endpoint = declared.engine.clone().or(from_environment);
+    Ok(Engine::connect(endpoint.as_deref().unwrap_or(DEFAULT_ENGINE)).await?)
+}
+
+/// Everything that a run works with.
+pub async fn host(path: &Path) -> anyhow::Result<Host> {
+    let declared = declared(path)?;
+    let engine = engine(&declared).await?;
+    let store = Store::open(&declared.state_dir)?;
+    let host_key = store.host_key()?;
+    let auths = match &declared.registry_auth {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("read the registries' logins from {} (registry_auth)", path.display()))?;
+            Auths::parse(&text).with_context(|| format!("read the registries' logins from {}", path.display()))?
+        }
+        None => Auths::default(),
+    };
+    Ok(Host {
+        swarm: Swarm::new(engine.clone()),
+        images: Images::new(engine),
+        auths,
+        recipes: Recipes::new(&declared.state_dir),
+        host_key,
+        store,
+        declared,
+    })
+}

@@ -1,0 +1,220 @@
+//! Making the changes of a plan.
+//!
+//! Order: bytes of secrets to disk, images, then networks, secrets, configs, services that go, services that come.
+//! What is no longer used is removed only after the gate, because the way back needs it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::info;
+
+use super::{Keeper, references_of};
+use crate::host::images::Resolved;
+use crate::host::store::{self, Lock};
+use crate::model::observed::{Observed, Service, UpdateState};
+use crate::model::outcome::Outcome;
+use crate::model::secret::SecretBytes;
+use crate::plan::{Act, Change, Plan, SecretData};
+
+/// Where a service's spec names its image.
+const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
+/// How long a removed or stopped service may take to let go of its containers.
+const LET_GO: Duration = Duration::from_secs(120);
+/// How long somebody's unfinished update is waited for before it is superseded from a standstill.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// What was written to the Engine.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Service name -> `Version.Index` of our write.
+    pub services: BTreeMap<String, u64>,
+    /// Service name -> id of the image that it has to run.
+    pub images: BTreeMap<String, String>,
+}
+
+impl Keeper<'_> {
+    /// Has every image that the plan needs on this node, and the plan name exactly these.
+    ///
+    /// # Errors
+    /// `Error` when an image is neither here nor to be had: nothing has been changed then.
+    pub async fn fetch_images(&self, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
+        let resolved = self.resolved(&plan.images()).await?;
+        for image in resolved.values().filter(|image| image.id.is_none()) {
+            self.progress.waiting_for(&format!("image {}", image.reference));
+            let told = |line: &str| self.progress.waiting_for(&format!("image {}: {line}", image.reference));
+            self.images.pull(&image.reference, self.auths.for_image(&image.reference), told).await?;
+        }
+        plan.with_images(&references_of(&resolved));
+        let here = resolved.iter().filter(|(_, image)| image.local_only).map(|(reference, _)| reference.as_str());
+        let here: Vec<&str> = here.collect();
+        if here.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![format!("no registry knows {}, so the image on this machine is used", here.join(", "))])
+    }
+
+    /// What the references mean now, by their registries or, where none answers, by what is on this machine.
+    pub(super) async fn resolved(&self, references: &BTreeSet<String>) -> Result<BTreeMap<String, Resolved>, Outcome> {
+        let mut resolved = BTreeMap::new();
+        for reference in references {
+            self.progress.waiting_for(&format!("the registry of {reference}"));
+            let image = self.images.resolve(reference, self.auths.for_image(reference)).await?;
+            resolved.insert(reference.clone(), image);
+        }
+        Ok(resolved)
+    }
+
+    /// Service name -> image id that its tasks have to run, for the services that the plan writes.
+    pub async fn images_to_run(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Outcome> {
+        let mut images = BTreeMap::new();
+        for change in &plan.changes {
+            let (Act::CreateService { spec } | Act::UpdateService { spec, .. }) = &change.act else { continue };
+            let Some(reference) = spec.pointer(IMAGE).and_then(Value::as_str) else { continue };
+            images.extend(self.images.id(reference).await?.map(|id| (change.name.clone(), id)));
+        }
+        Ok(images)
+    }
+
+    /// Makes the changes that come before the gate.
+    pub async fn apply(&self, lock: &Lock, plan: &Plan, observed: &Observed) -> Result<Applied, Outcome> {
+        let secrets = self.keep_secrets(lock, plan)?;
+        let mut applied = Applied::default();
+        self.remove_services(plan, observed).await?;
+        for change in plan.before_gate() {
+            self.make(change, &secrets, observed, &mut applied).await?;
+        }
+        Ok(applied)
+    }
+
+    /// Removes what nothing uses any more.
+    pub async fn clean(&self, plan: &Plan) -> Result<(), Outcome> {
+        for change in plan.after_gate() {
+            match &change.act {
+                Act::RemoveSecret => self.swarm.remove_secret(&change.name).await?,
+                Act::RemoveConfig => self.swarm.remove_config(&change.name).await?,
+                Act::RemoveNetwork => self.swarm.remove_network(&change.name, LET_GO).await?,
+                _ => continue,
+            }
+            told(change);
+        }
+        Ok(())
+    }
+
+    /// The bytes of every secret that the plan creates, all of them on disk before the Engine hears of the first.
+    fn keep_secrets(&self, lock: &Lock, plan: &Plan) -> Result<BTreeMap<String, SecretBytes>, Outcome> {
+        let mut secrets = BTreeMap::new();
+        for change in &plan.changes {
+            let Act::CreateSecret { data, .. } = &change.act else { continue };
+            let name = &change.name;
+            let bytes = match data {
+                SecretData::Given(bytes) => bytes.clone(),
+                SecretData::Generated(rule) => rule.generate(&mut store::random),
+                SecretData::Kept => self.dir.secret(name)?.ok_or_else(|| vanished(name))?,
+                SecretData::Driver => continue,
+            };
+            self.dir.keep_secret(lock, name, &bytes)?;
+            secrets.insert(name.clone(), bytes);
+        }
+        Ok(secrets)
+    }
+
+    /// Services that go, go first and wholly: one that comes may want their volume or port.
+    async fn remove_services(&self, plan: &Plan, observed: &Observed) -> Result<(), Outcome> {
+        let gone: Vec<String> = plan
+            .changes
+            .iter()
+            .filter(|change| matches!(change.act, Act::RemoveService))
+            .filter_map(|change| observed.services.get(&change.name))
+            .map(|service| service.id.clone())
+            .collect();
+        for change in plan.changes.iter().filter(|change| matches!(change.act, Act::RemoveService)) {
+            self.swarm.remove_service(&change.name).await?;
+            told(change);
+        }
+        self.wait_for_containers(&gone).await
+    }
+
+    async fn wait_for_containers(&self, services: &[String]) -> Result<(), Outcome> {
+        if services.is_empty() {
+            return Ok(());
+        }
+        self.progress.waiting_for("the containers of removed services to end");
+        Ok(self.swarm.wait_containers_gone(services, LET_GO).await?)
+    }
+
+    async fn make(
+        &self,
+        change: &Change,
+        secrets: &BTreeMap<String, SecretBytes>,
+        observed: &Observed,
+        applied: &mut Applied,
+    ) -> Result<(), Outcome> {
+        let name = &change.name;
+        match &change.act {
+            Act::CreateNetwork { body } => drop(self.swarm.create_network(body).await?),
+            Act::CreateSecret { spec, .. } => {
+                let empty = SecretBytes::new(Vec::new());
+                self.swarm.create_secret(spec, secrets.get(name).unwrap_or(&empty)).await?;
+            }
+            Act::CreateConfig { spec, body } => drop(self.swarm.create_config(spec, body).await?),
+            Act::CreateService { spec } => {
+                let written = self.swarm.create_service(spec).await?;
+                applied.services.insert(name.clone(), written.index);
+            }
+            Act::UpdateService { spec, .. } => {
+                self.bring_to_rest(observed.services.get(name)).await?;
+                let written = self.swarm.update_service(name, spec).await?;
+                applied.services.insert(name.clone(), written.index);
+            }
+            Act::RemoveService | Act::RemoveNetwork | Act::RemoveSecret | Act::RemoveConfig => return Ok(()),
+        }
+        told(change);
+        Ok(())
+    }
+
+    /// An update that supersedes one in flight starts new containers while old ones still run (measured). So an
+    /// unfinished one is waited for, and a service with volumes that does not settle is stopped first.
+    async fn bring_to_rest(&self, service: Option<&Service>) -> Result<(), Outcome> {
+        let Some(service) = service.filter(|service| in_flight(service)) else { return Ok(()) };
+        self.progress.waiting_for(&format!("the unfinished update of {}", service.name));
+        if self.settles(&service.name).await? || !holds_volumes(&service.spec) {
+            return Ok(());
+        }
+        self.swarm.scale_to_nothing(&service.name).await?;
+        self.wait_for_containers(std::slice::from_ref(&service.id)).await
+    }
+
+    async fn settles(&self, name: &str) -> Result<bool, Outcome> {
+        let deadline = tokio::time::Instant::now() + SETTLE;
+        let mut changes = self.swarm.changes().await?;
+        while tokio::time::Instant::now() < deadline {
+            let live = self.swarm.live_service(name).await?;
+            if !live.as_ref().is_some_and(in_flight) {
+                return Ok(true);
+            }
+            changes.wait(Duration::from_secs(1)).await;
+        }
+        Ok(false)
+    }
+}
+
+fn vanished(name: &str) -> Outcome {
+    Outcome::Error(format!(
+        "the kept bytes of secret {name} have vanished from the disk since they were listed; run this again"
+    ))
+}
+
+fn in_flight(service: &Service) -> bool {
+    let state = service.update.as_ref().map(|update| &update.state);
+    matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted))
+}
+
+fn holds_volumes(spec: &Value) -> bool {
+    let mounts = spec.pointer("/TaskTemplate/ContainerSpec/Mounts").and_then(Value::as_array);
+    mounts.is_some_and(|mounts| mounts.iter().any(|mount| mount["Type"] == "volume"))
+}
+
+fn told(change: &Change) {
+    info!(object = %change.name, reason = %change.reason, "changed");
+}

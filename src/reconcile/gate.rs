@@ -1,0 +1,206 @@
+//! Waiting for the verdict: Swarm's own, then the app's gate through the proxy.
+//!
+//! A `No` is the app's; an `Err` says that nothing can be said (the proxy is down, the Engine gone), and nobody is
+//! blamed for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{Applied, Keeper};
+use crate::desired::Desired;
+use crate::health::gate::{self, Finding, HttpCheck, judge};
+use crate::health::{self, Rules, Verdict, Watch};
+use crate::host::probe::{Probe, Target, Timeouts};
+use crate::model::app::StackName;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+
+/// Non-zero exits of one service that make a crash loop.
+const EXITS: u32 = 3;
+/// The longest pause between two looks: pending and rejected tasks send no event.
+const TICK: Duration = Duration::from_millis(500);
+/// How many last lines of a failing service an operator is shown.
+const LOG_LINES: usize = 3;
+/// How long a port may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How an app is judged.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub within: Duration,
+    pub stable_for: Duration,
+    pub successes: u32,
+    pub checks: Vec<Check>,
+    /// Ports that have to accept a connection.
+    pub tcp: Vec<SocketAddr>,
+    /// The proxy's stack, when the app is reached through one that is kept here.
+    pub proxy: Option<StackName>,
+}
+
+/// One question to the app.
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub target: Target,
+    pub http: HttpCheck,
+    /// A host that nobody routes: what the proxy answers there is never the app's answer.
+    pub unrouted: Option<Target>,
+}
+
+/// The answer of verdict and gate. Without one (`Err`) nothing is known about the app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    Healthy,
+    Unhealthy(String),
+}
+
+impl Keeper<'_> {
+    /// Waits until the stack is healthy and its gate says yes, or one of them says no, or `within` has passed.
+    ///
+    /// # Errors
+    /// When nothing can be said: the Engine is gone, or the proxy does not answer.
+    pub async fn judge(&self, desired: &Desired, applied: &Applied, gate: &Gate) -> Result<Judged, Outcome> {
+        let began = Instant::now();
+        let mut watch = Watch::new(desired, rules(applied, gate));
+        let mut answers = Answers::default();
+        let mut changes = self.swarm.changes().await?;
+        loop {
+            let observed = self.swarm.observe_progress(&desired.stack).await?;
+            let waiting_for = match watch.look(&observed, began.elapsed()) {
+                Verdict::Unhealthy(reason) => {
+                    return Ok(Judged::Unhealthy(self.with_log(reason, desired, &observed).await));
+                }
+                Verdict::Waiting(what) => what,
+                Verdict::Healthy => match self.ask(gate, &mut answers).await {
+                    Ok(()) => return Ok(Judged::Healthy),
+                    Err(reason) => reason,
+                },
+            };
+            if began.elapsed() >= gate.within {
+                return self.too_late(gate, &answers, waiting_for, desired, &observed).await;
+            }
+            debug!(waiting_for, "not yet");
+            self.progress.waiting_for(&waiting_for);
+            changes.wait(TICK).await;
+        }
+    }
+
+    /// The verdict of a run that wrote nothing: Swarm's own now, and one question to the app.
+    pub async fn glance(&self, desired: &Desired, observed: &Observed, gate: &Gate) -> Result<Judged, Outcome> {
+        if let Verdict::Unhealthy(reason) = health::at_a_glance(desired, observed) {
+            return Ok(Judged::Unhealthy(self.with_log(reason, desired, observed).await));
+        }
+        if self.is_healthy_now(desired, observed, gate).await {
+            return Ok(Judged::Healthy);
+        }
+        self.judge(desired, &Applied::default(), gate).await
+    }
+
+    /// Whether a stack that was only looked at is well: no wait, and one question to the app.
+    pub async fn is_healthy_now(&self, desired: &Desired, observed: &Observed, gate: &Gate) -> bool {
+        let once = Gate { successes: 1, ..gate.clone() };
+        health::at_a_glance(desired, observed) == Verdict::Healthy
+            && self.ask(&once, &mut Answers::default()).await.is_ok()
+    }
+
+    /// Asks every check `successes` times in a row.
+    async fn ask(&self, gate: &Gate, answers: &mut Answers) -> Result<(), String> {
+        for _ in 0..gate.successes {
+            for check in &gate.checks {
+                *answers = Answers::default();
+                ask_once(check, answers).await?;
+            }
+            for address in &gate.tcp {
+                Probe::new().tcp(*address, CONNECT).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The deadline has passed: whose fault is it?
+    async fn too_late(
+        &self,
+        gate: &Gate,
+        answers: &Answers,
+        reason: String,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Judged, Outcome> {
+        let sentence = format!("not healthy within {} s: {reason}", gate.within.as_secs());
+        let proxy_in_doubt = answers.broken || (answers.proxys_own && !self.proxy_is_healthy(gate).await?);
+        if proxy_in_doubt && gate.proxy.as_ref() != Some(&desired.stack) {
+            return Err(Outcome::Error(format!(
+                "{sentence}; the proxy does not answer as it should, so nothing can be said about the app: see \
+                 `evenkeel status proxy`"
+            )));
+        }
+        Ok(Judged::Unhealthy(self.with_log(sentence, desired, observed).await))
+    }
+
+    /// Whether every service of the proxy's stack has a running task and none restarts.
+    async fn proxy_is_healthy(&self, gate: &Gate) -> Result<bool, Outcome> {
+        let Some(stack) = &gate.proxy else { return Ok(true) };
+        let observed = self.swarm.observe(stack).await?;
+        Ok(health::every_service_runs(&observed))
+    }
+
+    /// The reason with the last words of the services that fail.
+    async fn with_log(&self, reason: String, desired: &Desired, observed: &Observed) -> String {
+        let mut sentence = reason;
+        for service in health::failing_services(observed, desired) {
+            let mut lines = self.swarm.log_tail(&service, LOG_LINES).await.unwrap_or_default();
+            lines.dedup();
+            if !lines.is_empty() {
+                sentence.push_str(&format!("; last words of {service}: {}", lines.join(" | ")));
+            }
+        }
+        sentence
+    }
+}
+
+fn rules(applied: &Applied, gate: &Gate) -> Rules {
+    Rules {
+        stable_for: gate.stable_for,
+        exits: EXITS,
+        wrote: applied.services.keys().cloned().collect(),
+        baseline: applied.services.clone(),
+        images: applied.images.clone(),
+    }
+}
+
+/// What the questions so far tell about the proxy.
+#[derive(Debug, Default)]
+struct Answers {
+    /// The last question got no answer at all.
+    broken: bool,
+    /// The last answer was the proxy's own.
+    proxys_own: bool,
+}
+
+async fn ask_once(check: &Check, answers: &mut Answers) -> Result<(), String> {
+    let answer = question(&check.target, &check.http.path, answers).await?;
+    let own = match &check.unrouted {
+        Some(target) => Some(question(target, "/", answers).await?),
+        None => None,
+    };
+    match judge(&check.http, &answer, own.as_ref()) {
+        Finding::Yes => Ok(()),
+        Finding::NotYet(reason) => {
+            answers.proxys_own = true;
+            Err(reason)
+        }
+        Finding::No(reason) => Err(reason),
+    }
+}
+
+async fn question(target: &Target, path: &str, answers: &mut Answers) -> Result<gate::Answer, String> {
+    match Probe::new().get(target, path, Timeouts::default()).await {
+        Ok(answer) => Ok(gate::Answer::new(answer.status, answer.headers.into_iter().collect(), &answer.body)),
+        Err(error) => {
+            answers.broken = true;
+            Err(error.to_string())
+        }
+    }
+}
