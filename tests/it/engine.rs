@@ -4,6 +4,7 @@ pub mod private;
 pub mod recorder;
 
 mod images;
+mod keeping;
 mod looking;
 mod removing;
 mod writing;

@@ -1,9 +1,11 @@
 //! Promises that need more than one module, or the machine.
 
 mod demo;
+mod demo_story;
 mod engine;
 mod fixtures;
 mod layers;
 mod oracle;
 mod recipes;
 mod store;
+mod world;

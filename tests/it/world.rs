@@ -1,0 +1,206 @@
+//! A host of its own for one test: configuration, state directory and recipes, on the private Engine; and the real
+//! program on it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use evenkeel::host::engine::Engine;
+use evenkeel::host::swarm::Swarm;
+use evenkeel::model::app::StackName;
+use evenkeel::model::observed::Observed;
+use serde_json::Value;
+
+use crate::engine::Stack;
+use crate::engine::private::PrivateEngine;
+use crate::fixtures::RecipeRepo;
+
+/// Every stack of a test begins so: on an Engine that somebody lent, nothing else may be touched.
+const PREFIX: &str = "evenkeel-test-";
+
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub base: String,
+    engine: String,
+    tables: BTreeMap<String, String>,
+    recipes: Vec<RecipeRepo>,
+    top: String,
+}
+
+/// What the program said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl World {
+    /// A host with the shared network and no app. Each world has a base domain of its own, so tests share no stack.
+    pub fn new() -> Self {
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let world = Self {
+            dir: tempfile::tempdir().unwrap(),
+            base: format!("t{number}.example"),
+            engine: PrivateEngine::shared().endpoint().to_owned(),
+            tables: BTreeMap::new(),
+            recipes: Vec::new(),
+            top: String::new(),
+        };
+        standins();
+        assert_eq!(world.run(&["swarm"]).code, 0);
+        world
+    }
+
+    /// Speaks to the Engine through this endpoint instead.
+    pub fn through(mut self, endpoint: String) -> Self {
+        self.engine = endpoint;
+        self
+    }
+
+    /// Lines before the first table.
+    pub fn top(mut self, lines: &str) -> Self {
+        self.top.push_str(lines);
+        self
+    }
+
+    /// Declares an app of a fixture recipe, pinned to a version; `more` are further lines of its table.
+    pub fn app(mut self, name: &str, recipe: &str, version: &str, more: &str) -> Self {
+        self.recipes.push(RecipeRepo::build(recipe));
+        let url = self.recipes.last().unwrap().url();
+        self.declare(name, &url, version, more);
+        self
+    }
+
+    /// Declares an app of any recipe.
+    pub fn declare(&mut self, name: &str, url: &str, version: &str, more: &str) {
+        let domain = format!("{PREFIX}{name}.{}", self.base);
+        let mut table =
+            format!("[app.{name}]\nrecipe = {{ url = \"{url}\" }}\nversion = \"{version}\"\ndomain = \"{domain}\"\n");
+        if !more.contains("gate") {
+            table.push_str("gate = { stable_for = \"1s\", within = \"60s\" }\n");
+        }
+        writeln!(table, "{more}").unwrap();
+        self.tables.insert(name.to_owned(), table);
+    }
+
+    /// Writes a file that only the operator has, and tells its path.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub fn state(&self, app: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.state_dir().join(app).join("state.json")).unwrap()).unwrap()
+    }
+
+    pub fn config(&self) -> PathBuf {
+        let mut text = format!(
+            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n{}\n[network]\nsubnet = \"10.200.0.0/16\"\n",
+            self.base,
+            self.state_dir().display(),
+            self.engine,
+            self.top
+        );
+        self.tables.values().for_each(|table| text.push_str(table));
+        self.file("config.toml", text.as_bytes())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        command.arg("--config").arg(self.config()).args(arguments);
+        command.env_remove("DOCKER_HOST").env_remove("INVOCATION_ID").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        let output = self.command(arguments).output().unwrap();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts the program and lets it run.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Runs the program, which has to end well.
+    #[track_caller]
+    pub fn ok(&self, arguments: &[&str]) -> Said {
+        let said = self.run(arguments);
+        assert_eq!(said.code, 0, "evenkeel {}: {said:#?}", arguments.join(" "));
+        said
+    }
+
+    pub fn stack(&self, app: &str) -> String {
+        format!("{PREFIX}{app}_{}", self.base.replace('.', "_"))
+    }
+
+    pub fn observe(&self, app: &str) -> Observed {
+        let stack: StackName = self.stack(app).parse().unwrap();
+        on_engine(async move |swarm| swarm.observe(&stack).await.unwrap())
+    }
+
+    /// What must not change where nothing is written: indexes, previous specs, task ids.
+    pub fn fingerprint(&self, app: &str) -> Vec<String> {
+        let observed = self.observe(app);
+        let services = observed
+            .services
+            .values()
+            .map(|service| format!("{} {} {:?}", service.name, service.index, service.previous_spec));
+        let tasks = observed.tasks.iter().map(|task| format!("{} {:?}", task.id, task.state));
+        let secrets = observed.secrets.values().map(|secret| format!("{} {}", secret.name, secret.index));
+        let configs = observed.configs.values().map(|config| format!("{} {}", config.name, config.index));
+        let mut lines: Vec<String> = services.chain(tasks).chain(secrets).chain(configs).collect();
+        lines.sort();
+        lines
+    }
+}
+
+/// Something done to the private Engine by hand, as a person would with the Docker command line.
+pub fn on_engine<T>(act: impl AsyncFnOnce(Swarm) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = Engine::connect(PrivateEngine::shared().endpoint()).await.unwrap();
+        act(Swarm::new(engine)).await
+    })
+}
+
+/// Everything of the test's stacks is taken away; volumes too.
+impl Drop for World {
+    fn drop(&mut self) {
+        for app in self.tables.keys() {
+            let stack: StackName = self.stack(app).parse().unwrap();
+            on_engine(async move |swarm| Stack { name: stack, swarm }.clear().await);
+        }
+    }
+}
+
+/// The stand-in app's images, once per process: built on first use, then from a cache.
+fn standins() {
+    static LOADED: Once = Once::new();
+    LOADED.call_once(|| load(&["standin-1.0.0", "standin-1.1.0", "standin-2.0.0"]));
+}
+
+/// Loads images that `tests/images/build` makes.
+pub fn load(names: &[&str]) {
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/build");
+    let built = Command::new(build).args(names).stderr(Stdio::inherit()).output().unwrap();
+    assert!(built.status.success(), "tests/images/build {}", names.join(" "));
+    let tarballs = String::from_utf8(built.stdout).unwrap();
+    let tarballs: Vec<&Path> = tarballs.lines().map(Path::new).collect();
+    PrivateEngine::shared().load(&tarballs);
+}
