@@ -63,11 +63,11 @@ enum Verb {
     /// Make this node a Swarm manager and create the shared overlay network; once per boot.
     Swarm,
     /// Show what a run would change, as a readable diff; writes nothing to the Engine.
-    Plan(plan::Arguments),
+    Plan(Which),
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
     Render(render::Arguments),
     /// Show what runs, in which version, and what is held or failed.
-    Status(status::Arguments),
+    Status(Which),
     /// Read configuration, recipes, secrets and certificate, and say everything that is wrong at once.
     Check(check::Arguments),
     /// Show what the state directory keeps secret.
@@ -79,6 +79,17 @@ enum Verb {
     Demo,
     #[command(hide = true)]
     Generate(generate::Arguments),
+}
+
+/// Which apps, and for whom the answer is.
+#[derive(Debug, Args)]
+struct Which {
+    /// Apps by their names in the configuration; all without one.
+    #[arg(value_name = "APP")]
+    apps: Vec<String>,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args, Clone, Copy)]

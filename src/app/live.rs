@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::certificate;
-use crate::config::{self, Declared};
+use crate::config::{self, Declared, HttpCheck};
 use crate::desired::{self, Desired};
-use crate::health::gate::HttpCheck;
 use crate::host::probe::{Target, random_host};
-use crate::model::app::{Domain, Kind};
+use crate::model::app::Kind;
 use crate::reconcile::{Check, Gate, Reconciler};
 
 /// Where the proxy answers for all apps.
@@ -51,19 +50,16 @@ pub fn gate(declared: &Declared, app: &config::App, desired: &Desired) -> Gate {
     let leaf = declared_leaf(declared);
     let target = |host: &str| Target::https(SocketAddr::new(declared.proxy_address, HTTPS), host, leaf.clone());
     let unrouted = target(&random_host(&declared.base_domain));
-    let check = |http: HttpCheck, host: &Domain, auth: Option<&PathBuf>| Check {
-        target: Target { auth: auth.and_then(login), ..target(host.as_str()) },
-        unrouted: Some(unrouted.clone()),
-        http,
+    let check = |http: HttpCheck| {
+        let host = http.host.as_ref().unwrap_or(&app.domain);
+        let target = Target { auth: http.auth.as_ref().and_then(login), ..target(host.as_str()) };
+        Check { target, unrouted: Some(unrouted.clone()), http }
     };
     let checks = match (&app.gate.http, proxy) {
         (_, None) => Vec::new(),
-        (None, Some(_)) if routed => vec![check(HttpCheck::first_page(), &app.domain, None)],
+        (None, Some(_)) if routed => vec![check(HttpCheck::first_page())],
         (None, Some(_)) => Vec::new(),
-        (Some(declared), Some(_)) => declared
-            .iter()
-            .map(|http| check(http.into(), http.host.as_ref().unwrap_or(&app.domain), http.auth.as_ref()))
-            .collect(),
+        (Some(declared), Some(_)) => declared.iter().cloned().map(check).collect(),
     };
     Gate {
         within: app.gate.within,

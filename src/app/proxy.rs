@@ -9,9 +9,8 @@ use jiff::Timestamp;
 
 use super::live;
 use crate::certificate::{self, Certificate};
-use crate::config::{self, Declared};
+use crate::config::{self, Declared, HttpCheck};
 use crate::desired::Desired;
-use crate::health::gate::HttpCheck;
 use crate::host::probe::Target;
 use crate::reconcile::{Check, Gate, Reconciler};
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use clap::Args;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{app::chosen, world};
+use super::app::chosen;
+use super::{Which, world};
 use crate::app::{self, Host, Preview};
 use crate::config::App;
 use crate::model::app::Kind;
@@ -16,17 +16,7 @@ use crate::model::outcome::{Outcome, worst};
 /// The exit code of a plan that would change something.
 const CHANGES: u8 = 2;
 
-#[derive(Debug, Args)]
-pub struct Arguments {
-    /// Apps by their names in the configuration; all without one.
-    #[arg(value_name = "APP")]
-    apps: Vec<String>,
-    /// Print one JSON array.
-    #[arg(long)]
-    json: bool,
-}
-
-pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let kept = |app: &App| matches!(app.kind, Kind::Proxy | Kind::App);
     let apps = chosen(&host, &arguments.apps, kept)?;

@@ -2,25 +2,15 @@
 
 use std::path::Path;
 
-use clap::Args;
 use serde_json::{Value, json};
 
-use super::{app::chosen, world};
+use super::app::chosen;
+use super::{Which, world};
 use crate::app::{self, Host, Standing};
 use crate::config::App;
 use crate::model::app::Kind;
 
-#[derive(Debug, Args)]
-pub struct Arguments {
-    /// Apps by their names in the configuration; all without one.
-    #[arg(value_name = "APP")]
-    apps: Vec<String>,
-    /// Print one JSON array.
-    #[arg(long)]
-    json: bool,
-}
-
-pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
     let mut all = Vec::new();
@@ -72,7 +62,7 @@ fn as_json(app: &App, standing: &Standing) -> Value {
 }
 
 /// Apps that are kept on disk and declared no more: nothing keeps them, and nobody should think so.
-fn leftovers(host: &Host, arguments: &Arguments) -> anyhow::Result<()> {
+fn leftovers(host: &Host, arguments: &Which) -> anyhow::Result<()> {
     if arguments.json || !arguments.apps.is_empty() {
         return Ok(());
     }

@@ -71,6 +71,16 @@ impl HttpCheck {
             host: None,
         }
     }
+
+    /// The first page, with any answer of the app's own that is no failure of a server: a login page will do.
+    pub fn first_page() -> Self {
+        Self { status: (200..500).collect(), ..Self::at("/") }
+    }
+
+    /// Any answer at all, where it only matters who gives it.
+    pub fn any_answer() -> Self {
+        Self { status: (100..600).collect(), ..Self::at("/") }
+    }
 }
 
 pub(super) fn read(value: &Value<'_>) -> Option<Gate> {

@@ -7,53 +7,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::config;
+use crate::config::HttpCheck;
 
 /// How much of a body is kept to be searched.
 pub const BODY_BOUND: usize = 1024 * 1024;
-
-/// One request to the app, and what its answer has to be. Everything that is given must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpCheck {
-    pub path: String,
-    /// Allowed status codes; empty: any from 200 to 399.
-    pub status: Vec<u16>,
-    /// Text that the body has to contain.
-    pub body: Option<String>,
-    /// Header name in lower case -> text that its value has to contain.
-    pub header: BTreeMap<String, String>,
-    /// Text with which the redirect's target has to begin.
-    pub redirect: Option<String>,
-}
-
-impl From<&config::HttpCheck> for HttpCheck {
-    fn from(check: &config::HttpCheck) -> Self {
-        Self {
-            path: check.path.clone(),
-            status: check.status.clone(),
-            body: check.body.clone(),
-            header: check.header.clone(),
-            redirect: check.redirect.clone(),
-        }
-    }
-}
-
-impl HttpCheck {
-    /// The first page, with any answer of the app's own that is no failure of a server: a login page will do.
-    pub fn first_page() -> Self {
-        Self { status: (200..500).collect(), ..Self::at("/") }
-    }
-
-    /// Any answer at all, where it only matters who gives it.
-    pub fn any_answer() -> Self {
-        Self { status: (100..600).collect(), ..Self::at("/") }
-    }
-
-    /// A page at `path` that answers with any status from 200 to 399.
-    pub fn at(path: &str) -> Self {
-        Self { path: path.to_owned(), status: Vec::new(), body: None, header: BTreeMap::new(), redirect: None }
-    }
-}
 
 /// An answer as it came, redirects not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{Applied, Keeper};
+use crate::config::HttpCheck;
 use crate::desired::Desired;
-use crate::health::gate::{self, Finding, HttpCheck, judge};
+use crate::health::gate::{self, Finding, judge};
 use crate::health::{self, Rules, Verdict, Watch};
 use crate::host::probe::{Probe, Target, Timeouts};
 use crate::model::app::StackName;
