@@ -43,10 +43,14 @@ pub use view::{Preview, preview};
 ///
 /// # Errors
 /// For kinds that this version does not keep.
-fn reconciler<'a>(declared: &'a Declared, app: &'a config::App) -> Result<Box<dyn Reconciler + 'a>, Outcome> {
+fn reconciler<'a>(
+    declared: &'a Declared,
+    store: &'a Store,
+    app: &'a config::App,
+) -> Result<Box<dyn Reconciler + 'a>, Outcome> {
     match app.kind {
         Kind::Proxy => Ok(Box::new(proxy::Proxy::new(declared, app))),
-        Kind::App => Ok(Box::new(live::Live::new(declared, app))),
+        Kind::App => Ok(Box::new(live::Live::new(declared, store, app))),
         Kind::Drone | Kind::WarmKeycloak | Kind::Canonical => Err(Outcome::Error(format!(
             "this version of evenkeel does not keep [{}]; nothing is done",
             app.kind.table()
@@ -180,7 +184,7 @@ impl<'a> Run<'a> {
         options: Options,
         now: Timestamp,
     ) -> Result<Self, Outcome> {
-        let reconciler = reconciler(&host.declared, app)?;
+        let reconciler = reconciler(&host.declared, &host.store, app)?;
         let state = recorded(app, &dir)?;
         let progress = Progress::new(app.name.as_str());
         Ok(Self { host, app, reconciler, dir, lock, state, progress, options, now })

@@ -55,8 +55,8 @@ pub async fn declared_release(
     app: &config::App,
     now: Timestamp,
 ) -> Result<DeclaredRelease, Outcome> {
-    let reconciler = reconciler(declared, app)?;
     let store = Store::for_reading(&declared.state_dir);
+    let reconciler = reconciler(declared, &store, app)?;
     let dir = store.app(&app.name);
     let state = recorded(app, &dir)?;
     // Without a key of this host nothing has been named by content yet, so any key shows the same mistakes.

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::certificate;
+use super::proxy;
 use crate::config::{self, Declared, HttpCheck};
 use crate::desired::{self, Desired};
 use crate::host::probe::{Target, random_host};
+use crate::host::store::Store;
 use crate::model::app::Kind;
 use crate::reconcile::{Check, Gate, Reconciler};
 
@@ -19,12 +20,13 @@ pub const HTTPS: u16 = 443;
 /// An app behind the proxy, or one without a web side.
 pub struct Live<'a> {
     declared: &'a Declared,
+    store: &'a Store,
     app: &'a config::App,
 }
 
 impl<'a> Live<'a> {
-    pub fn new(declared: &'a Declared, app: &'a config::App) -> Self {
-        Self { declared, app }
+    pub fn new(declared: &'a Declared, store: &'a Store, app: &'a config::App) -> Self {
+        Self { declared, store, app }
     }
 }
 
@@ -38,16 +40,15 @@ impl Reconciler for Live<'_> {
     }
 
     fn gate(&self, desired: &Desired) -> Gate {
-        gate(self.declared, self.app, desired)
+        gate(self.declared, self.app, desired, proxy::kept_leaf(self.declared, self.store))
     }
 }
 
 /// The checks of an app's table through the proxy; by default its first page, where a router names its domain.
-/// Without a proxy there are none, and Swarm's verdict alone counts.
-pub fn gate(declared: &Declared, app: &config::App, desired: &Desired) -> Gate {
+/// Without a proxy there are none, and Swarm's verdict alone counts. `leaf` is the certificate that has to be served.
+pub fn gate(declared: &Declared, app: &config::App, desired: &Desired, leaf: Option<Vec<u8>>) -> Gate {
     let proxy = declared.of(Kind::Proxy).next();
     let routed = desired::router_hosts(desired).iter().any(|(_, host)| host == app.domain.as_str());
-    let leaf = declared_leaf(declared);
     let target = |host: &str| Target::https(SocketAddr::new(declared.proxy_address, HTTPS), host, leaf.clone());
     let unrouted = target(&random_host(&declared.base_domain));
     let check = |http: HttpCheck| {
@@ -69,13 +70,6 @@ pub fn gate(declared: &Declared, app: &config::App, desired: &Desired) -> Gate {
         tcp: app.gate.tcp.iter().map(|port| SocketAddr::new(declared.proxy_address, *port)).collect(),
         proxy: proxy.map(|proxy| proxy.stack.clone()),
     }
-}
-
-/// The leaf that has to be served. An unreadable file is told by whoever keeps the proxy; here it only means that
-/// any certificate will do.
-pub fn declared_leaf(declared: &Declared) -> Option<Vec<u8>> {
-    let files = declared.certificate.as_ref()?;
-    certificate::leaf(&std::fs::read(&files.chain).ok()?)
 }
 
 /// The one line `user:password` of a file. Without it the app's answer (401) tells what is missing.

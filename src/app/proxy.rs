@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use super::live;
 use crate::certificate::{self, Certificate};
 use crate::config::{self, Declared, HttpCheck};
-use crate::desired::Desired;
+use crate::desired::{Desired, SecretSource};
 use crate::host::probe::Target;
+use crate::host::store::Store;
+use crate::model::app::Kind;
 use crate::reconcile::{Check, Gate, Reconciler};
 
 /// The recipe's names for the certificate's two secrets (recipe convention of Traefik's `compose.wildcard.yml`).
@@ -41,10 +43,12 @@ impl Reconciler for Proxy<'_> {
         })
     }
 
-    /// The declared leaf has to be served, whatever host is asked for; any answer will do, since nobody routes it.
+    /// The leaf of the goal has to be served, whatever host is asked for; any answer will do, since nobody routes it.
+    /// With a bad file declared the goal is what runs, and its leaf the last good one.
     fn gate(&self, desired: &Desired) -> Gate {
-        let mut gate = live::gate(self.declared, self.app, desired);
-        if let Some(leaf) = live::declared_leaf(self.declared) {
+        let leaf = desired_leaf(desired);
+        let mut gate = live::gate(self.declared, self.app, desired, leaf.clone());
+        if let Some(leaf) = leaf {
             gate.checks.push(Check {
                 target: Target::https(
                     SocketAddr::new(self.declared.proxy_address, live::HTTPS),
@@ -57,6 +61,26 @@ impl Reconciler for Proxy<'_> {
         }
         gate
     }
+}
+
+/// The leaf among the bytes that the proxy is to be given.
+fn desired_leaf(desired: &Desired) -> Option<Vec<u8>> {
+    let chain = desired.secrets.iter().find(|secret| secret.key == CHAIN)?;
+    match &chain.source {
+        SecretSource::Bytes(bytes) => certificate::leaf(bytes.expose()),
+        SecretSource::Generated(_) | SecretSource::External | SecretSource::Driver => None,
+    }
+}
+
+/// The leaf that the proxy kept here serves: that of its current release, which may be older than the declared file.
+/// `None` where there is no such proxy, or nothing is known about it: any certificate will do then.
+pub fn kept_leaf(declared: &Declared, store: &Store) -> Option<Vec<u8>> {
+    let proxy = declared.of(Kind::Proxy).next()?;
+    let dir = store.app(&proxy.name);
+    // Unreadable state is told by whoever keeps the proxy.
+    let current = dir.read_state().ok()??.current?;
+    let (name, _) = current.body.secrets.iter().find(|(_, secret)| secret.key == CHAIN)?;
+    certificate::leaf(dir.secret(name).ok()??.expose())
 }
 
 /// The declared certificate, read and checked; `None` where none is declared.

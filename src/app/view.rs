@@ -187,7 +187,7 @@ pub struct Preview {
 /// # Errors
 /// What would stand in the run's way.
 pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<Preview, Outcome> {
-    let reconciler = reconciler(&host.declared, app)?;
+    let reconciler = reconciler(&host.declared, &host.store, app)?;
     let dir = host.store.app(&app.name);
     let state = recorded(app, &dir)?;
     let observed = host.swarm.observe(&app.stack).await?;
