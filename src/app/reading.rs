@@ -223,3 +223,6 @@ fn uncovered(desired: &Desired, certificate: &Certificate) -> Diagnostics {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use super::*;
+use crate::config::{Declared, parse};
+
+const TRAEFIK: &str = "services: {app: {image: 'traefik:v3', secrets: [ssl_cert]}}\n\
+    secrets: {ssl_cert: {external: true, name: '${STACK_NAME}_cert_${SECRET_WILDCARD_CERT_VERSION}'}}\n";
+const UNVERSIONED: &str = "services: {app: {image: 'traefik:v3', secrets: [ssl_cert]}}\n\
+    secrets: {ssl_cert: {external: true, name: shared_cert}}\n";
+
+fn declared(more: &str) -> Declared {
+    let text = format!("base_domain = \"example.org\"\n[app.wiki]\nrecipe = {{ url = \"/r/wiki.git\" }}\n{more}");
+    parse("config.toml", &text).unwrap()
+}
+
+fn tree(compose: &str, sample: &str) -> Tree {
+    let file = |name: &str, text: &str| (name.to_owned(), Entry::File(text.as_bytes().to_vec()));
+    Tree { entries: [file("compose.yml", compose), file(".env.sample", sample)].into() }
+}
+
+fn revision(version: Option<&str>) -> Revision {
+    Revision {
+        version: version.map(str::to_owned),
+        commit: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+    }
+}
+
+fn given(secrets: &[(&str, &[u8])]) -> Given {
+    let secrets = secrets.iter().map(|(key, bytes)| ((*key).to_owned(), SecretBytes::new(bytes.to_vec())));
+    Given { env: Environment::new(), secrets: secrets.collect(), compose: BTreeMap::new() }
+}
+
+struct Case<'a> {
+    tree: Tree,
+    given: Given,
+    recorded: BTreeMap<String, SecretVersion>,
+    live: &'a [&'a str],
+}
+
+impl Case<'_> {
+    fn read(&self) -> Result<Read, Diagnostics> {
+        let declared = declared("");
+        let around = Surroundings {
+            app: &declared.apps[0],
+            given: &self.given,
+            certificate: None,
+            recorded: Recorded {
+                sample: None,
+                secret_versions: &self.recorded,
+                lives: &|name| self.live.contains(&name),
+            },
+            host_key: &HostKey::new(b"key".to_vec()),
+        };
+        read(&self.tree, &revision(Some("1.0.0+1")), &around)
+    }
+
+    fn secret_name(&self) -> String {
+        self.read().unwrap().desired.secrets[0].name.clone()
+    }
+}
+
+fn case(compose: &str, sample: &str, secret: &[u8]) -> Case<'static> {
+    Case { tree: tree(compose, sample), given: given(&[("ssl_cert", secret)]), recorded: BTreeMap::new(), live: &[] }
+}
+
+#[test]
+fn a_given_secret_is_named_by_its_content_and_back() {
+    let (old, new) = (case(TRAEFIK, "", b"old"), case(TRAEFIK, "", b"new"));
+    assert_ne!(old.secret_name(), new.secret_name());
+    assert_eq!(old.secret_name(), case(TRAEFIK, "", b"old").secret_name());
+    assert!(old.secret_name().starts_with("wiki_example_org_cert_c"), "{}", old.secret_name());
+}
+
+#[test]
+fn services_mount_the_secret_under_its_new_name() {
+    for compose in [TRAEFIK, UNVERSIONED] {
+        let read = case(compose, "", b"cert").read().unwrap();
+        let mounted = &read.desired.services[0].spec["TaskTemplate"]["ContainerSpec"]["Secrets"][0]["SecretName"];
+        assert_eq!(mounted, read.desired.secrets[0].name.as_str());
+        assert_eq!(read.desired.secrets[0].spec["Name"], read.desired.secrets[0].name.as_str());
+    }
+}
+
+#[test]
+fn a_secret_that_was_there_before_is_adopted_until_its_content_changes() {
+    let sample = "SECRET_WILDCARD_CERT_VERSION=v1\n";
+    let adopted = Case { live: &["wiki_example_org_cert_v1"], ..case(TRAEFIK, sample, b"cert") };
+    assert_eq!(adopted.secret_name(), "wiki_example_org_cert_v1");
+    let recorded = adopted.read().unwrap().secret_versions;
+
+    let again = Case { recorded: recorded.clone(), ..case(TRAEFIK, sample, b"cert") };
+    assert_eq!(again.secret_name(), "wiki_example_org_cert_v1");
+    let changed = Case { recorded, live: &["wiki_example_org_cert_v1"], ..case(TRAEFIK, sample, b"renewed") };
+    assert!(changed.secret_name().starts_with("wiki_example_org_cert_c"));
+}
+
+#[test]
+fn a_given_secret_that_the_recipe_lacks_is_told_with_those_it_has() {
+    let mut case = case(TRAEFIK, "", b"cert");
+    case.given = given(&[("ssl_crt", b"cert")]);
+    let wrong = case.read().unwrap_err().to_string();
+    assert!(wrong.contains("ssl_crt") && wrong.contains("it has ssl_cert"), "{wrong}");
+}
+
+#[test]
+fn the_key_follows_contents_by_name_and_shows_none_of_them() {
+    let key = |secret: &[u8]| case(TRAEFIK, "", secret).read().unwrap().key;
+    assert_eq!(key(b"one"), key(b"one"));
+    assert_ne!(key(b"one"), key(b"two"));
+    let printed = format!("{:?}", case(TRAEFIK, "", b"hunter2-hunter2").read().unwrap());
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
+fn only_a_version_is_no_chaos() {
+    let plain = declared("");
+    assert!(!is_chaos(&plain.apps[0], &revision(Some("1.0.0+1"))));
+    assert!(is_chaos(&plain.apps[0], &revision(None)));
+    let by_commit = declared("version = \"0123456\"\n");
+    assert!(is_chaos(&by_commit.apps[0], &revision(Some("1.0.0+1"))));
+}
