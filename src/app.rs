@@ -299,7 +299,7 @@ impl<'a> Run<'a> {
         self.state.current = Some(Release { body, key: goal.key.clone(), since: self.now.to_string() });
         self.state.installing = None;
         self.state.changing = None;
-        self.state.frozen.sample_env = read.sample.clone();
+        self.state.frozen.sample = read.sample.clone();
         self.state.frozen.secret_versions = read.secret_versions.clone();
         Ok(self.dir.write_state(&self.lock, &self.state)?)
     }

@@ -28,7 +28,7 @@ use crate::recipe::Tree;
 use crate::recipe::compose::Project;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts};
-pub use app::{Reading, SecretName, environment, read, read_plain, secret_names};
+pub use app::{Reading, SecretName, environment, read, read_plain, sample, secret_names};
 pub use posts::posts;
 
 /// All objects of one stack. Lists are sorted by name.

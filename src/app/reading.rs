@@ -25,8 +25,8 @@ pub struct Read {
     pub desired: Desired,
     /// Equal keys are equal releases.
     pub key: String,
-    /// Defaults of the recipe's `.env.sample`.
-    pub sample: BTreeMap<String, String>,
+    /// The text of the recipe's `.env.sample`.
+    pub sample: String,
     pub secret_versions: BTreeMap<String, SecretVersion>,
     pub warnings: Diagnostics,
 }
@@ -84,7 +84,7 @@ fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, 
 
 /// What the recorded state and the live Swarm say about what was chosen before.
 pub struct Recorded<'a> {
-    pub sample: Option<&'a BTreeMap<String, String>>,
+    pub sample: Option<&'a str>,
     pub secret_versions: &'a BTreeMap<String, SecretVersion>,
     /// Whether a Swarm secret of that name exists.
     pub lives: &'a dyn Fn(&str) -> bool,
@@ -118,10 +118,9 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
         forced: &forced,
         tree: &tree,
     };
-    let (mut env, sample, mut warnings) = desired::environment(&reading)?;
+    let mut env = desired::environment(&reading)?;
     let secret_versions = give_versions(&reading, &mut env, around)?;
-    let (mut desired, found) = desired::read(&reading, &env)?;
-    warnings.extend(found);
+    let (mut desired, warnings) = desired::read(&reading, &env)?;
     give_bytes(&mut desired, around.given, &secret_versions);
     let additions =
         Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
@@ -134,7 +133,7 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
         }
     }
     let key = desired::digest(&desired, revision);
-    let sample = sample.into_iter().map(|variable| (variable.name, variable.value)).collect();
+    let sample = around.recorded.sample.unwrap_or_else(|| desired::sample(&tree)).to_owned();
     Ok(Read { desired, key, sample, secret_versions, warnings })
 }
 

@@ -124,7 +124,7 @@ impl View<'_> {
             given: &given,
             certificate: certificate.as_ref(),
             recorded: Recorded {
-                sample: self.state.current.as_ref().map(|_| &self.state.frozen.sample_env),
+                sample: self.state.current.as_ref().map(|_| self.state.frozen.sample.as_str()),
                 secret_versions: &self.state.frozen.secret_versions,
                 lives,
             },

@@ -122,7 +122,7 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
 
 fn environment(reading: &Reading, arguments: &Arguments) -> anyhow::Result<Result<Environment, Diagnostics>> {
     let Some(path) = &arguments.env else {
-        return Ok(desired::environment(reading).map(|(env, _, _)| env));
+        return Ok(desired::environment(reading));
     };
     let text =
         std::fs::read_to_string(path).with_context(|| format!("read the environment from {}", path.display()))?;

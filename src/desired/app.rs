@@ -23,8 +23,8 @@ pub struct Reading<'a> {
     /// The operator's list of compose files, relative to the recipe or absolute.
     pub compose: Option<&'a [String]>,
     pub operator_env: &'a Environment,
-    /// Defaults of the sample as they were at install.
-    pub frozen_sample: Option<&'a BTreeMap<String, String>>,
+    /// The text of the sample as it was at install: its defaults stay, whatever a later one says.
+    pub frozen_sample: Option<&'a str>,
     /// Values that nobody overrides.
     pub forced: &'a Environment,
     pub tree: &'a Tree,
@@ -33,25 +33,32 @@ pub struct Reading<'a> {
 const SAMPLE: &str = ".env.sample";
 const EXPORTS: &str = "abra.sh";
 
-/// The variables that the compose files see, and the sample's own with their rules. Later wins: sample, frozen sample,
-/// operator, exports of `abra.sh`, ours.
+/// The variables that the compose files see. Later wins: sample, frozen sample, operator, exports of `abra.sh`, ours.
 ///
 /// # Errors
 /// A sample or `abra.sh` that is there and cannot be read.
-pub fn environment(reading: &Reading) -> Result<(Environment, Vec<Variable>, Diagnostics), Diagnostics> {
+pub fn environment(reading: &Reading) -> Result<Environment, Diagnostics> {
     let fixed = fixed(reading)?;
     let sample = optional_text(reading.tree, SAMPLE)?;
-    let sample = env::parse_under(&SAMPLE.into(), sample, &|name| fixed.get(name).cloned())?;
-    let mut environment: Environment =
-        sample.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect();
+    let frozen = reading.frozen_sample.filter(|frozen| *frozen != sample).unwrap_or_default();
+    let under = |text: &str| env::parse_under(&SAMPLE.into(), text, &|name| fixed.get(name).cloned());
+    let (sample, frozen) = (under(sample)?, under(frozen)?);
+    let mut environment = Environment::new();
+    for variable in sample.iter().chain(&frozen) {
+        environment.insert(variable.name.clone(), variable.value.clone());
+    }
     environment.extend(fixed);
-    Ok((environment, sample, Diagnostics::default()))
+    Ok(environment)
+}
+
+/// The text whose defaults are frozen at an install.
+pub fn sample(tree: &Tree) -> &str {
+    optional_text(tree, SAMPLE).unwrap_or_default()
 }
 
 /// All that beats the sample as it is in the tree.
 fn fixed(reading: &Reading) -> Result<Environment, Diagnostics> {
-    let mut fixed = reading.frozen_sample.cloned().unwrap_or_default();
-    fixed.extend(reading.operator_env.clone());
+    let mut fixed = reading.operator_env.clone();
     fixed.extend(env::exports(optional_text(reading.tree, EXPORTS)?));
     fixed.insert("STACK_NAME".to_owned(), reading.stack.to_string());
     fixed.extend(reading.domain.map(|domain| ("DOMAIN".to_owned(), domain.to_owned())));

@@ -38,8 +38,8 @@ pub struct State {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frozen {
-    /// Defaults of `.env.sample` at install.
-    pub sample_env: BTreeMap<String, String>,
+    /// The text of `.env.sample` at install.
+    pub sample: String,
     /// Recipe secret name -> how its version is chosen.
     pub secret_versions: BTreeMap<String, SecretVersion>,
 }

@@ -1,6 +1,5 @@
 //! What is kept on disk, on a real file system.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -52,7 +51,7 @@ fn state(stack: &str) -> State {
         current: None,
         installing: None,
         changing: None,
-        frozen: Frozen { sample_env: BTreeMap::from([("A".into(), "1".into())]), ..Frozen::default() },
+        frozen: Frozen { sample: "A=1\n".into(), ..Frozen::default() },
     }
 }
 
@@ -92,7 +91,7 @@ fn a_state_that_is_not_fully_understood_is_refused() {
     let (_dir, store) = store();
     let app = wiki(&store);
     let _lock = taken(&app);
-    let frozen = json!({"sample_env": {}, "secret_versions": {}});
+    let frozen = json!({"sample": "", "secret_versions": {}});
     let cases = [
         (json!({"schema": SCHEMA, "stack": "s", "frozen": frozen, "tides": 1}).to_string(), "newer evenkeel"),
         (json!({"schema": SCHEMA + 1, "stack": "s", "frozen": frozen}).to_string(), "newer evenkeel"),

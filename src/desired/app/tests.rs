@@ -7,7 +7,7 @@ struct World {
     tree: Tree,
     operator: Environment,
     forced: Environment,
-    frozen: Option<BTreeMap<String, String>>,
+    frozen: Option<&'static str>,
 }
 
 impl World {
@@ -33,14 +33,14 @@ impl World {
             domain: Some("wiki.example.org"),
             compose: None,
             operator_env: &self.operator,
-            frozen_sample: self.frozen.as_ref(),
+            frozen_sample: self.frozen,
             forced: &self.forced,
             tree: &self.tree,
         }
     }
 
     fn environment(&self) -> Environment {
-        environment(&self.reading()).unwrap().0
+        environment(&self.reading()).unwrap()
     }
 
     fn read(&self) -> Result<Desired, Diagnostics> {
@@ -56,11 +56,25 @@ fn later_sources_of_variables_win() {
     ])
     .operator("C", "operator")
     .operator("D", "operator");
-    world.frozen = Some([("B", "frozen"), ("C", "frozen")].map(|(k, v)| (k.into(), v.into())).into());
+    world.frozen = Some("B=frozen\nC=frozen\n");
     world.forced.insert("E".into(), "forced".into());
     let environment = world.environment();
     let values = ["A", "B", "C", "D", "E", "DOMAIN", "STACK_NAME"].map(|name| environment[name].as_str());
     assert_eq!(values, ["sample", "frozen", "operator", "abra", "forced", "wiki.example.org", "wiki_example_org"]);
+}
+
+#[test]
+fn frozen_defaults_follow_the_operator_and_come_back_without_him() {
+    let world = |operator: Option<&str>| {
+        let mut world = World::of(&[(".env.sample", "NAME=new\nHOST=$NAME.new\n")]);
+        world.frozen = Some("NAME=old\nHOST=www.$NAME\n");
+        match operator {
+            Some(name) => world.operator("NAME", name),
+            None => world,
+        }
+    };
+    assert_eq!(world(Some("our")).environment()["HOST"], "www.our");
+    assert_eq!(world(None).environment()["HOST"], "www.old");
 }
 
 #[test]
