@@ -211,7 +211,10 @@ impl<'a> Run<'a> {
         }
         if plan.is_empty() && goal.aim == Aim::Keep {
             self.forget_failure(&goal)?;
-            let gate = self.reconciler.gate(&goal.desired);
+            let gate = match self.options.no_upgrade {
+                true => self.reconciler.gate(&goal.desired).without_questions(),
+                false => self.reconciler.gate(&goal.desired),
+            };
             let judged = self.keeper().glance(&plan.desired, &observed, &gate).await?;
             return Ok(ended(judged, Outcome::Converged, goal.overlay));
         }

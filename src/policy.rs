@@ -4,10 +4,12 @@
 //! volumes and a way back for both, and is never made by the way. The border: what was published is given; no git here.
 
 mod disguise;
+mod unrecorded;
 
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 
 pub use disguise::is_upgrade_in_disguise;
+pub use unrecorded::is_unrecorded;
 
 /// What the recipe's repository offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -59,6 +59,12 @@ impl View<'_> {
         fetch: Fetch,
         now: Timestamp,
     ) -> Result<Goal, Outcome> {
+        if self.state.current.is_none()
+            && self.state.installing.is_none()
+            && let Some(why) = policy::is_unrecorded(&self.app.stack, &self.app.wanted, observed)
+        {
+            return Err(Outcome::Blocked(why));
+        }
         let lives = |name: &str| observed.secrets.contains_key(name);
         let declared = match self.declared_release(&lives, fetch, now).await {
             Ok(declared) => declared,
