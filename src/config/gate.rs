@@ -109,7 +109,7 @@ fn http(value: &Value<'_>) -> Option<HttpCheck> {
         header: table.get("header").and_then(|v| v.open_table()).map(|t| headers(&t)).unwrap_or_default(),
         redirect: table.get("redirect").and_then(|v| v.text()),
         auth: table.get("auth").and_then(|v| v.secret_path()),
-        assets: table.get("assets").and_then(|v| v.boolean()).unwrap_or_default(),
+        assets: table.get("assets").and_then(|v| v.without_effect().boolean()).unwrap_or_default(),
         host: table.get("host").and_then(|v| v.parsed("such as \"chat.example.org\"")),
         ..HttpCheck::at("")
     };
