@@ -82,12 +82,15 @@ fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, 
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
 }
 
+/// See [`Recorded::lives`].
+pub type Lives<'a> = dyn Fn(&str, &SecretBytes) -> bool + 'a;
+
 /// What the recorded state and the live Swarm say about what was chosen before.
 pub struct Recorded<'a> {
     pub sample: Option<&'a str>,
     pub secret_versions: &'a BTreeMap<String, SecretVersion>,
-    /// Whether a Swarm secret of that name exists.
-    pub lives: &'a dyn Fn(&str) -> bool,
+    /// Whether a Swarm secret of that name exists that may hold these bytes, as far as anybody can know.
+    pub lives: &'a Lives<'a>,
 }
 
 /// What an app's recipe is read with, beside the recipe.
@@ -171,7 +174,7 @@ fn give_versions(
         };
         let content = around.host_key.content_version(bytes.expose());
         let sample = secret.version_variable.as_ref().and_then(|variable| env.get(variable)).filter(|v| !v.is_empty());
-        let lives = (around.recorded.lives)(&secret.name);
+        let lives = (around.recorded.lives)(&secret.name, bytes);
         let recorded = around.recorded.secret_versions.get(key);
         let version = version_of_given(recorded, &content, sample.map(String::as_str), lives);
         if let Some(variable) = &secret.version_variable {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use super::goal::{self, Aim, Decision, Goal};
-use super::reading::{self, Given, Read, Recorded, Surroundings};
+use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
 use super::{Host, Options, proxy, reconciler, recorded, release};
 use crate::config::{self, Declared};
 use crate::host::progress::Progress;
@@ -12,7 +12,7 @@ use crate::host::recipes::{Freshness, Mirror, Recipes};
 use crate::host::store::AppDir;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
-use crate::model::secret::HostKey;
+use crate::model::secret::{HostKey, SecretBytes};
 use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
 use crate::plan::Plan;
@@ -65,7 +65,7 @@ impl View<'_> {
         {
             return Err(Outcome::Blocked(why));
         }
-        let lives = |name: &str| observed.secrets.contains_key(name);
+        let lives = |name: &str, bytes: &SecretBytes| observed.secrets.contains_key(name) && self.may_hold(name, bytes);
         let declared = match self.declared_release(&lives, fetch, now).await {
             Ok(declared) => declared,
             Err(in_the_way) => return self.stay(in_the_way),
@@ -92,6 +92,11 @@ impl View<'_> {
         })
     }
 
+    /// Swarm never shows a secret's bytes; those that were made or given here are kept, and say what it holds.
+    fn may_hold(&self, name: &str, bytes: &SecretBytes) -> bool {
+        !matches!(self.dir.secret(name), Ok(Some(kept)) if kept != *bytes)
+    }
+
     /// The release that runs, as the goal; `overlay` is what the operator is told.
     pub fn stay(&self, overlay: Outcome) -> Result<Goal, Outcome> {
         let Some(current) = &self.state.current else { return Err(overlay) };
@@ -106,14 +111,15 @@ impl View<'_> {
         })
     }
 
-    /// Reads what the configuration asks for. `lives` tells whether a Swarm secret of that name exists.
+    /// Reads what the configuration asks for. `lives` tells whether a Swarm secret of that name exists that may
+    /// hold these bytes.
     ///
     /// # Errors
     /// `Blocked` with everything that is wrong with the app's files, certificate or recipe; `Error` when the recipe
     /// cannot be had.
     pub async fn declared_release(
         &self,
-        lives: &dyn Fn(&str) -> bool,
+        lives: &Lives<'_>,
         fetch: Fetch,
         now: Timestamp,
     ) -> Result<DeclaredRelease, Outcome> {

@@ -45,7 +45,7 @@ impl Case<'_> {
             recorded: Recorded {
                 sample: None,
                 secret_versions: &self.recorded,
-                lives: &|name| self.live.contains(&name),
+                lives: &|name, _| self.live.contains(&name),
             },
             host_key: &HostKey::new(b"key".to_vec()),
         };
