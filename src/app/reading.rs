@@ -97,7 +97,9 @@ pub struct Recorded<'a> {
 pub struct Surroundings<'a> {
     pub app: &'a config::App,
     pub given: &'a Given,
-    /// The declared certificate, which then serves every app.
+    /// Whether a certificate is declared, which then serves every app; also where its files cannot be used now.
+    pub certificate_declared: bool,
+    /// The declared certificate, where it can be used.
     pub certificate: Option<&'a Certificate>,
     pub recorded: Recorded<'a>,
     pub host_key: &'a HostKey,
@@ -111,7 +113,7 @@ pub struct Surroundings<'a> {
 pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<Read, Diagnostics> {
     let mut tree = tree.clone();
     tree.entries.extend(around.given.compose.clone());
-    let forced = forced(around.certificate.is_some());
+    let forced = forced(around.certificate_declared);
     let reading = Reading {
         stack: &around.app.stack,
         domain: Some(around.app.domain.as_str()),
@@ -128,12 +130,10 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     let additions =
         Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
     desired::add(&mut desired, &additions);
-    if let Some(certificate) = around.certificate {
-        let mut refused = desired::refuse_acme(&desired);
-        refused.extend(uncovered(&desired, certificate));
-        if refused.has_errors() {
-            return Err(refused);
-        }
+    let mut refused = if around.certificate_declared { desired::refuse_acme(&desired) } else { Diagnostics::default() };
+    refused.extend(around.certificate.map(|certificate| uncovered(&desired, certificate)).unwrap_or_default());
+    if refused.has_errors() {
+        return Err(refused);
     }
     let key = desired::digest(&desired, revision);
     let sample = around.recorded.sample.unwrap_or_else(|| desired::sample(&tree)).to_owned();

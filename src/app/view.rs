@@ -134,6 +134,7 @@ impl View<'_> {
         let around = Surroundings {
             app: self.app,
             given: &given,
+            certificate_declared: self.declared.certificate.is_some(),
             certificate: certificate.as_ref(),
             recorded: Recorded {
                 sample: self.state.current.as_ref().map(|_| self.state.frozen.sample.as_str()),

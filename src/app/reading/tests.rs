@@ -33,6 +33,7 @@ struct Case<'a> {
     given: Given,
     recorded: BTreeMap<String, SecretVersion>,
     live: &'a [&'a str],
+    certificate_declared: bool,
 }
 
 impl Case<'_> {
@@ -41,6 +42,7 @@ impl Case<'_> {
         let around = Surroundings {
             app: &declared.apps[0],
             given: &self.given,
+            certificate_declared: self.certificate_declared,
             certificate: None,
             recorded: Recorded {
                 sample: None,
@@ -58,7 +60,13 @@ impl Case<'_> {
 }
 
 fn case(compose: &str, sample: &str, secret: &[u8]) -> Case<'static> {
-    Case { tree: tree(compose, sample), given: given(&[("ssl_cert", secret)]), recorded: BTreeMap::new(), live: &[] }
+    Case {
+        tree: tree(compose, sample),
+        given: given(&[("ssl_cert", secret)]),
+        recorded: BTreeMap::new(),
+        live: &[],
+        certificate_declared: false,
+    }
 }
 
 #[test]
@@ -116,4 +124,20 @@ fn only_a_version_is_no_chaos() {
     assert!(is_chaos(&plain.apps[0], &revision(None)));
     let by_commit = declared("version = \"0123456\"\n");
     assert!(is_chaos(&by_commit.apps[0], &revision(Some("1.0.0+1"))));
+}
+
+#[test]
+fn a_declared_certificate_that_cannot_be_used_now_lets_no_app_ask_for_another_one() {
+    let compose = "services: {app: {image: a, deploy: {labels: \
+                   ['traefik.http.routers.r.tls.certresolver=${LETS_ENCRYPT_ENV}${MORE}']}}}\n";
+    let sample = "LETS_ENCRYPT_ENV=production\n";
+    let without = Case { tree: tree(compose, sample), given: given(&[]), ..case(TRAEFIK, "", b"") };
+    let label = |read: Read| read.desired.services[0].spec["Labels"]["traefik.http.routers.r.tls.certresolver"].clone();
+    assert_eq!(label(without.read().unwrap()), "production");
+
+    let mut expired = Case { certificate_declared: true, ..without };
+    assert_eq!(label(expired.read().unwrap()), "");
+    expired.given.env.insert("MORE".to_owned(), "staging".to_owned());
+    let wrong = expired.read().unwrap_err().to_string();
+    assert!(wrong.contains("tls.certresolver=staging"), "{wrong}");
 }
