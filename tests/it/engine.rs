@@ -5,8 +5,10 @@ pub mod recorder;
 
 mod images;
 mod keeping;
+mod killing;
 mod looking;
 mod removing;
+mod scene;
 mod writing;
 
 use std::time::Duration;

@@ -1,10 +1,23 @@
 //! A socket in front of an Engine's that writes down every request. Whoever is tested takes it for the Engine.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+/// What a hook is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The request has come and has not been passed on.
+    Asked,
+    /// The Engine has done what was asked, and whoever asked does not know yet.
+    Answered,
+}
+
+/// Called at each moment of each request, in the thread of its connection. `false` ends the connection then and there.
+type Hook = dyn Fn(Moment, &str) -> bool + Send + Sync;
 
 /// Threads of their own, so that it serves other processes and outlives a test's runtime.
 pub struct Recorder {
@@ -16,15 +29,21 @@ pub struct Recorder {
 impl Recorder {
     /// Listens on a new socket and passes everything on to this one.
     pub fn in_front_of(engine: &Path) -> Self {
+        Self::with_hook(engine, |_, _| true)
+    }
+
+    /// Tells a hook of everything before it goes on.
+    pub fn with_hook(engine: &Path, hook: impl Fn(Moment, &str) -> bool + Send + Sync + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("docker.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let requests = Arc::<Mutex<Vec<String>>>::default();
-        let (engine, log) = (engine.to_owned(), Arc::clone(&requests));
+        let (engine, log, hook) =
+            (engine.to_owned(), Arc::clone(&requests), Arc::<Hook>::from(Box::new(hook) as Box<Hook>));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let (engine, log) = (engine.clone(), Arc::clone(&log));
-                thread::spawn(move || pass_on(client, &engine, &log));
+                let (engine, log, hook) = (engine.clone(), Arc::clone(&log), Arc::clone(&hook));
+                thread::spawn(move || pass_on(client, &engine, &log, &hook));
             }
         });
         Self { socket, requests, _dir: dir }
@@ -43,25 +62,61 @@ impl Recorder {
 
 /// What of these requests is neither GET nor HEAD.
 pub fn writes(requests: &[String]) -> Vec<&String> {
-    requests.iter().filter(|request| !request.starts_with("GET ") && !request.starts_with("HEAD ")).collect()
+    requests.iter().filter(|request| is_write(request)).collect()
+}
+
+pub fn is_write(request: &str) -> bool {
+    !request.starts_with("GET ") && !request.starts_with("HEAD ")
 }
 
 /// An error on either side ends both: the tested program sees a connection that closed, as with the Engine itself.
-fn pass_on(client: UnixStream, engine: &Path, log: &Mutex<Vec<String>>) -> io::Result<()> {
+fn pass_on(client: UnixStream, engine: &Path, log: &Mutex<Vec<String>>, hook: &Arc<Hook>) -> io::Result<()> {
     let engine = UnixStream::connect(engine)?;
-    let (mut answers, mut back) = (engine.try_clone()?, client.try_clone()?);
+    let (answers, back) = (engine.try_clone()?, client.try_clone()?);
+    let asked = Arc::<Mutex<Option<String>>>::default();
+    let (unanswered, told) = (Arc::clone(&asked), Arc::clone(hook));
     thread::spawn(move || {
-        let _ = io::copy(&mut answers, &mut back);
-        let _ = back.shutdown(std::net::Shutdown::Both);
+        let _ = pass_back(&answers, &back, &unanswered, &told);
+        let _ = (back.shutdown(Shutdown::Both), answers.shutdown(Shutdown::Both));
     });
     let mut requests = BufReader::new(client);
     let mut to = engine.try_clone()?;
-    while pass_request(&mut requests, &mut to, log)? {}
-    engine.shutdown(std::net::Shutdown::Write)
+    let passed = loop {
+        match pass_request(&mut requests, &mut to, log, &asked, hook) {
+            Ok(true) => {}
+            done => break done,
+        }
+    };
+    engine.shutdown(if passed.is_ok() { Shutdown::Write } else { Shutdown::Both })
+}
+
+/// Clients do not ask again on a connection before they have their answer, so the first bytes after a request are its
+/// answer's.
+fn pass_back(
+    mut from: &UnixStream,
+    mut to: &UnixStream,
+    asked: &Mutex<Option<String>>,
+    hook: &Arc<Hook>,
+) -> io::Result<()> {
+    let mut bytes = [0; 1 << 16];
+    loop {
+        let read = from.read(&mut bytes)?;
+        let request = asked.lock().unwrap().take();
+        if read == 0 || request.is_some_and(|request| !hook(Moment::Answered, &request)) {
+            return Ok(());
+        }
+        to.write_all(&bytes[..read])?;
+    }
 }
 
 /// Passes one request on; `false` at the end of the connection.
-fn pass_request(from: &mut impl BufRead, to: &mut impl Write, log: &Mutex<Vec<String>>) -> io::Result<bool> {
+fn pass_request(
+    from: &mut impl BufRead,
+    to: &mut impl Write,
+    log: &Mutex<Vec<String>>,
+    asked: &Mutex<Option<String>>,
+    hook: &Arc<Hook>,
+) -> io::Result<bool> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if from.read_until(b'\n', &mut head)? == 0 {
@@ -70,7 +125,12 @@ fn pass_request(from: &mut impl BufRead, to: &mut impl Write, log: &Mutex<Vec<St
     }
     let text = String::from_utf8_lossy(&head).into_owned();
     let line = text.lines().next().unwrap_or_default();
-    log.lock().unwrap().push(line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned());
+    let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
+    log.lock().unwrap().push(request.clone());
+    if !hook(Moment::Asked, &request) {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    *asked.lock().unwrap() = Some(request);
     to.write_all(&head)?;
     let header = |name: &str| {
         let fields = text.lines().skip(1).filter_map(|line| line.split_once(':'));
