@@ -145,12 +145,29 @@ impl From<Reconcile> for crate::app::Options {
 
 /// What went wrong before any app could be looked at, in one place for all verbs.
 fn failed(error: &anyhow::Error) -> u8 {
-    anstream::eprintln!("evenkeel: {error:#}");
+    tell(&format!("evenkeel: {}", telemetry::indented(&format!("{error:#}"))));
     Outcome::Error(String::new()).exit_code()
 }
 
-/// An answer to stdout. A reader that has gone away is no error of ours.
+/// An answer to stdout, with whatever others wrote in it made harmless.
 fn answer(text: &str) {
+    answer_styled(&telemetry::printable(text));
+}
+
+/// An answer with colours of ours, whose other parts are [`telemetry::printable`] already.
+fn answer_styled(text: &str) {
+    write_out(text.as_bytes());
+}
+
+/// Bytes to stdout, less their colours where nobody wants them. A reader that has gone away is no error of ours.
+fn write_out(bytes: &[u8]) {
     use std::io::Write as _;
-    let _ = telemetry::MOVING_LINES.suspend(|| anstream::stdout().write_all(text.as_bytes()));
+    let _ = telemetry::MOVING_LINES.suspend(|| anstream::stdout().write_all(bytes));
+}
+
+/// A line to stderr that belongs to no app.
+fn tell(text: &str) {
+    use std::io::Write as _;
+    let line = format!("{}\n", telemetry::printable(text));
+    let _ = telemetry::MOVING_LINES.suspend(|| anstream::stderr().write_all(line.as_bytes()));
 }

@@ -5,6 +5,7 @@
 //! when stderr *is* the journal's own stream, so a run by hand from inside a unit's environment still shows its log.
 
 pub mod notify;
+mod printable;
 
 use std::env;
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+pub use printable::{indented, one_line, printable};
 
 /// Directives that beat `-v`, such as `evenkeel::host=trace`.
 pub const FILTER_VARIABLE: &str = "EVENKEEL_LOG";

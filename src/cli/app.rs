@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::world;
 use crate::app::{self, Host, Options};
-use crate::config::App;
+use crate::config::{App, Declared};
 use crate::model::app::Kind;
 use crate::model::outcome::{Outcome, worst};
 use crate::telemetry::{self, notify};
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 4;
 pub async fn proxy(config: &Path, options: Options) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let Some(proxy) = host.declared.of(Kind::Proxy).next() else {
-        bail!("{} declares no [proxy]", config.display());
+        bail!("{} declares no proxy: add a [proxy] table that names its recipe", config.display());
     };
     Ok(keep_all(&host, &[proxy], options).await)
 }
@@ -38,10 +38,16 @@ pub fn chosen<'a>(host: &'a Host, names: &[String], by_default: impl Fn(&App) ->
     let unknown: Vec<&str> =
         names.iter().filter(|name| host.declared.app(name).is_none()).map(String::as_str).collect();
     if !unknown.is_empty() {
-        let known: Vec<&str> = host.declared.apps.iter().map(|app| app.name.as_str()).collect();
-        bail!("no app is called {}; declared are: {}", unknown.join(", "), known.join(", "));
+        bail!("{}", no_such_app(&host.declared, &unknown));
     }
     Ok(names.iter().filter_map(|name| host.declared.app(name)).collect())
+}
+
+/// What is said of names that are not declared.
+pub fn no_such_app(declared: &Declared, unknown: &[&str]) -> String {
+    let known: Vec<&str> = declared.apps.iter().map(|app| app.name.as_str()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    format!("no app is called {}; declared in the configuration: {known}", unknown.join(", "))
 }
 
 /// Keeps each, a line for each as soon as it and those before it have ended. The exit code is the worst one's.
@@ -53,7 +59,7 @@ async fn keep_all(host: &Host, apps: &[&App], options: Options) -> u8 {
     let mut codes = Vec::new();
     while let Some((app, outcome)) = outcomes.next().await {
         if !telemetry::under_journal() {
-            super::answer(&line(app, &outcome));
+            super::answer_styled(&line(app, &outcome));
         }
         codes.push(outcome.exit_code());
     }
@@ -64,7 +70,7 @@ fn line(app: &App, outcome: &Outcome) -> String {
     let style = style(outcome);
     let sentence = match outcome.sentence() {
         "" => String::new(),
-        sentence => format!(": {sentence}"),
+        sentence => format!(": {}", telemetry::indented(sentence)),
     };
     format!("{}: {style}{}{style:#}{sentence}\n", app.name, outcome.word())
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::world;
 use crate::app::{self, Finding};
+use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -40,11 +41,11 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
 
 fn as_text(finding: &Finding) -> String {
     let mut text = match (&finding.wrong, &finding.revision) {
-        (Some(wrong), _) => format!("{}: error: {wrong}\n", finding.app),
+        (Some(wrong), _) => format!("{}: error: {}\n", finding.app, telemetry::indented(wrong)),
         (None, revision) => format!("{}: fine at {}\n", finding.app, revision.as_deref().unwrap_or("no version")),
     };
     for warning in &finding.warnings {
-        text.push_str(&format!("    {warning}\n"));
+        text.push_str(&format!("    {}\n", telemetry::indented(warning)));
     }
     text
 }

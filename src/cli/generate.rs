@@ -25,7 +25,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         What::Fish => complete(clap_complete::Shell::Fish, &mut text),
         What::Zsh => complete(clap_complete::Shell::Zsh, &mut text),
     }
-    super::answer(&String::from_utf8(text)?);
+    super::write_out(&text);
     Ok(0)
 }
 

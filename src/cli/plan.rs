@@ -12,6 +12,7 @@ use crate::app::{self, Host, Preview};
 use crate::config::App;
 use crate::model::app::Kind;
 use crate::model::outcome::{Outcome, worst};
+use crate::telemetry;
 
 /// The exit code of a plan that would change something.
 const CHANGES: u8 = 2;
@@ -31,7 +32,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
         let all: Vec<Value> = previews.iter().map(|(app, preview)| as_json(app, preview)).collect();
         super::answer(&format!("{:#}\n", Value::Array(all)));
     } else {
-        previews.iter().for_each(|(app, preview)| super::answer(&as_text(app, preview)));
+        previews.iter().for_each(|(app, preview)| super::answer_styled(&as_text(app, preview)));
     }
     Ok(exit_code(previews.iter().map(|(_, preview)| preview)))
 }
@@ -44,9 +45,11 @@ fn exit_code<'a>(previews: impl Iterator<Item = &'a Result<Preview, Outcome>> + 
 
 fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
     match preview {
-        Err(outcome) => format!("{}: {outcome}\n", app.name),
+        Err(outcome) => format!("{}: {}\n", app.name, telemetry::indented(&outcome.to_string())),
         Ok(preview) => {
-            let told = preview.overlay.as_ref().map(|overlay| format!("{}: {overlay}\n", app.name)).unwrap_or_default();
+            let overlay = preview.overlay.as_ref().map(ToString::to_string);
+            let told = overlay.map(|overlay| format!("{}: {}\n", app.name, telemetry::indented(&overlay)));
+            let told = told.unwrap_or_default();
             if preview.plan.is_empty() {
                 return format!("{told}{} at {}: nothing to do\n", app.name, preview.revision);
             }

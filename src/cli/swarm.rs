@@ -78,12 +78,12 @@ fn adopt(declared: &SharedNetwork, live: &Network) -> anyhow::Result<()> {
         .unwrap_or_default();
     let wanted = declared.subnet.to_string();
     if !subnets.is_empty() && !subnets.contains(&wanted.as_str()) {
-        anstream::eprintln!(
+        super::tell(&format!(
             "evenkeel: warning: network {} exists with {} and is used as it is; {wanted} is declared (a network's subnet \
              cannot be changed while services use it)",
             live.name,
             subnets.join(", ")
-        );
+        ));
     }
     Ok(())
 }

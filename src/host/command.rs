@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use crate::telemetry;
+
 /// Variables that a child keeps from our own environment.
 const KEPT: [&str; 15] = [
     "PATH",
@@ -56,7 +58,7 @@ pub enum CommandError {
     #[error("{command} cannot be run: {cause}")]
     NotRun { command: String, cause: io::Error },
     /// The child ended with an error of its own; `stderr` has its last words.
-    #[error("{command} failed ({status}): {stderr}")]
+    #[error("{command} failed ({status}): {}", telemetry::one_line(.stderr))]
     Failed { command: String, status: ExitStatus, stderr: String },
     #[error("{command} had not ended after {limit:?}")]
     TimedOut { command: String, limit: Duration },

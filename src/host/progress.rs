@@ -47,7 +47,7 @@ impl Progress {
     /// Says what is waited for now. The clock that is shown begins anew when it changes; call it as often as you look.
     pub fn waiting_for(&self, what: &str) {
         let changed = self.note(what);
-        let line = format!("{}: waiting for {what}", self.app);
+        let line = format!("{}: waiting for {}", self.app, telemetry::one_line(what));
         match &self.place {
             Place::Terminal(bar) if changed => {
                 bar.reset_elapsed();

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use super::{Act, Change, Plan};
+use crate::telemetry;
 
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
@@ -84,6 +85,7 @@ struct Page {
 
 impl Page {
     fn line(&mut self, style: Style, line: &str) {
+        let line = telemetry::printable(line).replace('\n', "\\n");
         let written = if self.colour && style != Style::new() {
             writeln!(self.text, "{style}{line}{style:#}")
         } else {
