@@ -15,7 +15,7 @@ pub struct Standing {
     /// When the release passed its gate.
     pub since: Option<String>,
     /// `healthy`, `waiting`, `unhealthy`, `absent`; of an app that has never passed its gate `installing`, `failed`,
-    /// `absent`, or `unmanaged` where somebody else's services stand in its stack.
+    /// `absent`, or `unmanaged` where somebody else's services stand in its stack; `unknown` where it cannot be told.
     pub health: &'static str,
     pub reason: Option<String>,
     /// Why the last install or change failed.
@@ -24,6 +24,13 @@ pub struct Standing {
     pub held: Option<String>,
     /// Who works on it now.
     pub busy: Option<String>,
+}
+
+impl Standing {
+    /// Of an app of which nothing can be said, and why.
+    pub fn unknown(why: &Outcome) -> Self {
+        Self { health: "unknown", reason: Some(why.sentence().to_owned()), ..Self::default() }
+    }
 }
 
 /// # Errors

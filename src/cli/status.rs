@@ -9,14 +9,21 @@ use super::{Which, world};
 use crate::app::{self, Host, Standing};
 use crate::config::App;
 use crate::model::app::Kind;
+use crate::model::outcome::worst;
+use crate::telemetry;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
-    let mut all = Vec::new();
+    let (mut all, mut code) = (Vec::new(), 0);
     for app in apps {
-        let standing =
-            app::standing(&host, app).await.map_err(|outcome| anyhow::anyhow!("{}", outcome.sentence().to_owned()))?;
+        let standing = match app::standing(&host, app).await {
+            Ok(standing) => standing,
+            Err(outcome) => {
+                code = worst([code, outcome.exit_code()]);
+                Standing::unknown(&outcome)
+            }
+        };
         match arguments.json {
             true => all.push(as_json(app, &standing)),
             false => super::answer(&as_text(app, &standing)),
@@ -26,7 +33,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
         super::answer(&format!("{:#}\n", Value::Array(all)));
     }
     leftovers(&host, arguments)?;
-    Ok(0)
+    Ok(code)
 }
 
 fn as_text(app: &App, standing: &Standing) -> String {
@@ -34,7 +41,7 @@ fn as_text(app: &App, standing: &Standing) -> String {
     let mut text = format!("{:<16} {:<24} {:<10} {}\n", app.name.as_str(), version, standing.health, app.domain);
     let mut told = |word: &str, sentence: &Option<String>| {
         if let Some(sentence) = sentence {
-            text.push_str(&format!("    {word}: {sentence}\n"));
+            text.push_str(&format!("    {word}: {}\n", telemetry::indented(sentence)));
         }
     };
     told("why", &standing.reason);
