@@ -163,10 +163,19 @@ impl View<'_> {
         {
             return Ok((revision.clone(), None));
         }
-        let published = match (fetch, mirror.published().await) {
-            (Fetch::IfMissing, Ok(published)) => published,
-            _ => self.fetched(mirror, now).await?,
-        };
+        if fetch == Fetch::IfMissing
+            && let Ok(chosen) = self.choose_from(mirror).await
+        {
+            return Ok(chosen);
+        }
+        self.fetch(mirror, now).await?;
+        self.choose_from(mirror).await
+    }
+
+    /// Chooses among what the mirror holds.
+    async fn choose_from(&self, mirror: &Mirror) -> Result<(Revision, Option<String>), Outcome> {
+        let recorded = self.state.current.as_ref().map(|release| &release.body.revision);
+        let published = mirror.published().await?;
         let named = match &self.app.wanted {
             Wanted::Commit(prefix) => Some(mirror.resolve_commit(prefix).await?),
             Wanted::Latest | Wanted::Version(_) => None,
@@ -179,12 +188,12 @@ impl View<'_> {
         }
     }
 
-    async fn fetched(&self, mirror: &Mirror, now: Timestamp) -> Result<crate::host::recipes::Published, Outcome> {
+    async fn fetch(&self, mirror: &Mirror, now: Timestamp) -> Result<(), Outcome> {
         self.progress.waiting_for("the recipe's remote");
         if let Freshness::Stale { why } = mirror.fetch(now).await? {
             warn!("the recipe is taken from its mirror as it was fetched before: {why}");
         }
-        Ok(mirror.published().await?)
+        Ok(())
     }
 }
 
