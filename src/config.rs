@@ -44,6 +44,9 @@ const KEYS: Keys = &[
     "app",
 ];
 
+/// The way out where a file that the configuration names cannot be read.
+pub const MEND_FILE: &str = "put it there, readable by who runs this, or name another in the configuration";
+
 /// Names that the state directory or the command line gives another meaning.
 const RESERVED: [&str; 21] = [
     "alerts",

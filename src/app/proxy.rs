@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::live;
 use crate::certificate::{self, Certificate};
-use crate::config::{self, Declared, HttpCheck};
+use crate::config::{self, Declared, HttpCheck, MEND_FILE};
 use crate::desired::{Desired, SecretSource};
 use crate::host::probe::Target;
 use crate::host::store::Store;
@@ -103,5 +103,6 @@ pub fn certificate(declared: &Declared, now: Timestamp) -> Result<Option<Certifi
 }
 
 fn read(role: &str, path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("the certificate's {role} {} cannot be read: {error}", path.display()))
+    std::fs::read(path)
+        .map_err(|error| format!("the certificate's {role} {} cannot be read: {error}; {MEND_FILE}", path.display()))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::certificate::Certificate;
-use crate::config;
+use crate::config::{self, MEND_FILE};
 use crate::desired::{self, Additions, Desired, Reading, SecretSource};
 use crate::host::recipes::operator_file;
 use crate::model::app::Domain;
@@ -57,10 +57,11 @@ impl Given {
         for (key, path) in declared.chain(own_secrets) {
             match std::fs::read(&path) {
                 Ok(bytes) if bytes.is_empty() => {
-                    wrong.push(format!("secret {key}: its file {} is empty", path.display()))
+                    wrong.push(format!("secret {key}: its file {} is empty; put the value into it", path.display()))
                 }
                 Ok(bytes) => drop(given.secrets.insert(key, SecretBytes::new(bytes))),
-                Err(error) => wrong.push(format!("secret {key}: its file {} cannot be read: {error}", path.display())),
+                Err(error) => wrong
+                    .push(format!("secret {key}: its file {} cannot be read: {error}; {MEND_FILE}", path.display())),
             }
         }
         for path in app.compose.iter().flatten().filter(|path| path.starts_with('/')) {
@@ -76,7 +77,7 @@ impl Given {
 /// The operator's values win over those of the file, so the file is read with them in sight.
 fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, String> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("env file {} cannot be read: {error}", path.display()))?;
+        .map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
     let name = path.display().to_string().into();
     let variables = env::parse(&name, &text, &|key| outer.get(key).cloned()).map_err(|wrong| wrong.to_string())?;
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())

@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::app::no_such_app;
 use super::world;
 use crate::app;
 use crate::desired::{self, Reading};
@@ -59,9 +60,9 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(code);
     }
     match rendered {
-        Err(wrong) => anstream::eprintln!("{wrong}"),
+        Err(wrong) => super::tell(&wrong.to_string()),
         Ok(rendered) => {
-            rendered.warnings.0.iter().for_each(|warning| anstream::eprintln!("{warning}"));
+            rendered.warnings.0.iter().for_each(|warning| super::tell(&warning.to_string()));
             rendered.posts.iter().for_each(|(path, body)| super::answer(&format!("POST {path}\n{body:#}\n\n")));
         }
     }
@@ -80,7 +81,7 @@ fn as_json(rendered: &Result<Rendered, Diagnostics>) -> Value {
 
 async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Diagnostics>> {
     let declared = world::declared(config)?;
-    let Some(app) = declared.app(name) else { bail!("no app is called {name} in {}", config.display()) };
+    let Some(app) = declared.app(name) else { bail!("{}", no_such_app(&declared, &[name])) };
     let release = app::declared_release(&declared, app, Timestamp::now()).await;
     let release = release.map_err(|outcome| anyhow::anyhow!("{}", outcome.sentence().to_owned()))?;
     let mut posts = desired::posts(&release.read.desired);

@@ -6,8 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
+use super::app::no_such_app;
 use super::world;
+use crate::config::Declared;
 use crate::host::store::Store;
+use crate::model::app::AppName;
 use crate::model::state::State;
 
 #[derive(Debug, Subcommand)]
@@ -26,17 +29,18 @@ pub enum Verb {
 pub fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
     let Verb::Show { app, name, raw } = verb;
     if !raw && !std::io::stdout().is_terminal() {
-        bail!("a secret is shown at a terminal only; with --raw its exact bytes go wherever you sent them");
+        bail!(
+            "a secret is shown at a terminal only, and stdout is none: add --raw to send its exact bytes wherever that leads"
+        );
     }
     let declared = world::declared(config)?;
-    let store = Store::open(&declared.state_dir)?;
-    let dir = store.app(&app.parse().with_context(|| format!("show a secret of {app}"))?);
+    let dir = Store::for_reading(&declared.state_dir).app(&kept_app(&declared, app)?);
     let state = dir.read_state()?;
     let object = object_name(state.as_ref(), name);
     let Some(bytes) = dir.secret(&object)? else {
         let kept: Vec<String> = dir.kept_secrets()?.into_iter().collect();
         match kept.is_empty() {
-            true => bail!("no secret of {app} is kept here"),
+            true => bail!("no secret of {app} is kept in {}: they are once it was installed", dir.path().display()),
             false => bail!("no secret {name} of {app} is kept here; kept are: {}", kept.join(", ")),
         }
     };
@@ -46,6 +50,13 @@ pub fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
         stdout.write_all(b"\n")?;
     }
     Ok(0)
+}
+
+/// An app that is declared, or that was and has left something.
+fn kept_app(declared: &Declared, name: &str) -> anyhow::Result<AppName> {
+    let app: AppName = name.parse().with_context(|| format!("show a secret of {name}"))?;
+    let is_known = declared.app(name).is_some() || Store::for_reading(&declared.state_dir).app(&app).path().exists();
+    if is_known { Ok(app) } else { bail!("{}", no_such_app(declared, &[name])) }
 }
 
 /// The Swarm object behind a recipe's name: of the release that runs, else the name itself.

@@ -17,6 +17,9 @@ const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 44 };
 /// How long a call that is not a stream may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The way out where Docker runs, but elsewhere.
+const OTHER: &str = "(its socket is named by `engine` in the configuration, or DOCKER_HOST)";
+
 /// What an Engine said instead of doing what was asked, or why it could not be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -286,8 +289,8 @@ fn message(status: StatusCode, body: &[u8]) -> String {
 
 fn unreachable(endpoint: &str, error: &reqwest::Error) -> EngineError {
     let cause = match io_kind(error) {
-        Some(io::ErrorKind::NotFound) => "there is no such socket: is Docker running?".to_owned(),
-        Some(io::ErrorKind::ConnectionRefused) => "nobody listens on the socket: is Docker running?".to_owned(),
+        Some(io::ErrorKind::NotFound) => format!("there is no such socket: is Docker running? {OTHER}"),
+        Some(io::ErrorKind::ConnectionRefused) => format!("nobody listens on the socket: is Docker running? {OTHER}"),
         Some(io::ErrorKind::PermissionDenied) => {
             "permission denied: run as root or as a member of group docker".to_owned()
         }

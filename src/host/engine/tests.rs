@@ -78,8 +78,14 @@ async fn an_engine_that_cannot_be_reached_tells_the_way_out() {
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
     let absent = format!("unix://{}", dir.path().join("none.sock").display());
     let table = [
-        (absent.as_str(), "there is no such socket: is Docker running?"),
-        (&format!("unix://{}", dead.display()), "nobody listens on the socket: is Docker running?"),
+        (
+            absent.as_str(),
+            "there is no such socket: is Docker running? (its socket is named by `engine` in the configuration, or DOCKER_HOST)",
+        ),
+        (
+            &format!("unix://{}", dead.display()),
+            "nobody listens on the socket: is Docker running? (its socket is named by `engine` in the configuration, or DOCKER_HOST)",
+        ),
         ("tcp://127.0.0.1:2375", "only a unix socket is understood, as in unix:///run/docker.sock"),
         ("unix://docker.sock", "only a unix socket is understood, as in unix:///run/docker.sock"),
         ("", "only a unix socket is understood, as in unix:///run/docker.sock"),

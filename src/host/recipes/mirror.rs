@@ -66,7 +66,7 @@ impl Mirror {
         let init = local_git(beside.path(), ["init", "--quiet", "--bare", "--template="]).run().await;
         init.with_context(|| format!("make the mirror {}", self.path().display()))?;
         let fetched = fetch_into(beside.path(), access, lock).await;
-        fetched.map_err(|cause| anyhow!("{}, and there is no mirror of it", self.unreachable(&cause)))?;
+        fetched.map_err(|cause| anyhow!("there is no mirror to go by, and {}", self.unreachable(&cause)))?;
         self.put_in_place(beside)
     }
 
