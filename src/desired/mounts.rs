@@ -28,8 +28,7 @@ pub fn mounts(name: &str, service: &Service, context: &Context, found: &mut Diag
         }
     }
     let taken: BTreeSet<&str> = service.volumes.iter().map(|mount| mount.target.as_str()).collect();
-    for entry in service.tmpfs.iter().filter(|entry| !entry.is_empty()) {
-        let target = entry.split(':').next().unwrap_or_default();
+    for (target, entry) in tmpfs_by_target(service) {
         if taken.contains(target) {
             let message = format!("service {name}: tmpfs at {target} is left out, a volume is mounted there");
             found.push(Diagnostic::warning(service.place.clone(), message));
@@ -38,6 +37,20 @@ pub fn mounts(name: &str, service: &Service, context: &Context, found: &mut Diag
         mounts.push(tmpfs(name, entry, service, found));
     }
     mounts
+}
+
+/// One entry for a target, in the order of the files: an overlay's stands in the place of the one that it overlays.
+/// The lists of several files are appended to each other, and the Engine takes no second mount at a target.
+fn tmpfs_by_target(service: &Service) -> Vec<(&str, &str)> {
+    let mut entries: Vec<(&str, &str)> = Vec::new();
+    for entry in service.tmpfs.iter().filter(|entry| !entry.is_empty()) {
+        let target = entry.split(':').next().unwrap_or_default();
+        match entries.iter_mut().find(|(taken, _)| *taken == target) {
+            Some(taken) => taken.1 = entry,
+            None => entries.push((target, entry)),
+        }
+    }
+    entries
 }
 
 fn body(mount: &Mount, context: &Context) -> Result<Value, String> {

@@ -33,6 +33,17 @@ fn service_level_tmpfs_becomes_a_mount() {
 }
 
 #[test]
+fn a_tmpfs_of_an_overlay_replaces_that_of_the_recipe_at_the_same_target() {
+    let yaml = "services: {app: {image: a, tmpfs: ['/tmp:size=1M', /run, '/tmp:size=2M']}}";
+    let (desired, _) = converted(yaml).unwrap();
+    let mounts = json!([
+        { "Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": { "SizeBytes": 2097152 } },
+        { "Type": "tmpfs", "Target": "/run" },
+    ]);
+    assert_eq!(container(&desired)["Mounts"], mounts);
+}
+
+#[test]
 fn everything_undefined_is_told_at_once() {
     let yaml = "services: {app: {image: a, secrets: [s], configs: [c], networks: [n], volumes: ['vol:/v']}, b: {}}";
     let errors = converted(yaml).unwrap_err().to_string();
