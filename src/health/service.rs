@@ -136,7 +136,15 @@ impl View<'_> {
         if let Some(task) = wrong.iter().find(|task| tasks::is_unplaceable(task)) {
             return Standing::Stuck(format!("service {name} waits for a place to run: {}", trouble(task)));
         }
-        Standing::Waiting(format!("service {name} {}", self.progress(wrong[0])))
+        Standing::Waiting(format!("service {name} {}{}", self.progress(wrong[0]), self.ended_before(wrong[0])))
+    }
+
+    /// Between two starts of a crash loop, what the last one ended with says more than that there will be another.
+    fn ended_before(&self, task: &Task) -> String {
+        if task.state >= TaskState::Running || tasks::failures(self.expected, self.observed).is_empty() {
+            return String::new();
+        }
+        format!(", after it ended: {}", tasks::last_trouble(self.expected, self.observed))
     }
 
     fn no_task(&self) -> Standing {

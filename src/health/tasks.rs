@@ -46,9 +46,11 @@ pub(super) fn has_succeeded(task: &Task, observed: &Observed) -> bool {
     task.state == TaskState::Complete && !has_failed(task, observed)
 }
 
-/// Rejected by its node: no image, no mount, no network.
+/// Rejected by its node (no image, no mount, no network), or refused by the container runtime (no such program). No other
+/// service can be to blame for that.
 pub(super) fn never_ran(task: &Task) -> bool {
-    task.state == TaskState::Rejected
+    let refused = task.state == TaskState::Failed && task.error.contains("OCI runtime");
+    task.state == TaskState::Rejected || refused
 }
 
 pub(super) fn is_unhealthy(task: &Task, observed: &Observed) -> bool {

@@ -101,6 +101,26 @@ fn fails(verdict: Verdict, words: &[&str]) {
     }
 }
 
+fn without_a_program(service: &str, number: u64) -> Task {
+    let error = "starting container failed: OCI runtime create failed: exec: \"serve\": executable file not found";
+    Task { id: format!("{service}-{number}"), error: error.into(), ..task(service, 1, number, TaskState::Failed) }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_although_another_service_is_down_too() {
+    let both = |number| vec![without_a_program("app", number), without_a_program("db", number)];
+    let verdicts = watch(&World::of(&["app", "db"]), [(0, vec![]), (5, both(1)), (10, both(2))]);
+    fails(verdicts[2].clone(), &["service wiki_db cannot be started", "executable file not found"]);
+}
+
+#[test]
+fn what_waits_to_be_started_again_is_told_with_what_it_ended_with() {
+    let ready = task("app", 1, 2, TaskState::Ready);
+    let failed = Task { error: "task: non-zero exit (127)".into(), ..task("app", 1, 1, TaskState::Failed) };
+    let world = World::of(&["app"]).tasks([failed, ready]);
+    waits(world.first_look(), "waits to be started, after it ended: task: non-zero exit (127)");
+}
+
 #[test]
 fn the_same_tasks_have_to_run_for_a_while() {
     let looks = [0, 10, 19, 20].map(|second| (second, vec![running("app")]));
