@@ -22,15 +22,30 @@ use crate::{demo, telemetry};
 /// Wrong use of the command line, as sysexits has it.
 const USAGE: u8 = 64;
 
+/// What the program takes from its surroundings, and where to begin.
+const AROUND: &str = "\
+Environment:
+  DOCKER_HOST   the Engine's address, where the configuration names none (unix:///run/docker.sock)
+  EVENKEEL_LOG  what the log says, beating -v, such as evenkeel=debug
+
+A first installation:
+  evenkeel check    what is wrong with the configuration, before anything runs
+  evenkeel swarm    this node as a Swarm manager, with the shared network
+  evenkeel plan     what the next two would do
+  evenkeel proxy    the reverse proxy
+  evenkeel app      the apps behind it";
+
 /// Keeps the apps of a Docker Swarm host as declared.
 ///
 /// It looks at the live Swarm, compares it with what the configuration and the apps' recipes say, and changes only what
-/// differs. When nothing differs, nothing is written. A change that does not come up healthy is put back.
+/// differs. When nothing differs, nothing is written. A change of configuration that does not come up healthy is put
+/// back.
 ///
-/// Exit codes: 0 converged, applied or waiting; 2 `plan` found changes; 10 held; 12 blocked; 14 unhealthy; 1 error (of
-/// the configuration, the Engine, network or disk); 64 wrong use.
+/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied or waiting; 2 `plan` found changes; 10 held
+/// (a newer version is not taken by itself); 12 blocked (something is in the way, nothing was touched); 14 unhealthy; 1
+/// error (of the configuration, the Engine, network or disk); 64 wrong use.
 #[derive(Debug, Parser)]
-#[command(name = "evenkeel", version, max_term_width = 100)]
+#[command(name = "evenkeel", version, max_term_width = 100, after_long_help = AROUND)]
 pub struct Cli {
     /// The configuration file.
     #[arg(
@@ -51,32 +66,63 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Keep the reverse proxy as declared, with its certificate.
+    ///
+    /// Installs it, repairs what differs, or makes a change of configuration, and waits until it is healthy (ten minutes
+    /// at most, unless `gate.within` says otherwise). A certificate file that cannot be used never replaces the one that
+    /// is served.
     Proxy(Reconcile),
     /// Keep apps as declared: all of them, or the named ones.
+    ///
+    /// Installs, repairs what differs, or makes a change of configuration, and waits until the app is healthy (ten
+    /// minutes at most, unless its `gate.within` says otherwise). A change that fails is put back; a first install that
+    /// fails is left for reading. Neither is tried again by itself. Four apps are worked on at once; one line tells how
+    /// each ended, and the exit code is the worst one's.
+    #[command(after_help = "Examples:\n  evenkeel app\n  evenkeel app wiki notes\n  evenkeel app wiki --retry")]
     App {
-        /// Apps by their names in the configuration; all without one.
+        /// Apps by their names in the configuration [default: all].
         #[arg(value_name = "NAME")]
         names: Vec<String>,
         #[command(flatten)]
         options: Reconcile,
     },
     /// Make this node a Swarm manager and create the shared overlay network; once per boot.
+    ///
+    /// Adopts a Swarm and a network that are there already, and writes nothing then.
     Swarm,
     /// Show what a run would change, as a readable diff; writes nothing to the Engine.
+    ///
+    /// Takes recipes as they were fetched last, and fetches one only that was never fetched. Secrets are named and never
+    /// shown. Exit codes: 0 nothing would change, 2 something would; else as the run would end.
+    #[command(after_help = "Examples:\n  evenkeel plan\n  evenkeel plan wiki\n  evenkeel plan --json")]
     Plan(Which),
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
+    ///
+    /// For whoever writes a recipe, or wonders what is sent. Secrets that come from files are hidden.
+    #[command(
+        after_help = "Examples:\n  evenkeel render wiki\n  evenkeel render --recipe ./wiki --domain wiki.example.org\n  \
+        evenkeel render --recipe ./wiki --compose compose.yml:compose.db.yml --json"
+    )]
     Render(render::Arguments),
     /// Show what runs, in which version, and what is held or failed.
+    ///
+    /// Columns: app, version, health, domain. Health is what Swarm says now: healthy, waiting, unhealthy, or absent; of an
+    /// app that was never healthy: installing, failed, absent, or unmanaged (its stack exists and was not made here).
+    #[command(after_help = "Examples:\n  evenkeel status\n  evenkeel status wiki --json")]
     Status(Which),
     /// Read configuration, recipes, secrets and certificate, and say everything that is wrong at once.
+    ///
+    /// Asks no Engine and changes nothing; a recipe that was never fetched is fetched. Exit codes: 0 nothing is wrong, 1
+    /// something is.
+    #[command(after_help = "Examples:\n  evenkeel check\n  evenkeel --config ./config.toml check --config-only")]
     Check(check::Arguments),
-    /// Show what the state directory keeps secret.
+    /// Show an app's secrets, as the state directory keeps them.
     Secret {
         #[command(subcommand)]
         verb: secret::Verb,
     },
     /// See the whole story on a private Engine: install, nothing to do, drift repaired, a failure told. Needs root.
     Demo,
+    /// Print the man page or a shell's completions, for packages.
     #[command(hide = true)]
     Generate(generate::Arguments),
 }
@@ -84,7 +130,7 @@ enum Verb {
 /// Which apps, and for whom the answer is.
 #[derive(Debug, Args)]
 struct Which {
-    /// Apps by their names in the configuration; all without one.
+    /// Apps by their names in the configuration [default: all].
     #[arg(value_name = "APP")]
     apps: Vec<String>,
     /// Print one JSON array.
@@ -94,10 +140,10 @@ struct Which {
 
 #[derive(Debug, Args, Clone, Copy)]
 struct Reconcile {
-    /// Try a configuration again that failed before.
+    /// Try again what failed before: a first install or a change that failed is otherwise not repeated.
     #[arg(long)]
     retry: bool,
-    /// Neither fetch recipes nor look for newer versions.
+    /// Take recipes as they were fetched last, without looking for newer versions.
     #[arg(long)]
     no_upgrade: bool,
 }

@@ -6,6 +6,7 @@ use super::Cli;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// What to print.
     what: What,
 }
 

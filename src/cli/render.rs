@@ -25,16 +25,16 @@ pub struct Arguments {
     /// A recipe's folder: what a plain `docker stack deploy` would send. Needs no configuration.
     #[arg(long, value_name = "DIR")]
     recipe: Option<PathBuf>,
-    /// The whole environment, instead of the recipe's own defaults (.env.sample and abra.sh).
+    /// A file with the whole environment, instead of the recipe's own defaults (.env.sample and abra.sh).
     #[arg(long, value_name = "FILE", requires = "recipe")]
     env: Option<PathBuf>,
-    /// Compose files, joined by colons, instead of COMPOSE_FILE.
+    /// Compose files, joined by colons, instead of COMPOSE_FILE [default without either: compose.yml].
     #[arg(long, value_name = "A:B", requires = "recipe")]
     compose: Option<String>,
-    /// Where the app would answer; the stack is named after it.
+    /// Where the app would answer (DOMAIN); the stack is named after it, with _ for each dot.
     #[arg(long, value_name = "DOMAIN", requires = "recipe")]
     domain: Option<Domain>,
-    /// The stack's name.
+    /// The stack's name [default: from --domain, else the folder's name].
     #[arg(long, value_name = "NAME", requires = "recipe")]
     stack: Option<StackName>,
     /// Print one JSON object: ok, error, warnings, posts.

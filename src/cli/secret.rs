@@ -16,11 +16,17 @@ use crate::model::state::State;
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Print a secret of an app, as it was generated or given.
+    ///
+    /// Only to a terminal, unless --raw is given. A name that is not kept is answered with those that are.
+    #[command(
+        after_help = "Examples:\n  evenkeel secret show wiki admin_password\n  evenkeel secret show wiki admin_password --raw | wl-copy"
+    )]
     Show {
+        /// The app by its name in the configuration.
         app: String,
-        /// The secret's name in the recipe, or the name of the Swarm secret.
+        /// The secret's name in the recipe (`db_password`), or of the Swarm secret.
         name: String,
-        /// Print the exact bytes, also when the output is no terminal.
+        /// Print the exact bytes and no line end, also when the output is no terminal.
         #[arg(long)]
         raw: bool,
     },
