@@ -27,7 +27,8 @@ pub async fn run(config: &Path) -> anyhow::Result<u8> {
         did.push("this node is now the manager of a new Swarm".to_owned());
     }
     let network = &declared.network;
-    match swarm.live_network(&network.name).await? {
+    // Without a driver it is being made by somebody else just now: to make it, too, waits until it is whole.
+    match swarm.live_network(&network.name).await?.filter(|live| !live.driver.is_empty()) {
         None => {
             swarm.create_overlay(&network.name, &network.subnet.to_string(), true, &BTreeMap::new()).await?;
             did.push(format!("overlay network {} with {} is created", network.name, network.subnet));

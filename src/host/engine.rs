@@ -56,11 +56,14 @@ impl EngineError {
         matches!(self, Self::Refused { message, .. } if message.contains("update out of sequence"))
     }
 
-    /// Something of that name exists already, or is in use. Networks say the former with status 403 on some daemons.
+    /// Something of that name exists already, or is in use. Networks say the former with status 403 on some daemons, and
+    /// Swarm's store with status 500 where two are made at the same moment.
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Refused { status: 409, .. } => true,
-            Self::Refused { message, .. } => message.contains("already exists") || message.contains("AlreadyExists"),
+            Self::Refused { message, .. } => ["already exists", "AlreadyExists", "conflicts with an existing"]
+                .iter()
+                .any(|words| message.contains(words)),
             _ => false,
         }
     }
