@@ -4,8 +4,9 @@
 //! of one. The lock is inherited by git: while we hold it no git of ours is at work, and what such a git left behind
 //! when it was killed (its own lock files make every later fetch fail) can be removed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ impl Mirror {
         let beside = beside.with_context(|| format!("make a folder in {}", self.dir.display()))?;
         let init = local_git(beside.path(), ["init", "--quiet", "--bare", "--template="]).run().await;
         init.with_context(|| format!("make the mirror {}", self.path().display()))?;
+        fs::set_permissions(beside.path(), Permissions::from_mode(0o700)).context("close the mirror to others")?;
         let fetched = fetch_into(beside.path(), access, lock).await;
         fetched.map_err(|cause| anyhow!("there is no mirror to go by, and {}", self.unreachable(&cause)))?;
         self.put_in_place(beside)
