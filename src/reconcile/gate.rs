@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -18,6 +19,7 @@ use crate::host::probe::{Probe, Target, Timeouts};
 use crate::model::app::StackName;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
+use crate::model::secret::SecretBytes;
 
 /// Non-zero exits of one service that make a crash loop.
 const EXITS: u32 = 3;
@@ -25,6 +27,8 @@ const EXITS: u32 = 3;
 const TICK: Duration = Duration::from_millis(500);
 /// How many last lines of a failing service an operator is shown.
 const LOG_LINES: usize = 3;
+/// A secret below this length is not looked for in logs.
+const SHORTEST_SECRET: usize = 5;
 /// How long a port may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -158,8 +162,10 @@ impl Keeper<'_> {
     /// The reason with the last words of the services that fail.
     async fn with_log(&self, reason: String, desired: &Desired, observed: &Observed) -> String {
         let mut sentence = reason;
+        let secrets = self.lines_of_secrets();
         for service in health::failing_services(observed, desired) {
-            let mut lines = self.swarm.log_tail(&service, LOG_LINES).await.unwrap_or_default();
+            let lines = self.swarm.log_tail(&service, LOG_LINES).await.unwrap_or_default();
+            let mut lines: Vec<String> = lines.into_iter().map(|line| without(&secrets, line)).collect();
             lines.dedup();
             if !lines.is_empty() {
                 sentence.push_str(&format!("; last words of {service}: {}", lines.join(" | ")));
@@ -167,6 +173,22 @@ impl Keeper<'_> {
         }
         sentence
     }
+}
+
+impl Keeper<'_> {
+    /// What must not be repeated from a log: scripts with `set -x` print their secrets, and an outcome is kept and sent
+    /// on. Every line of every secret that is kept, unless it is so short that it is found in any text.
+    fn lines_of_secrets(&self) -> Vec<SecretString> {
+        let bytes = |name: &String| self.dir.secret(name).ok().flatten();
+        let kept: Vec<SecretBytes> = self.dir.kept_secrets().unwrap_or_default().iter().filter_map(bytes).collect();
+        let texts = kept.iter().filter_map(|bytes| std::str::from_utf8(bytes.expose()).ok());
+        let lines = texts.flat_map(str::lines).map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET);
+        lines.map(SecretString::from).collect()
+    }
+}
+
+fn without(secrets: &[SecretString], line: String) -> String {
+    secrets.iter().fold(line, |line, secret| line.replace(secret.expose_secret(), "[secret]"))
 }
 
 fn rules(applied: &Applied, gate: &Gate) -> Rules {
