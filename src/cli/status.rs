@@ -13,7 +13,7 @@ use crate::model::outcome::worst;
 use crate::telemetry;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
-    let host = world::host(config).await?;
+    let host = world::host_to_look_at(config).await?;
     let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
     let (mut all, mut code) = (Vec::new(), 0);
     for app in apps {
@@ -37,7 +37,8 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
 }
 
 fn as_text(app: &App, standing: &Standing) -> String {
-    let version = standing.version.as_deref().unwrap_or("not installed");
+    let none = if standing.health == "unknown" { "?" } else { "not installed" };
+    let version = standing.version.as_deref().unwrap_or(none);
     let mut text = format!("{:<16} {:<24} {:<10} {}\n", app.name.as_str(), version, standing.health, app.domain);
     let mut told = |word: &str, sentence: &Option<String>| {
         if let Some(sentence) = sentence {

@@ -12,6 +12,7 @@ use crate::host::images::auth::Auths;
 use crate::host::recipes::Recipes;
 use crate::host::store::Store;
 use crate::host::swarm::Swarm;
+use crate::model::secret::HostKey;
 
 /// Where Docker listens unless somebody says otherwise.
 const DEFAULT_ENGINE: &str = "unix:///run/docker.sock";
@@ -40,6 +41,20 @@ pub async fn host(path: &Path) -> anyhow::Result<Host> {
     let engine = engine(&declared).await?;
     let store = Store::open(&declared.state_dir)?;
     let host_key = store.host_key()?;
+    with(declared, engine, store, host_key)
+}
+
+/// The same for verbs that only look: they work where nothing can be written, such as on a full disk.
+pub async fn host_to_look_at(path: &Path) -> anyhow::Result<Host> {
+    let declared = declared(path)?;
+    let engine = engine(&declared).await?;
+    let store = Store::for_reading(&declared.state_dir);
+    // Without a key nothing is named by content yet, and any key shows what would be.
+    let host_key = store.existing_host_key()?.unwrap_or_else(|| HostKey::new(Vec::new()));
+    with(declared, engine, store, host_key)
+}
+
+fn with(declared: Declared, engine: Engine, store: Store, host_key: HostKey) -> anyhow::Result<Host> {
     let auths = match &declared.registry_auth {
         Some(path) => {
             let text = std::fs::read_to_string(path)

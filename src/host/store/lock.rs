@@ -57,10 +57,12 @@ impl AppDir {
     /// Who holds the lock now, if anybody does.
     pub fn holder(&self) -> Result<Option<String>> {
         let path = self.dir.join("lock");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let file = open_lock(&path)?;
+        // For reading: who looks may be on a disk that cannot be written.
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(explained(cause)).with_context(|| format!("open the lock {}", path.display())),
+        };
         Ok(if is_taken(&file, &path)? { None } else { Some(holder(&path)?) })
     }
 
