@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
         let observed = self.host.swarm.observe(&self.app.stack).await?;
         let fetch = if self.options.no_upgrade { Fetch::IfMissing } else { Fetch::Latest };
         let goal = self.view().goal(&observed, self.options, fetch, self.now).await?;
-        let plan = self.keeper().plan(&observed, &goal.desired).await?;
+        let (goal, plan) = self.view().planned(goal, &self.keeper(), &observed).await?;
         for note in &plan.notes {
             warn!("{note}");
         }
@@ -333,6 +333,13 @@ impl<'a> Run<'a> {
     /// Makes the current release run again after a change that failed.
     async fn put_back(&self, reason: &str) -> Result<Outcome, Outcome> {
         warn!(cause = reason, "the change is undone");
+        self.make_current_run(reason).await.map_err(|in_the_way| match in_the_way {
+            Outcome::Blocked(why) => Outcome::Unhealthy(goal::not_put_back(reason, &why)),
+            other => Outcome::Error(goal::not_put_back(reason, other.sentence())),
+        })
+    }
+
+    async fn make_current_run(&self, reason: &str) -> Result<Outcome, Outcome> {
         let goal = self.view().stay(Outcome::Unhealthy(goal::failed_change(reason)))?;
         let observed = self.host.swarm.observe(&self.app.stack).await?;
         let mut plan = self.keeper().plan(&observed, &goal.desired).await?;
@@ -384,6 +391,9 @@ fn applied(goal: &Goal, plan: &Plan, notes: &[String]) -> Outcome {
 fn ended(judged: Judged, success: Outcome, overlay: Option<Outcome>) -> Outcome {
     match judged {
         Judged::Unhealthy(reason) => Outcome::Unhealthy(reason),
-        Judged::Healthy => overlay.unwrap_or(success),
+        Judged::Healthy => match (overlay, &success) {
+            (Some(overlay), Outcome::Applied(repaired)) => overlay.and(repaired),
+            (overlay, _) => overlay.unwrap_or(success),
+        },
     }
 }

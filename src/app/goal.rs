@@ -35,6 +35,18 @@ pub enum Aim {
     Change,
 }
 
+impl Goal {
+    /// What is told when what runs cannot be kept either, for this reason.
+    pub fn not_even_kept(self, why: Outcome) -> Outcome {
+        match (self.overlay, why) {
+            (Some(overlay), Outcome::Blocked(why)) if overlay.sentence() != why => {
+                overlay.and(&format!("what runs cannot be kept either: {why}"))
+            }
+            (_, why) => why,
+        }
+    }
+}
+
 /// What a run does about the declared release `key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
@@ -78,6 +90,13 @@ pub fn failed_change(reason: &str) -> String {
     format!(
         "the change of configuration failed: {reason}; the previous one runs again, and this one is not tried again by itself: \
          change the configuration, or run it with --retry"
+    )
+}
+
+pub fn not_put_back(reason: &str, why: &str) -> String {
+    format!(
+        "the change of configuration failed: {reason}; the previous one could not be put back, so the stack stands between \
+         the two: {why}; the next run tries again to put it back"
     )
 }
 

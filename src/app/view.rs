@@ -17,7 +17,7 @@ use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
 use crate::plan::Plan;
 use crate::policy::{self, Choice};
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Keeper, Reconciler};
 
 /// One app with what is recorded of it. Knows no Engine.
 pub struct View<'a> {
@@ -95,6 +95,22 @@ impl View<'_> {
     /// Swarm never shows a secret's bytes; those that were made or given here are kept, and say what it holds.
     fn may_hold(&self, name: &str, bytes: &SecretBytes) -> bool {
         !matches!(self.dir.secret(name), Ok(Some(kept)) if kept != *bytes)
+    }
+
+    /// The plan for a goal; where none can be made for the declared release, what runs is still kept.
+    ///
+    /// # Errors
+    /// Why no plan can be made for anything that could be kept; with what stood in the way before.
+    pub async fn planned(&self, goal: Goal, keeper: &Keeper<'_>, observed: &Observed) -> Result<(Goal, Plan), Outcome> {
+        let goal = match keeper.plan(observed, &goal.desired).await {
+            Ok(plan) => return Ok((goal, plan)),
+            Err(in_the_way) if goal.read.is_none() => return Err(goal.not_even_kept(in_the_way)),
+            Err(in_the_way) => self.stay(in_the_way)?,
+        };
+        match keeper.plan(observed, &goal.desired).await {
+            Ok(plan) => Ok((goal, plan)),
+            Err(again) => Err(goal.not_even_kept(again)),
+        }
     }
 
     /// The release that runs, as the goal; `overlay` is what the operator is told.
@@ -216,7 +232,7 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let progress = Progress::new(app.name.as_str());
     let view = host.view(app, &*reconciler, &dir, &state, &progress);
     let goal = view.goal(&observed, Options::default(), Fetch::IfMissing, now).await?;
-    let plan = host.keeper(app, &dir, &progress).plan(&observed, &goal.desired).await?;
+    let (goal, plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
     let overlay = goal.failed.map(Outcome::Unhealthy).or(goal.overlay);
     Ok(Preview { revision: goal.revision, plan, overlay })
 }

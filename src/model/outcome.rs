@@ -47,6 +47,24 @@ impl Outcome {
         }
     }
 
+    /// The same outcome with one more thing told.
+    #[must_use]
+    pub fn and(mut self, more: &str) -> Self {
+        match &mut self {
+            Outcome::Converged => {}
+            Outcome::Applied(text)
+            | Outcome::Waiting(text)
+            | Outcome::Held(text)
+            | Outcome::Blocked(text)
+            | Outcome::Unhealthy(text)
+            | Outcome::Error(text) => {
+                text.push_str("; ");
+                text.push_str(more);
+            }
+        }
+        self
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
             Outcome::Converged | Outcome::Applied(_) | Outcome::Waiting(_) => 0,
