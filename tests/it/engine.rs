@@ -3,6 +3,7 @@
 pub mod private;
 pub mod recorder;
 
+mod attacking;
 mod images;
 mod keeping;
 mod killing;
