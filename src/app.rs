@@ -16,7 +16,7 @@ mod view;
 use jiff::Timestamp;
 use tracing::{Instrument, debug, error, error_span, info, warn};
 
-use crate::config::{self, Declared};
+use crate::config::{self, Declared, Resolve};
 use crate::desired::{Desired, SecretSource};
 use crate::host::images::Images;
 use crate::host::images::auth::Auths;
@@ -223,7 +223,7 @@ impl<'a> Run<'a> {
 
     /// Makes the changes, and what follows from the verdict.
     async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed) -> Result<Outcome, Outcome> {
-        let notes = self.keeper().fetch_images(&mut plan).await?;
+        let notes = self.fetch_images(&goal, &mut plan).await?;
         self.announce(&goal)?;
         match self.carry_out(&plan, observed).await? {
             Judged::Healthy => {
@@ -232,6 +232,22 @@ impl<'a> Run<'a> {
                 Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.overlay))
             }
             Judged::Unhealthy(reason) => self.failed(goal, reason).await,
+        }
+    }
+
+    /// What runs is started again from the very images that it ran, whatever their names stand for today, unless the
+    /// operator wants names to be looked up always.
+    async fn fetch_images(&self, goal: &Goal, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
+        let keeper = self.keeper();
+        let recorded = self.state.current.as_ref().map(|release| &release.body);
+        let Some(body) = recorded.filter(|_| goal.aim == Aim::Keep && self.app.resolve != Resolve::Always) else {
+            return keeper.fetch_images(plan).await;
+        };
+        plan.with_images(&release::references(body));
+        let notes = keeper.fetch_images(plan).await?;
+        match release::moved_image(body, &keeper.images_to_run(plan).await?) {
+            Some(why) => Err(Outcome::Blocked(why)),
+            None => Ok(notes),
         }
     }
 

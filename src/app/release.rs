@@ -11,6 +11,7 @@ use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::{KeptConfig, KeptSecret, ReleaseBody};
 use crate::model::version::Revision;
+use crate::plan::canonical_form::without_digest;
 
 /// Where a service's spec names its image.
 const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
@@ -85,6 +86,28 @@ pub fn desired(stack: &StackName, body: &ReleaseBody, dir: &AppDir) -> Result<De
             .iter()
             .map(|(name, spec)| DesiredService { name: name.clone(), spec: spec.clone() })
             .collect(),
+    })
+}
+
+/// Image as the recipe names it -> as the release ran it, digest included.
+pub fn references(body: &ReleaseBody) -> BTreeMap<String, String> {
+    let images = body.services.values().filter_map(|spec| spec.pointer(IMAGE)?.as_str());
+    images.map(|image| (without_digest(image).to_owned(), image.to_owned())).collect()
+}
+
+/// Why services must not be started from these images (service name -> image id): a name stands for another image by
+/// now than when the release passed its gate.
+pub fn moved_image(body: &ReleaseBody, to_run: &BTreeMap<String, String>) -> Option<String> {
+    to_run.iter().find_map(|(service, id)| {
+        let reference = body.services.get(service)?.pointer(IMAGE)?.as_str()?;
+        let recorded = body.images.get(reference)?;
+        (recorded != id).then(|| {
+            format!(
+                "service {service} has to be started again, and {reference} is another image now ({id}) than the one that \
+                 passed its gate ({recorded}); to take it would be an upgrade: name the old one so again (docker tag \
+                 {recorded} {reference})"
+            )
+        })
     })
 }
 

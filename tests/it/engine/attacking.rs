@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use evenkeel::host::engine::Engine;
 use evenkeel::model::secret::SecretBytes;
 use serde_json::json;
 
+use super::private::PrivateEngine;
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, on_engine};
 
@@ -280,4 +282,43 @@ fn several_runs_make_the_shared_network_together() {
         let failed: Vec<_> = outputs.iter().filter(|output| !output.status.success()).collect();
         assert!(failed.is_empty(), "{failed:?}");
     }
+}
+
+#[test]
+fn a_name_that_stands_for_another_image_by_now_is_not_started_as_the_old_one() {
+    let repo = recipe(&compose(SLEEPS, "").replace("standin:1.0.0", "${IMAGE}"));
+    let mut world = World::new();
+    let (one, two) = (image_id("standin:1.0.0"), image_id("standin:2.0.0"));
+    let name = format!("evenkeel-test-moved:{}", std::process::id());
+    tag(&one, &name);
+    world.declare("moved", &repo.url(), VERSION, &format!("env = {{ IMAGE = \"{name}\" }}"));
+    world.ok(&["app", "moved"]);
+    tag(&two, &name);
+    assert_eq!(world.ok(&["app", "moved"]).out, "moved: converged\n");
+    remove_service(&world, "moved");
+
+    let said = world.run(&["app", "moved"]);
+
+    assert_eq!(said.code, 12, "{said:?}");
+    assert!(said.out.contains(&format!("docker tag {one} {name}")), "{said:?}");
+    assert!(world.observe("moved").services.is_empty());
+    tag(&one, &name);
+    assert!(world.ok(&["app", "moved"]).out.contains("repaired"));
+}
+
+fn image_id(name: &str) -> String {
+    on_private(async |engine| {
+        engine.get(&format!("/images/{name}/json"), &[]).await.unwrap()["Id"].as_str().unwrap().to_owned()
+    })
+}
+
+fn tag(id: &str, name: &str) {
+    let (repository, tag) = name.split_once(':').unwrap();
+    let query = [("repo", repository), ("tag", tag)];
+    on_private(async |engine| drop(engine.post(&format!("/images/{id}/tag"), &query, &json!(null)).await.unwrap()));
+}
+
+fn on_private<T>(act: impl AsyncFnOnce(Engine) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { act(Engine::connect(PrivateEngine::shared().endpoint()).await.unwrap()).await })
 }
