@@ -199,10 +199,11 @@ impl<'a> Run<'a> {
     }
 
     async fn converge(mut self) -> Result<Outcome, Outcome> {
-        let observed = self.host.swarm.observe(&self.app.stack).await?;
         let fetch = if self.options.no_upgrade { Fetch::IfMissing } else { Fetch::Latest };
-        let goal = self.view().goal(&observed, self.options, fetch, self.now).await?;
-        let (goal, plan) = self.view().planned(goal, &self.keeper(), &observed).await?;
+        let view = self.view();
+        let (observed, sources) = view::look(&self.host.swarm, &view, fetch, self.now).await?;
+        let goal = view.goal(&observed, sources, self.options, self.now)?;
+        let (goal, plan) = view.planned(goal, &self.keeper(), &observed).await?;
         for note in &plan.notes {
             warn!("{note}");
         }

@@ -71,5 +71,5 @@ pub async fn declared_release(
         dir: &dir,
         state: &state,
     };
-    view.declared_release(&|_, _| false, Fetch::IfMissing, now).await
+    view.declared_release(view.sources(Fetch::IfMissing, now).await?, &|_, _| false, now)
 }

@@ -1,5 +1,6 @@
 //! Looking at one app: which release is declared, and which one to go for. Writes nothing but the recipe's mirror.
 
+use futures_util::future::try_join;
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -10,6 +11,7 @@ use crate::config::{self, Declared};
 use crate::host::progress::Progress;
 use crate::host::recipes::{Freshness, Mirror, Recipes};
 use crate::host::store::AppDir;
+use crate::host::swarm::Swarm;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::{HostKey, SecretBytes};
@@ -17,6 +19,7 @@ use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
 use crate::plan::Plan;
 use crate::policy::{self, Choice};
+use crate::recipe::Tree;
 use crate::reconcile::{Keeper, Reconciler};
 
 /// One app with what is recorded of it. Knows no Engine.
@@ -47,16 +50,29 @@ pub struct DeclaredRelease {
     pub read: Read,
 }
 
+/// What the declared release is read from.
+pub struct Sources {
+    given: Given,
+    chosen: Chosen,
+}
+
+/// The revision to run, why it is not a newer one, and its files.
+struct Chosen {
+    revision: Revision,
+    held: Option<String>,
+    tree: Tree,
+}
+
 impl View<'_> {
     /// What this run goes for. Whatever stands in the way of the declared release, what runs is still kept.
     ///
     /// # Errors
     /// What stands in the way, when nothing has been installed that could be kept.
-    pub async fn goal(
+    pub fn goal(
         &self,
         observed: &Observed,
+        sources: Result<Sources, Outcome>,
         options: Options,
-        fetch: Fetch,
         now: Timestamp,
     ) -> Result<Goal, Outcome> {
         if self.state.current.is_none()
@@ -66,7 +82,7 @@ impl View<'_> {
             return Err(Outcome::Blocked(why));
         }
         let lives = |name: &str, bytes: &SecretBytes| observed.secrets.contains_key(name) && self.may_hold(name, bytes);
-        let declared = match self.declared_release(&lives, fetch, now).await {
+        let declared = match sources.and_then(|sources| self.declared_release(sources, &lives, now)) {
             Ok(declared) => declared,
             Err(in_the_way) => return self.stay(in_the_way),
         };
@@ -127,24 +143,31 @@ impl View<'_> {
         })
     }
 
-    /// Reads what the configuration asks for. `lives` tells whether a Swarm secret of that name exists that may
-    /// hold these bytes.
+    /// Gathers what the configuration asks for: the app's files, and those of its recipe.
     ///
     /// # Errors
-    /// `Blocked` with everything that is wrong with the app's files, certificate or recipe; `Error` when the recipe
-    /// cannot be had.
-    pub async fn declared_release(
-        &self,
-        lives: &Lives<'_>,
-        fetch: Fetch,
-        now: Timestamp,
-    ) -> Result<DeclaredRelease, Outcome> {
+    /// `Blocked` with everything that is wrong with the app's files or certificate; `Error` when the recipe cannot be
+    /// had.
+    pub async fn sources(&self, fetch: Fetch, now: Timestamp) -> Result<Sources, Outcome> {
         self.reconciler.preflight(now).map_err(Outcome::Blocked)?;
         let given =
             Given::gather(self.app, self.reconciler.secrets()).map_err(|wrong| Outcome::Blocked(wrong.join("; ")))?;
         let mirror = self.recipes.mirror(&self.app.recipe.url, self.app.recipe.credentials.as_deref());
-        let (revision, held) = self.choose(&mirror, fetch, now).await?;
-        let tree = mirror.tree(&revision.commit).await?;
+        let chosen = self.choose(&mirror, fetch, now).await?;
+        Ok(Sources { given, chosen })
+    }
+
+    /// Reads what was gathered. `lives` tells whether a Swarm secret of that name exists that may hold these bytes.
+    ///
+    /// # Errors
+    /// `Blocked` with everything that is wrong with the recipe.
+    pub fn declared_release(
+        &self,
+        sources: Sources,
+        lives: &Lives<'_>,
+        now: Timestamp,
+    ) -> Result<DeclaredRelease, Outcome> {
+        let Sources { given, chosen: Chosen { revision, held, tree } } = sources;
         // What is wrong with the certificate is told where it is kept: an app is judged by what is served.
         let certificate = proxy::certificate(self.declared, now).ok().flatten();
         let around = Surroundings {
@@ -166,18 +189,13 @@ impl View<'_> {
     }
 
     /// The revision to run. The remote is asked unless what is recorded is enough.
-    async fn choose(
-        &self,
-        mirror: &Mirror,
-        fetch: Fetch,
-        now: Timestamp,
-    ) -> Result<(Revision, Option<String>), Outcome> {
+    async fn choose(&self, mirror: &Mirror, fetch: Fetch, now: Timestamp) -> Result<Chosen, Outcome> {
         let recorded = self.state.current.as_ref().map(|release| &release.body.revision);
         let asked_for = recorded.filter(|revision| policy::is_asked_for(revision, &self.app.wanted));
         if let Some(revision) = asked_for
-            && mirror.has(&revision.commit).await?
+            && let Some(tree) = mirror.tree_if_there(&revision.commit).await?
         {
-            return Ok((revision.clone(), None));
+            return Ok(Chosen { revision: revision.clone(), held: None, tree });
         }
         if fetch == Fetch::IfMissing
             && let Ok(chosen) = self.choose_from(mirror).await
@@ -189,7 +207,7 @@ impl View<'_> {
     }
 
     /// Chooses among what the mirror holds.
-    async fn choose_from(&self, mirror: &Mirror) -> Result<(Revision, Option<String>), Outcome> {
+    async fn choose_from(&self, mirror: &Mirror) -> Result<Chosen, Outcome> {
         let recorded = self.state.current.as_ref().map(|release| &release.body.revision);
         let published = mirror.published().await?;
         let named = match &self.app.wanted {
@@ -198,10 +216,12 @@ impl View<'_> {
         };
         let published = policy::Published { versions: published.versions, head: published.head, named };
         let choice = policy::choose(recorded, &self.app.wanted, &published);
-        match choice.map_err(|error| Outcome::Blocked(error.to_string()))? {
-            Choice::Install(revision) | Choice::Current(revision) => Ok((revision, None)),
-            Choice::Held { current, why, .. } => Ok((current, Some(why))),
-        }
+        let (revision, held) = match choice.map_err(|error| Outcome::Blocked(error.to_string()))? {
+            Choice::Install(revision) | Choice::Current(revision) => (revision, None),
+            Choice::Held { current, why, .. } => (current, Some(why)),
+        };
+        let tree = mirror.tree(&revision.commit).await?;
+        Ok(Chosen { revision, held, tree })
     }
 
     async fn fetch(&self, mirror: &Mirror, now: Timestamp) -> Result<(), Outcome> {
@@ -211,6 +231,20 @@ impl View<'_> {
         }
         Ok(())
     }
+}
+
+/// Looks at the stack and gathers the declared release at the same time: neither needs the other, and both wait.
+///
+/// # Errors
+/// When the Engine cannot be asked; then nobody waits for the recipe.
+pub async fn look(
+    swarm: &Swarm,
+    view: &View<'_>,
+    fetch: Fetch,
+    now: Timestamp,
+) -> Result<(Observed, Result<Sources, Outcome>), Outcome> {
+    let observed = async { Ok(swarm.observe(&view.app.stack).await?) };
+    try_join(observed, async { Ok(view.sources(fetch, now).await) }).await
 }
 
 /// What a run would do to one app.
@@ -228,10 +262,10 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let reconciler = reconciler(&host.declared, &host.store, app)?;
     let dir = host.store.app(&app.name);
     let state = recorded(app, &dir)?;
-    let observed = host.swarm.observe(&app.stack).await?;
     let progress = Progress::new(app.name.as_str());
     let view = host.view(app, &*reconciler, &dir, &state, &progress);
-    let goal = view.goal(&observed, Options::default(), Fetch::IfMissing, now).await?;
+    let (observed, sources) = look(&host.swarm, &view, Fetch::IfMissing, now).await?;
+    let goal = view.goal(&observed, sources, Options::default(), now)?;
     let (goal, plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
     let overlay = goal.failed.map(Outcome::Unhealthy).or(goal.overlay);
     Ok(Preview { revision: goal.revision, plan, overlay })

@@ -74,22 +74,6 @@ pub fn refuse_acme(desired: &Desired) -> Diagnostics {
     found
 }
 
-/// Routers that hand TLS through to the app: no declared certificate is served there, and no gate looks.
-pub fn passthrough(desired: &Desired) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    for service in &desired.services {
-        let through = |(label, value): &(String, String)| {
-            label.to_ascii_lowercase().ends_with(".tls.passthrough") && value.trim().eq_ignore_ascii_case("true")
-        };
-        for (label, _) in labels(service).into_iter().filter(through) {
-            let message = format!("service {}: TLS passthrough ({label}) is not supported", service.name);
-            let hint = "the app serves a certificate of its own there, and nobody checks it";
-            found.push(Diagnostic::warning(None, message).hint(hint));
-        }
-    }
-    found
-}
-
 /// Service and host for every host that a Traefik rule in the labels of a service names.
 pub fn router_hosts(desired: &Desired) -> Vec<(String, String)> {
     let mut hosts = Vec::new();
@@ -184,16 +168,6 @@ mod tests {
         assert_eq!(refuse_acme(&with("")), Diagnostics::default());
         let found = refuse_acme(&with("production")).to_string();
         assert!(found.contains("st_app") && found.contains("tls.certresolver=production"), "{found}");
-    }
-
-    #[test]
-    fn a_router_that_hands_tls_through_is_named() {
-        let with = |value: &str| {
-            let label = format!("traefik.tcp.routers.r.tls.passthrough={value}");
-            desired(&format!("services: {{app: {{image: a, deploy: {{labels: ['{label}']}}}}}}"))
-        };
-        assert_eq!(passthrough(&with("false")), Diagnostics::default());
-        assert!(passthrough(&with("true")).to_string().contains("st_app: TLS passthrough"));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use super::additions::passthrough;
 use super::objects::version_variable;
 use super::references::object_name;
 use super::{Desired, SecretSource, convert};
@@ -93,7 +92,6 @@ pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Di
     give_rules(&mut desired, &rules);
     let mut found = loaded.warnings;
     found.extend(warnings);
-    found.extend(passthrough(&desired));
     Ok((desired, found))
 }
 

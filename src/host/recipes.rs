@@ -145,16 +145,6 @@ impl Mirror {
         Ok(published)
     }
 
-    /// Whether the commit can be read without asking the remote. A damaged mirror has nothing: the fetch that follows
-    /// mends it.
-    pub async fn has(&self, commit: &Commit) -> Result<bool> {
-        if !self.path().exists() {
-            return Ok(false);
-        }
-        let found = self.objects()?.commit(commit.as_str()).await;
-        Ok(found.is_ok_and(|found| found.is_some()))
-    }
-
     /// The one commit whose id begins with `prefix` (hex, 4 digits or more). Names of branches and tags do not count,
     /// even if they look like hex.
     ///
@@ -186,6 +176,18 @@ impl Mirror {
     pub async fn tree(&self, commit: &Commit) -> Result<Tree> {
         let tree = objects::read_tree(self.objects()?, commit).await;
         tree.with_context(|| format!("read commit {} of {}", commit.short(), printable(&self.url)))
+    }
+
+    /// The files of a commit, where the mirror has all of them. A missing or damaged mirror has none: the fetch that
+    /// follows mends it.
+    ///
+    /// # Errors
+    /// When git cannot be run.
+    pub async fn tree_if_there(&self, commit: &Commit) -> Result<Option<Tree>> {
+        if !self.path().exists() {
+            return Ok(None);
+        }
+        Ok(objects::read_tree(self.objects()?, commit).await.ok())
     }
 
     fn objects(&self) -> Result<Objects> {

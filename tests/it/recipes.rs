@@ -228,7 +228,7 @@ async fn without_remote_and_mirror_the_error_says_what_to_do() {
         let error = format!("{:#}", error.unwrap());
         assert!(error.contains("there is no mirror of") && error.contains("a run that may fetch"), "{error}");
     }
-    assert!(!mirror.has(&id.parse().unwrap()).await.unwrap());
+    assert!(mirror.tree_if_there(&id.parse().unwrap()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_damaged_mirror_is_made_anew() {
     for damage in damages {
         world.fetched().await;
         damage(&world.in_recipes(".git"));
-        assert!(!world.mirror().has(&head).await.unwrap());
+        assert!(world.mirror().tree_if_there(&head).await.unwrap().is_none());
         let mirror = world.fetched().await;
         assert_eq!(versions(&mirror).await, ["1.0.0+1"]);
         assert_eq!(world.recipes().len(), 3, "{:?}", world.recipes());
@@ -420,8 +420,8 @@ async fn a_commit_is_found_by_the_beginning_of_its_id_alone() {
         let error = mirror.resolve_commit(wrong).await.unwrap_err().to_string();
         assert!(error.contains(told), "{wrong}: {error}");
     }
-    assert!(mirror.has(&commit).await.unwrap());
-    assert!(!mirror.has(&unknown.parse().unwrap()).await.unwrap());
+    assert!(mirror.tree_if_there(&commit).await.unwrap().is_some());
+    assert!(mirror.tree_if_there(&unknown.parse().unwrap()).await.unwrap().is_none());
 }
 
 #[tokio::test]
