@@ -8,9 +8,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
@@ -143,7 +145,7 @@ impl Command {
 
     fn spawn(&self, stdin: Stdio) -> Result<Child, CommandError> {
         let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        tokio::process::Command::new(&self.program)
+        tokio::process::Command::new(self.located())
             .args(&self.args)
             .env_clear()
             .envs(kept)
@@ -155,6 +157,15 @@ impl Command {
             .kill_on_drop(true)
             .spawn()
             .map_err(|cause| self.not_run(cause))
+    }
+
+    /// The program's own path. By its bare name it would be looked for in the child's environment, which costs a fork
+    /// of all that we are; a path is started without one.
+    fn located(&self) -> PathBuf {
+        let bare = Path::new(&self.program);
+        let path = std::env::var_os("PATH").filter(|_| bare.components().count() == 1).unwrap_or_default();
+        let mut found = std::env::split_paths(&path).map(|folder| folder.join(bare));
+        found.find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok()).unwrap_or_else(|| bare.to_owned())
     }
 
     async fn read_to_end(&self, child: &mut Child) -> Result<Vec<u8>, CommandError> {
