@@ -51,7 +51,7 @@ struct Rendered {
 pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let rendered = match (&arguments.app, &arguments.recipe) {
         (Some(name), _) => of_app(config, name).await?,
-        (None, Some(dir)) => of_directory(dir, arguments)?,
+        (None, Some(dir)) => of_directory(dir, arguments)?.map_err(|wrong| wrong.to_string()),
         (None, None) => bail!("name an app, or a folder with --recipe"),
     };
     let code = u8::from(rendered.is_err());
@@ -60,7 +60,7 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(code);
     }
     match rendered {
-        Err(wrong) => super::tell(&wrong.to_string()),
+        Err(wrong) => super::tell(&wrong),
         Ok(rendered) => {
             rendered.warnings.0.iter().for_each(|warning| super::tell(&warning.to_string()));
             rendered.posts.iter().for_each(|(path, body)| super::answer(&format!("POST {path}\n{body:#}\n\n")));
@@ -69,21 +69,24 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-fn as_json(rendered: &Result<Rendered, Diagnostics>) -> Value {
+fn as_json(rendered: &Result<Rendered, String>) -> Value {
     match rendered {
         Ok(rendered) => {
             let warnings: Vec<String> = rendered.warnings.0.iter().map(ToString::to_string).collect();
             json!({"ok": true, "error": "", "warnings": warnings, "posts": rendered.posts})
         }
-        Err(wrong) => json!({"ok": false, "error": wrong.to_string(), "warnings": [], "posts": []}),
+        Err(wrong) => json!({"ok": false, "error": wrong, "warnings": [], "posts": []}),
     }
 }
 
-async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Diagnostics>> {
+/// The inner error is what stands in the way of the app itself.
+async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, String>> {
     let declared = world::declared(config)?;
     let Some(app) = declared.app(name) else { bail!("{}", no_such_app(&declared, &[name])) };
-    let release = app::declared_release(&declared, app, Timestamp::now()).await;
-    let release = release.map_err(|outcome| anyhow::anyhow!("{}", outcome.sentence().to_owned()))?;
+    let release = match app::declared_release(&declared, app, Timestamp::now()).await {
+        Ok(release) => release,
+        Err(outcome) => return Ok(Err(format!("{name}: {outcome}"))),
+    };
     let mut posts = desired::posts(&release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
     Ok(Ok(Rendered { posts, warnings: release.read.warnings }))
