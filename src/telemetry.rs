@@ -104,13 +104,21 @@ struct AboveMovingLines;
 
 impl Write for AboveMovingLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        MOVING_LINES.suspend(|| io::stderr().write_all(bytes))?;
+        let line = harmless(&String::from_utf8_lossy(bytes));
+        MOVING_LINES.suspend(|| io::stderr().write_all(line.as_bytes()))?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// One event's line with what others wrote in it made harmless, further lines indented under it. The formatter has
+/// written out every escape of an event already, so those that are left are its own colours.
+fn harmless(event: &str) -> String {
+    let parts: Vec<_> = event.split('\u{1b}').map(printable).collect();
+    format!("{}\n", parts.join("\u{1b}").trim_end().replace('\n', "\n    "))
 }
 
 #[cfg(test)]
@@ -141,6 +149,14 @@ mod tests {
         for other in ["8:1235", "9:1234", "8", "", "8:", "x:y", "8:1234:5"] {
             assert!(!is_stream(other, 8, 1234), "{other:?}");
         }
+    }
+
+    #[test]
+    fn an_events_words_begin_no_line_and_its_colours_stay() {
+        assert_eq!(
+            harmless("\u{1b}[31mWARN\u{1b}[0m a\rb\nwiki: applied\n"),
+            "\u{1b}[31mWARN\u{1b}[0m a\\u000db\n    wiki: applied\n"
+        );
     }
 
     #[test]
