@@ -35,7 +35,7 @@ pub async fn engine(declared: &Declared) -> anyhow::Result<Engine> {
     Ok(Engine::connect(endpoint.as_deref().unwrap_or(DEFAULT_ENGINE)).await?)
 }
 
-/// Everything that a run works with.
+/// Everything that a run works with. The state directory can be written, or this fails.
 pub async fn host(path: &Path) -> anyhow::Result<Host> {
     let declared = declared(path)?;
     let engine = engine(&declared).await?;
