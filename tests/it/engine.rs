@@ -8,6 +8,7 @@ mod images;
 mod keeping;
 mod killing;
 mod looking;
+mod refusing;
 mod removing;
 mod scene;
 mod writing;

@@ -1,5 +1,6 @@
 //! Promises that need more than one module, or the machine.
 
+mod commands;
 mod demo;
 mod demo_story;
 mod engine;
@@ -7,5 +8,6 @@ mod fixtures;
 mod layers;
 mod oracle;
 mod recipes;
+mod refusing;
 mod store;
 mod world;

@@ -52,7 +52,7 @@ impl World {
             top: String::new(),
         };
         standins();
-        assert_eq!(world.run(&["swarm"]).code, 0);
+        world.ok(&["swarm"]);
         world
     }
 
