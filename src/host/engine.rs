@@ -59,6 +59,7 @@ impl EngineError {
     /// Something of that name exists already, or is in use. Networks say the former with status 403 on some daemons, and
     /// Swarm's store with status 500 where two are made at the same moment.
     pub fn is_conflict(&self) -> bool {
+        let words = ["already exists", "AlreadyExists", "name conflicts with an existing object"];
         match self {
             Self::Refused { status: 409, .. } => true,
             Self::Refused { message, .. } => ["already exists", "AlreadyExists", "conflicts with an existing"]

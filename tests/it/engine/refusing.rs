@@ -101,6 +101,34 @@ fn an_overlay_that_is_there_is_adopted_and_one_that_is_missing_is_made_once() {
     );
 }
 
+/// As when a unit starts while somebody types the same by hand.
+#[test]
+fn runs_of_swarm_at_the_same_time_make_one_network_and_none_fails() {
+    let world = World::new();
+    let text = fs::read_to_string(world.config()).unwrap();
+    let text = text.replace("subnet = \"10.200.0.0/16\"", "name = \"evenkeel-test-race\"\nsubnet = \"10.203.0.0/24\"");
+    let config = world.file("race.toml", text.as_bytes());
+    for _ in 0..4 {
+        let start = || {
+            program()
+                .arg("swarm")
+                .arg("--config")
+                .arg(&config)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let runs: Vec<_> = (0..6).map(|_| start()).collect();
+        let ended: Vec<_> = runs.into_iter().map(|run| run.wait_with_output().unwrap()).collect();
+        crate::world::on_engine(async |swarm| {
+            swarm.remove_network("evenkeel-test-race", super::DEADLINE).await.unwrap()
+        });
+        let failed: Vec<_> = ended.iter().filter(|ended| !ended.status.success()).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+    }
+}
+
 #[test]
 fn a_local_network_of_the_shared_ones_name_is_not_adopted() {
     let world = World::new();
