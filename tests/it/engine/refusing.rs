@@ -145,7 +145,9 @@ fn a_local_network_of_the_shared_ones_name_is_not_adopted() {
 #[test]
 fn who_waited_for_a_lock_keeps_the_app_afterwards() {
     let world = World::new().app("standin", "standin-app", "1.0.0+1.0.0", "");
+    tells(&world.run(&["plan"]), 2, &["+ service "]);
     world.ok(&["app", "standin"]);
+    tells(&world.run(&["plan"]), 0, &["standin at 1.0.0+1.0.0: nothing to do"]);
     let path = world.state_dir().join("standin/lock");
     fs::write(&path, format!("pid {} evenkeel app standin\n", std::process::id())).unwrap();
     let lock = File::open(&path).unwrap();
