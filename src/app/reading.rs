@@ -53,6 +53,7 @@ impl Given {
                 Err(error) => wrong.push(error),
             }
         }
+        given.env.extend(app.env.clone());
         let declared = app.secrets.iter().map(|(key, path)| (key.clone(), path.clone()));
         for (key, path) in declared.chain(own_secrets) {
             match std::fs::read(&path) {
@@ -74,7 +75,7 @@ impl Given {
     }
 }
 
-/// The operator's values win over those of the file, so the file is read with them in sight.
+/// The operator's values can be named in the file, so the file is read with them in sight.
 fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;

@@ -141,3 +141,14 @@ fn a_declared_certificate_that_cannot_be_used_now_lets_no_app_ask_for_another_on
     let wrong = expired.read().unwrap_err().to_string();
     assert!(wrong.contains("tls.certresolver=staging"), "{wrong}");
 }
+
+#[test]
+fn a_value_of_the_configuration_beats_one_of_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "COLOUR=red\nONLY=file\n").unwrap();
+    let declared = declared(&format!("env = {{ COLOUR = \"blue\" }}\nenv_files = [{:?}]\n", file.path()));
+
+    let given = Given::gather(&declared.apps[0], Vec::new()).unwrap();
+
+    assert_eq!((given.env["COLOUR"].as_str(), given.env["ONLY"].as_str()), ("blue", "file"));
+}
