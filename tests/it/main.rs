@@ -7,6 +7,7 @@ mod engine;
 mod fixtures;
 mod layers;
 mod oracle;
+mod readme;
 mod recipes;
 mod refusing;
 mod store;
