@@ -106,7 +106,8 @@ enum Verb {
     /// Show what runs, in which version, and what is held or failed.
     ///
     /// Columns: app, version, health, domain. Health is what Swarm says now: healthy, waiting, unhealthy, or absent; of an
-    /// app that was never healthy: installing, failed, absent, or unmanaged (its stack exists and was not made here).
+    /// app that was never healthy: installing, failed, absent, or unmanaged (its stack exists and was not made here); and
+    /// unknown where an app's state cannot be read.
     #[command(after_help = "Examples:\n  evenkeel status\n  evenkeel status wiki --json")]
     Status(Which),
     /// Read configuration, recipes, secrets and certificate, and say everything that is wrong at once.
