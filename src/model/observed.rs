@@ -9,7 +9,7 @@ use serde_json::Value;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// Services with the stack's label, by name.
+    /// Services with the stack's label, by name; also those whose containers alone still have it.
     pub services: BTreeMap<String, Service>,
     /// Tasks of these services, running and recent.
     pub tasks: Vec<Task>,

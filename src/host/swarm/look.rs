@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::try_join;
 use serde_json::Value;
 use tokio::try_join;
 
@@ -12,7 +11,7 @@ use crate::model::app::StackName;
 use crate::model::observed::{Container, Observed, Service, Task};
 
 impl Swarm {
-    /// Everything that bears on the stack, as it stands now. Eight reading calls at once, so the parts may be a few
+    /// Everything that bears on the stack, as it stands now. Ten reading calls at once, so the parts may be a few
     /// milliseconds apart; what the Engine says of an unknown kind is left out, never an error.
     pub async fn observe(&self, stack: &StackName) -> Result<Observed, EngineError> {
         let all = async {
@@ -23,10 +22,24 @@ impl Swarm {
                 async { Ok(named(&self.list("/volumes", "{}").await?["Volumes"], views::volume, |v| &v.name)) };
             try_join!(networks, secrets, configs, volumes)
         };
-        let looked = try_join(self.observe_progress(stack), all).await;
-        let (progress, (networks, secrets, configs, volumes)) =
+        let looked = try_join!(self.observe_progress(stack), self.taken_out(stack), all);
+        let (mut progress, taken_out, (networks, secrets, configs, volumes)) =
             looked.map_err(|e: EngineError| e.during(format!("look at stack {stack}")))?;
+        progress.services.extend(taken_out);
         Ok(Observed { networks, secrets, configs, volumes, ..progress })
+    }
+
+    /// Services that lost the stack's label by somebody's hand: their names and their containers' labels still tell.
+    async fn taken_out(&self, stack: &StackName) -> Result<BTreeMap<String, Service>, EngineError> {
+        let prefix = format!("{stack}_");
+        let mut list = self.list("/services", &filters(&[("name", &[&prefix])])).await?;
+        let list = list.as_array_mut().map(std::mem::take).unwrap_or_default();
+        let of_stack = |labels: &Value| labels[NAMESPACE] == stack.as_str();
+        let taken_out = list.into_iter().filter(|service| {
+            let spec = &service["Spec"];
+            !of_stack(&spec["Labels"]) && of_stack(&spec["TaskTemplate"]["ContainerSpec"]["Labels"])
+        });
+        Ok(named(&taken_out.collect(), views::service, |service| &service.name))
     }
 
     /// The stack's services, tasks and containers alone, for a loop that waits: half the calls of [`Swarm::observe`],
