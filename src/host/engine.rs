@@ -62,9 +62,7 @@ impl EngineError {
         let words = ["already exists", "AlreadyExists", "name conflicts with an existing object"];
         match self {
             Self::Refused { status: 409, .. } => true,
-            Self::Refused { message, .. } => ["already exists", "AlreadyExists", "conflicts with an existing"]
-                .iter()
-                .any(|words| message.contains(words)),
+            Self::Refused { message, .. } => words.iter().any(|words| message.contains(words)),
             _ => false,
         }
     }
