@@ -40,15 +40,16 @@ impl Reconciler for Live<'_> {
     }
 
     fn gate(&self, desired: &Desired) -> Gate {
-        gate(self.declared, self.app, desired, proxy::kept_leaf(self.declared, self.store))
+        let routed = desired::router_hosts(desired).iter().any(|(_, host)| host == self.app.domain.as_str());
+        let by_default = routed.then(HttpCheck::first_page);
+        gate(self.declared, self.app, by_default, proxy::kept_leaf(self.declared, self.store))
     }
 }
 
-/// The checks of an app's table through the proxy; by default its first page, where a router names its domain.
-/// Without a proxy there are none, and Swarm's verdict alone counts. `leaf` is the certificate that has to be served.
-pub fn gate(declared: &Declared, app: &config::App, desired: &Desired, leaf: Option<Vec<u8>>) -> Gate {
+/// The checks of an app's table through the proxy, or else the one `by_default`. Without a proxy there are none, and
+/// Swarm's verdict alone counts. `leaf` is the certificate that has to be served.
+pub fn gate(declared: &Declared, app: &config::App, by_default: Option<HttpCheck>, leaf: Option<Vec<u8>>) -> Gate {
     let proxy = declared.of(Kind::Proxy).next();
-    let routed = desired::router_hosts(desired).iter().any(|(_, host)| host == app.domain.as_str());
     let target = |host: &str| Target::https(SocketAddr::new(declared.proxy_address, HTTPS), host, leaf.clone());
     let unrouted = target(&random_host(&declared.base_domain));
     let check = |http: HttpCheck| {
@@ -58,8 +59,7 @@ pub fn gate(declared: &Declared, app: &config::App, desired: &Desired, leaf: Opt
     };
     let checks = match (&app.gate.http, proxy) {
         (_, None) => Vec::new(),
-        (None, Some(_)) if routed => vec![check(HttpCheck::first_page())],
-        (None, Some(_)) => Vec::new(),
+        (None, Some(_)) => by_default.into_iter().map(check).collect(),
         (Some(declared), Some(_)) => declared.iter().cloned().map(check).collect(),
     };
     Gate {

@@ -43,22 +43,18 @@ impl Reconciler for Proxy<'_> {
         })
     }
 
-    /// The leaf of the goal has to be served, whatever host is asked for; any answer will do, since nobody routes it.
-    /// With a bad file declared the goal is what runs, and its leaf the last good one.
+    /// The leaf of the goal has to be served; with a bad file declared the goal is what runs, and its leaf the last good
+    /// one. Any answer will do: under its own domain a proxy without a dashboard answers as it does for a host that
+    /// nobody routes.
     fn gate(&self, desired: &Desired) -> Gate {
         let leaf = desired_leaf(desired);
-        let mut gate = live::gate(self.declared, self.app, desired, leaf.clone());
-        if let Some(leaf) = leaf {
-            gate.checks.push(Check {
-                target: Target::https(
-                    SocketAddr::new(self.declared.proxy_address, live::HTTPS),
-                    self.app.domain.as_str(),
-                    Some(leaf),
-                ),
-                http: HttpCheck::any_answer(),
-                unrouted: None,
-            });
-        }
+        let mut gate = live::gate(self.declared, self.app, None, leaf.clone());
+        let address = SocketAddr::new(self.declared.proxy_address, live::HTTPS);
+        gate.checks.push(Check {
+            target: Target::https(address, self.app.domain.as_str(), leaf),
+            http: HttpCheck::any_answer(),
+            unrouted: None,
+        });
         gate
     }
 }
@@ -105,4 +101,35 @@ pub fn certificate(declared: &Declared, now: Timestamp) -> Result<Option<Certifi
 fn read(role: &str, path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path)
         .map_err(|error| format!("the certificate's {role} {} cannot be read: {error}; {MEND_FILE}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::desired::DesiredService;
+    use crate::health::gate::{Answer, Finding, judge};
+
+    #[test]
+    fn the_proxys_own_domain_may_answer_as_a_host_that_nobody_routes() {
+        let config = "base_domain = \"example.org\"\n[proxy]\nrecipe = { url = \"https://git.example.org/traefik\" }\n";
+        let declared = config::parse("config.toml", config).unwrap();
+        let app = declared.of(Kind::Proxy).next().unwrap();
+        let labels = json!({ "Labels": { "traefik.http.routers.t.rule": "Host(`traefik.example.org`)" } });
+        let desired = Desired {
+            stack: app.stack.clone(),
+            networks: vec![],
+            external_networks: vec![],
+            secrets: vec![],
+            configs: vec![],
+            services: vec![DesiredService { name: "traefik_example_org_app".into(), spec: labels }],
+        };
+
+        let checks = Proxy::new(&declared, app).gate(&desired).checks;
+
+        let not_found = Answer::new(404, Default::default(), b"404 page not found\n");
+        let found = |check: &Check| judge(&check.http, &not_found, check.unrouted.as_ref().map(|_| &not_found));
+        assert_eq!(checks.iter().map(found).collect::<Vec<_>>(), [Finding::Yes]);
+    }
 }
