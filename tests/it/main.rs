@@ -8,6 +8,7 @@ mod fixtures;
 mod layers;
 mod oracle;
 mod readme;
+mod real;
 mod recipes;
 mod refusing;
 mod store;

@@ -78,7 +78,7 @@ impl World {
 
     /// Declares an app of any recipe.
     pub fn declare(&mut self, name: &str, url: &str, version: &str, more: &str) {
-        let domain = format!("{PREFIX}{name}.{}", self.base);
+        let domain = self.domain(name);
         let mut table =
             format!("[app.{name}]\nrecipe = {{ url = \"{url}\" }}\nversion = \"{version}\"\ndomain = \"{domain}\"\n");
         if !more.contains("gate") {
@@ -86,6 +86,16 @@ impl World {
         }
         writeln!(table, "{more}").unwrap();
         self.tables.insert(name.to_owned(), table);
+    }
+
+    /// Declares anything else: a whole table, heading included, whose stack is that of an app `name`.
+    pub fn table(&mut self, name: &str, text: &str) {
+        self.tables.insert(name.to_owned(), format!("{text}\n"));
+    }
+
+    /// The domain of an app.
+    pub fn domain(&self, app: &str) -> String {
+        format!("{PREFIX}{app}.{}", self.base)
     }
 
     /// Writes a file that only the operator has, and tells its path.
@@ -146,7 +156,7 @@ impl World {
     }
 
     pub fn stack(&self, app: &str) -> String {
-        format!("{PREFIX}{app}_{}", self.base.replace('.', "_"))
+        self.domain(app).replace('.', "_")
     }
 
     pub fn observe(&self, app: &str) -> Observed {
