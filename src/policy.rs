@@ -4,11 +4,13 @@
 //! volumes and a way back for both, and is never made by the way. The border: what was published is given; no git here.
 
 mod disguise;
+mod lost;
 mod unrecorded;
 
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 
 pub use disguise::is_upgrade_in_disguise;
+pub use lost::has_lost_volumes;
 pub use unrecorded::is_unrecorded;
 
 /// What the recipe's repository offers.

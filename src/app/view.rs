@@ -12,6 +12,7 @@ use crate::host::progress::Progress;
 use crate::host::recipes::{Freshness, Mirror, Recipes};
 use crate::host::store::AppDir;
 use crate::host::swarm::Swarm;
+use crate::model::diagnostic::Diagnostics;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::{HostKey, SecretBytes};
@@ -75,6 +76,10 @@ impl View<'_> {
         options: Options,
         now: Timestamp,
     ) -> Result<Goal, Outcome> {
+        let current = self.state.current.as_ref().map(|release| &release.body);
+        if let Some(why) = current.and_then(|current| policy::has_lost_volumes(current, observed)) {
+            return Err(Outcome::Blocked(why));
+        }
         if self.state.current.is_none()
             && self.state.installing.is_none()
             && let Some(why) = policy::is_unrecorded(&self.app.stack, &self.app.wanted, observed)
@@ -183,7 +188,8 @@ impl View<'_> {
             host_key: self.host_key,
         };
         let read = reading::read(&tree, &revision, &around).map_err(|wrong| {
-            Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{wrong}"))
+            let errors = Diagnostics(wrong.errors().cloned().collect());
+            Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"))
         })?;
         Ok(DeclaredRelease { revision, held, read })
     }
