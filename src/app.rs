@@ -217,7 +217,9 @@ impl<'a> Run<'a> {
                 false => self.reconciler.gate(&goal.desired),
             };
             let judged = self.keeper().glance(&plan.desired, &observed, &gate).await?;
-            return Ok(ended(judged, Outcome::Converged, goal.overlay));
+            if judged == Judged::Healthy || !self.options.retry {
+                return Ok(ended(judged, Outcome::Converged, goal.overlay));
+            }
         }
         self.go(goal, plan, &observed).await
     }
@@ -255,6 +257,9 @@ impl<'a> Run<'a> {
     async fn carry_out(&self, plan: &Plan, observed: &Observed) -> Result<Judged, Outcome> {
         let keeper = self.keeper();
         let mut applied = keeper.apply(&self.lock, plan, observed).await?;
+        if self.options.retry {
+            keeper.restart_failing(&plan.desired, observed, &mut applied).await?;
+        }
         applied.images = keeper.images_to_run(plan).await?;
         keeper.judge(&plan.desired, &applied, &self.reconciler.gate(&plan.desired)).await
     }
@@ -316,7 +321,7 @@ impl<'a> Run<'a> {
         let images = self.host.images.ids(&release::images(&desired)).await?;
         let body = release::body(&desired, goal.revision.clone(), images);
         self.state.swarm = self.host.swarm.id().await?;
-        self.state.current = Some(Release { body, key: goal.key.clone(), since: self.now.to_string() });
+        self.state.current = Some(Release { body, key: goal.key.clone(), since: Timestamp::now().to_string() });
         self.state.installing = None;
         self.state.changing = None;
         self.state.frozen.sample = read.sample.clone();

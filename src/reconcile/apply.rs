@@ -10,6 +10,8 @@ use serde_json::Value;
 use tracing::info;
 
 use super::{Keeper, references_of};
+use crate::desired::Desired;
+use crate::health;
 use crate::host::images::Resolved;
 use crate::host::store::{self, Lock};
 use crate::model::observed::{Observed, Service, UpdateState};
@@ -85,6 +87,24 @@ impl Keeper<'_> {
             self.make(change, &secrets, observed, &mut applied).await?;
         }
         Ok(applied)
+    }
+
+    /// Starts the services anew that fail and that the plan does not write: Swarm may have given them up.
+    pub async fn restart_failing(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        applied: &mut Applied,
+    ) -> Result<(), Outcome> {
+        for name in health::failing_services(observed, desired) {
+            if applied.services.contains_key(&name) || !observed.services.contains_key(&name) {
+                continue;
+            }
+            let written = self.swarm.restart_service(&name).await?;
+            info!(object = %name, "started anew");
+            applied.services.insert(name, written.index);
+        }
+        Ok(())
     }
 
     /// Removes what nothing uses any more.

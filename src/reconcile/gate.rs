@@ -17,7 +17,7 @@ use crate::health::gate::{self, Finding, judge};
 use crate::health::{self, Rules, Verdict, Watch};
 use crate::host::probe::{Probe, Target, Timeouts};
 use crate::model::app::StackName;
-use crate::model::observed::Observed;
+use crate::model::observed::{Container, Observed};
 use crate::model::outcome::Outcome;
 use crate::model::secret::SecretBytes;
 
@@ -163,7 +163,10 @@ impl Keeper<'_> {
     async fn with_log(&self, reason: String, desired: &Desired, observed: &Observed) -> String {
         let mut sentence = reason;
         let secrets = self.lines_of_secrets();
-        for service in health::failing_services(observed, desired) {
+        for service in suspects(observed, desired) {
+            if let Some(told) = self.health_check_of(&service, observed).await {
+                sentence.push_str(&format!("; its health check says: {}", without(&secrets, told)));
+            }
             let lines = self.swarm.log_tail(&service, LOG_LINES).await.unwrap_or_default();
             let mut lines: Vec<String> = lines.into_iter().map(|line| without(&secrets, line)).collect();
             lines.dedup();
@@ -176,6 +179,18 @@ impl Keeper<'_> {
 }
 
 impl Keeper<'_> {
+    /// What the health check of a service printed last, where one does not pass.
+    async fn health_check_of(&self, service: &str, observed: &Observed) -> Option<String> {
+        let id = &observed.services.get(service)?.id;
+        let ill = |container: &&Container| {
+            container.service.as_ref() == Some(id)
+                && matches!(container.health.as_deref(), Some("starting" | "unhealthy"))
+        };
+        let container = observed.containers.iter().find(ill)?;
+        // A container that is gone by now has nothing to say.
+        self.swarm.last_health_check(&container.id).await.ok().flatten()
+    }
+
     /// What must not be repeated from a log: scripts with `set -x` print their secrets, and an outcome is kept and sent
     /// on. Every line of every secret that is kept, unless it is so short that it is found in any text.
     fn lines_of_secrets(&self) -> Vec<SecretString> {
@@ -185,6 +200,16 @@ impl Keeper<'_> {
         let lines = texts.flat_map(str::lines).map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET);
         lines.map(SecretString::from).collect()
     }
+}
+
+/// The services that fail, or the main one where none does and the answer is wrong all the same.
+fn suspects(observed: &Observed, desired: &Desired) -> Vec<String> {
+    let failing = health::failing_services(observed, desired);
+    if !failing.is_empty() {
+        return failing;
+    }
+    let main = format!("{}_app", desired.stack);
+    observed.services.keys().filter(|name| **name == main).cloned().collect()
 }
 
 fn without(secrets: &[SecretString], line: String) -> String {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{Swarm, views};
 use crate::host::engine::{EngineError, segment};
 use crate::model::observed::{Network, Service};
+use crate::telemetry;
 
 impl Swarm {
     /// One service as it stands now; `None` where there is none.
@@ -14,6 +15,17 @@ impl Swarm {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.during(format!("look at service {name}"))),
         }
+    }
+
+    /// What a container's health check printed when it ran last, as one line of at most 300 characters; `None` if it
+    /// has not run, or printed nothing.
+    pub async fn last_health_check(&self, container: &str) -> Result<Option<String>, EngineError> {
+        let about = |e: EngineError| e.during(format!("look at container {container}"));
+        let live = self.engine.get(&format!("/containers/{}/json", segment(container)), &[]).await.map_err(about)?;
+        let last = live.pointer("/State/Health/Log").and_then(Value::as_array).and_then(|log| log.last());
+        let printed = last.and_then(|run| run["Output"].as_str()).unwrap_or_default();
+        let line: String = telemetry::one_line(printed.trim()).chars().take(300).collect();
+        Ok(Some(line).filter(|line| !line.is_empty()))
     }
 
     /// One network; `None` where there is none.

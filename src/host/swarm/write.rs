@@ -153,6 +153,25 @@ impl Swarm {
         self.written(&id).await
     }
 
+    /// Starts all tasks of a service anew, also those that Swarm has given up.
+    pub async fn restart_service(&self, name: &str) -> Result<Written, EngineError> {
+        let about = |e: EngineError| e.during(format!("restart service {name}"));
+        let mut tries = 1;
+        loop {
+            let live = self.service(name).await.map_err(about)?;
+            let Written { id, index } = written(&live);
+            let mut spec = live["Spec"].clone();
+            let force = spec["TaskTemplate"]["ForceUpdate"].as_u64().unwrap_or_default();
+            spec["TaskTemplate"]["ForceUpdate"] = (force + 1).into();
+            let path = format!("/services/{}/update", segment(&id));
+            match self.engine.post(&path, &[("version", &index.to_string())], &spec).await {
+                Ok(_) => return self.written(&id).await.map_err(about),
+                Err(error) if error.is_out_of_sequence() && tries < TRIES => tries += 1,
+                Err(error) => return Err(about(error)),
+            }
+        }
+    }
+
     /// Removes a service. Its containers go on for a while: [`Swarm::wait_containers_gone`].
     pub async fn remove_service(&self, name: &str) -> Result<(), EngineError> {
         self.remove("service", "/services/", name).await
