@@ -147,9 +147,11 @@ fn forced(certificate: bool) -> Environment {
     if certificate { [("LETS_ENCRYPT_ENV".to_owned(), String::new())].into() } else { Environment::new() }
 }
 
-/// A commit that was asked for by its id is no version, even where a tag names it.
+/// A commit that was asked for by its id is no version, even where a tag names it. While another one is held, what runs
+/// is what it was.
 fn is_chaos(app: &config::App, revision: &Revision) -> bool {
-    matches!(app.wanted, Wanted::Commit(_)) || revision.version.is_none()
+    let by_id = matches!(&app.wanted, Wanted::Commit(hex) if revision.commit.as_str().starts_with(hex.as_str()));
+    by_id || revision.version.is_none()
 }
 
 fn recipe_name(app: &config::App) -> String {

@@ -124,6 +124,8 @@ fn only_a_version_is_no_chaos() {
     assert!(is_chaos(&plain.apps[0], &revision(None)));
     let by_commit = declared("version = \"0123456\"\n");
     assert!(is_chaos(&by_commit.apps[0], &revision(Some("1.0.0+1"))));
+    let held = declared("version = \"fedcba9\"\n");
+    assert!(!is_chaos(&held.apps[0], &revision(Some("1.0.0+1"))));
 }
 
 #[test]
