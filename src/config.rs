@@ -157,6 +157,10 @@ fn apps(root: &Table<'_>, base: Option<&Domain>) -> Vec<App> {
         note_without_reconciler(kind, &value);
         let name = if is_singleton(kind) { name.parse().ok() } else { app_name(&name, &value, &mut seen) };
         let Some(app) = app::read(kind, name, &value, base) else { continue };
+        if root.get("proxy").is_none() && app.gate.http.as_ref().is_some_and(|checks| !checks.is_empty()) {
+            let hint = "declare [proxy], or leave gate.http out: Swarm's verdict counts then";
+            value.at_key().error("its gate asks over HTTP, and without [proxy] nobody is asked", hint);
+        }
         seen.note_domain(&app, &value);
         apps.push(app);
     }

@@ -16,6 +16,8 @@ use crate::telemetry;
 
 /// The exit code of a plan that would change something.
 const CHANGES: u8 = 2;
+/// A version that is held stands in no change's way.
+const HELD: u8 = 10;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host_to_look_at(config).await?;
@@ -38,9 +40,15 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
 }
 
 fn exit_code<'a>(previews: impl Iterator<Item = &'a Result<Preview, Outcome>> + Clone) -> u8 {
-    let refusals = worst(previews.clone().filter_map(|preview| preview.as_ref().err()).map(Outcome::exit_code));
+    let said = previews.clone().filter_map(|preview| match preview {
+        Ok(preview) => preview.overlay.as_ref(),
+        Err(outcome) => Some(outcome),
+    });
     let changes = previews.flatten().any(|preview| !preview.plan.is_empty());
-    if refusals == 0 && changes { CHANGES } else { refusals }
+    match worst(said.map(Outcome::exit_code)) {
+        HELD | 0 if changes => CHANGES,
+        code => code,
+    }
 }
 
 fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {

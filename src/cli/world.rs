@@ -17,15 +17,17 @@ use crate::model::secret::HostKey;
 /// Where Docker listens unless somebody says otherwise.
 const DEFAULT_ENGINE: &str = "unix:///run/docker.sock";
 
-/// Reads the configuration; its warnings go to stderr.
+/// Reads the configuration; its warnings go to the log.
 ///
 /// # Errors
 /// Every mistake in it, each with its place.
 pub fn declared(path: &Path) -> anyhow::Result<Declared> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("read the configuration {} (name another one with --config)", path.display()))?;
-    config::parse(&path.display().to_string(), &text)
-        .map_err(|wrong| anyhow::anyhow!("the configuration is wrong:\n{wrong}"))
+    let declared = config::parse(&path.display().to_string(), &text)
+        .map_err(|wrong| anyhow::anyhow!("the configuration is wrong:\n{wrong}"))?;
+    declared.warnings.warnings().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(declared)
 }
 
 /// The Engine of the configuration; `DOCKER_HOST` beats the default, the configuration beats both.

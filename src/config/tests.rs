@@ -248,11 +248,20 @@ proptest! {
 
 #[test]
 fn what_this_version_only_reads_is_named() {
-    let text = "base_domain = \"example.org\"\nmax_tests = 2\n[prune]\nwatermark = 80\n[app.wiki]\n\
+    let text = "base_domain = \"example.org\"\nmax_tests = 2\n[prune]\nwatermark = 80\n[proxy]\n\
+                recipe = { url = \"https://git.example.org/traefik.git\" }\n[app.wiki]\n\
                 recipe = { url = \"https://git.example.org/wiki.git\" }\npolicy = { auto = \"patch\" }\n\
                 snapshot = { exclude = [\"cache\"] }\ngate = { http = [{ path = \"/\", assets = true }] }\n";
     let warned = declared(text).warnings.to_string();
     for key in ["max_tests", "prune", "app.wiki.policy", "app.wiki.snapshot", "assets"] {
         assert!(warned.contains(&format!("{key}: this version reads it")), "{key} in {warned}");
     }
+}
+
+#[test]
+fn a_gate_that_nobody_would_ask_is_refused() {
+    let app = "[app.wiki]\nrecipe = { url = \"/r/wiki\" }\n";
+    let report = refused(&format!("{MINIMAL}{app}gate = {{ http = [{{ path = \"/\" }}] }}\n"));
+    assert!(report.contains("without [proxy] nobody is asked"), "{report}");
+    declared(&format!("{MINIMAL}{app}gate = {{ http = [] }}\n"));
 }
