@@ -27,7 +27,6 @@ pub struct World {
     engine: String,
     tables: BTreeMap<String, String>,
     recipes: Vec<RecipeRepo>,
-    top: String,
 }
 
 /// What the program said and how it ended.
@@ -49,7 +48,6 @@ impl World {
             engine: PrivateEngine::shared().endpoint().to_owned(),
             tables: BTreeMap::new(),
             recipes: Vec::new(),
-            top: String::new(),
         };
         standins();
         world.ok(&["swarm"]);
@@ -59,12 +57,6 @@ impl World {
     /// Speaks to the Engine through this endpoint instead.
     pub fn through(mut self, endpoint: String) -> Self {
         self.engine = endpoint;
-        self
-    }
-
-    /// Lines before the first table.
-    pub fn top(mut self, lines: &str) -> Self {
-        self.top.push_str(lines);
         self
     }
 
@@ -115,11 +107,10 @@ impl World {
 
     pub fn config(&self) -> PathBuf {
         let mut text = format!(
-            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n{}\n[network]\nsubnet = \"10.200.0.0/16\"\n",
+            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n[network]\nsubnet = \"10.200.0.0/16\"\n",
             self.base,
             self.state_dir().display(),
             self.engine,
-            self.top
         );
         self.tables.values().for_each(|table| text.push_str(table));
         self.file("config.toml", text.as_bytes())
