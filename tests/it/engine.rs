@@ -4,6 +4,7 @@ pub mod private;
 pub mod recorder;
 
 mod attacking;
+mod drifting;
 mod images;
 mod keeping;
 mod killing;

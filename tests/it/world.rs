@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use evenkeel::host::engine::Engine;
 use evenkeel::host::swarm::Swarm;
@@ -50,7 +50,11 @@ impl World {
             recipes: Vec::new(),
         };
         standins();
+        // One after the other: the first makes the shared network, which takes Swarm a moment.
+        static SWARM: Mutex<()> = Mutex::new(());
+        let one_at_a_time = SWARM.lock().unwrap_or_else(PoisonError::into_inner);
         world.ok(&["swarm"]);
+        drop(one_at_a_time);
         world
     }
 
