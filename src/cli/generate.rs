@@ -1,6 +1,9 @@
 //! `generate`: man page and shell completions, for packages.
 
-use clap::{Args, CommandFactory, ValueEnum};
+use std::io::Write as _;
+
+use clap::{Args, Command, CommandFactory, ValueEnum};
+use clap_mangen::Man;
 
 use super::Cli;
 
@@ -21,7 +24,7 @@ enum What {
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let mut text = Vec::new();
     match arguments.what {
-        What::Man => clap_mangen::Man::new(Cli::command()).render(&mut text)?,
+        What::Man => page(&mut text)?,
         What::Bash => complete(clap_complete::Shell::Bash, &mut text),
         What::Fish => complete(clap_complete::Shell::Fish, &mut text),
         What::Zsh => complete(clap_complete::Shell::Zsh, &mut text),
@@ -30,6 +33,56 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// One page with a chapter for each verb: a reader has one place to search.
+fn page(text: &mut Vec<u8>) -> anyhow::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let top = Man::new(command.clone());
+    top.render_title(text)?;
+    top.render_name_section(text)?;
+    top.render_synopsis_section(text)?;
+    top.render_description_section(text)?;
+    top.render_options_section(text)?;
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        chapter(verb, text)?;
+    }
+    Ok(())
+}
+
+/// A verb, and the verbs below it. What would be sections of a page of its own are subsections here.
+fn chapter(verb: &Command, text: &mut Vec<u8>) -> anyhow::Result<()> {
+    let name = verb.get_bin_name().unwrap_or(verb.get_name()).to_owned();
+    writeln!(text, ".SH \"{}\"", name.to_uppercase())?;
+    let man = Man::new(verb.clone());
+    let mut sections = Vec::new();
+    man.render_description_section(&mut sections)?;
+    man.render_synopsis_section(&mut sections)?;
+    man.render_options_section(&mut sections)?;
+    man.render_extra_section(&mut sections)?;
+    text.write_all(String::from_utf8(sections)?.replace(".SH ", ".SS ").as_bytes())?;
+    for below in verb.get_subcommands().filter(|below| below.get_name() != "help") {
+        chapter(below, text)?;
+    }
+    Ok(())
+}
+
 fn complete(shell: clap_complete::Shell, text: &mut Vec<u8>) {
     clap_complete::generate(shell, &mut Cli::command(), "evenkeel", text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_verb_with_its_options_and_points_nowhere_else() {
+        let mut text = Vec::new();
+        page(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        for chapter in ["EVENKEEL APP", "EVENKEEL PLAN", "EVENKEEL SECRET SHOW", "EVENKEEL RENDER"] {
+            assert!(text.contains(&format!(".SH \"{chapter}\"")), "{chapter} in {text}");
+        }
+        assert!(text.contains("retry") && !text.contains("(1)\n.TP"), "{text}");
+        assert!(!text.contains("evenkeel\\-app(1)"), "{text}");
+    }
 }
