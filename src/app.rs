@@ -79,6 +79,7 @@ impl Host {
             host_key: &self.host_key,
             resolve: app.resolve,
             progress,
+            hidden: reading::variables_of_files(app),
         }
     }
 

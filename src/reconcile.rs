@@ -6,7 +6,7 @@
 mod apply;
 mod gate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -50,6 +50,8 @@ pub struct Keeper<'a> {
     pub host_key: &'a HostKey,
     pub resolve: Resolve,
     pub progress: &'a Progress,
+    /// Variables whose values come from files of the operator's; `None` where those cannot be read, so that any may.
+    pub hidden: Option<BTreeSet<String>>,
 }
 
 impl Keeper<'_> {
@@ -66,7 +68,12 @@ impl Keeper<'_> {
         }
         let kept = self.dir.kept_secrets()?;
         let content_version = |bytes: &[u8]| self.host_key.content_version(bytes);
-        let context = Context { api: self.swarm.engine().api(), ..Context::new(&kept, &content_version, self.resolve) };
+        let is_hidden = |name: &str| self.hidden.as_ref().is_none_or(|hidden| hidden.contains(name));
+        let context = Context {
+            api: self.swarm.engine().api(),
+            is_hidden: &is_hidden,
+            ..Context::new(&kept, &content_version, self.resolve)
+        };
         Plan::new(observed, &desired, &context).map_err(|errors| {
             let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Outcome::Blocked(sentences.join("; "))

@@ -4,7 +4,7 @@
 //! that version follows the content, so the recipe is read twice: once to learn which variable names which secret,
 //! once with the versions that the contents ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::certificate::Certificate;
@@ -82,6 +82,15 @@ fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, 
     let name = path.display().to_string().into();
     let variables = env::parse(&name, &text, &|key| outer.get(key).cloned()).map_err(|wrong| wrong.to_string())?;
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
+}
+
+/// The variables that the operator's files give, whose values are shown to nobody; `None` if a file cannot be read now.
+pub fn variables_of_files(app: &config::App) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for path in &app.env_files {
+        names.extend(env_file(path, &app.env).ok()?.into_keys());
+    }
+    Some(names)
 }
 
 /// See [`Recorded::lives`].

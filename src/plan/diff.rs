@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use similar::TextDiff;
 
-/// A unified diff of two canonical specs. Values behind names that sound secret are hidden; that they differ is told.
-pub fn unified(live: &Value, wanted: &Value) -> String {
+/// A unified diff of two canonical specs. Values behind names that sound secret, or that `is_hidden` knows, are hidden;
+/// that they differ is told.
+pub fn unified(live: &Value, wanted: &Value, is_hidden: &dyn Fn(&str) -> bool) -> String {
     let same = &strings(live) & &strings(wanted);
-    let (live, wanted) = (hidden(live, &same, "live"), hidden(wanted, &same, "wanted"));
+    let hidden = |value: &Value, side: &'static str| Hiding { same: &same, side, is_hidden }.hidden(value);
+    let (live, wanted) = (hidden(live, "live"), hidden(wanted, "wanted"));
     let (live, wanted) = (pretty(&live), pretty(&wanted));
     TextDiff::from_lines(&live, &wanted).unified_diff().context_radius(3).header("live", "wanted").to_string()
 }
@@ -38,31 +40,42 @@ fn collect(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-fn hidden(value: &Value, same: &BTreeSet<String>, side: &str) -> Value {
-    match value {
-        Value::String(text) => match text.split_once('=') {
-            Some((key, _)) => Value::String(format!("{key}={}", hide(text, same, side))),
-            None => Value::String(without_password(text)),
-        },
-        Value::Array(list) => list.iter().map(|item| hidden(item, same, side)).collect(),
-        Value::Object(map) => {
-            let entries = map.iter().map(|(key, value)| match value {
-                Value::String(text) => (key.clone(), Value::String(hide(&format!("{key}={text}"), same, side))),
-                _ => (key.clone(), hidden(value, same, side)),
-            });
-            Value::Object(entries.collect())
-        }
-        _ => value.clone(),
-    }
+/// What is hidden on one side of a diff.
+struct Hiding<'a> {
+    same: &'a BTreeSet<String>,
+    side: &'static str,
+    is_hidden: &'a dyn Fn(&str) -> bool,
 }
 
-/// The value of `key=value` as it may be shown.
-fn hide(pair: &str, same: &BTreeSet<String>, side: &str) -> String {
-    let (key, value) = pair.split_once('=').expect("callers pass key=value");
-    if value.is_empty() || !sounds_secret(key) {
-        return without_password(value);
+impl Hiding<'_> {
+    fn hidden(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => match text.split_once('=') {
+                Some((key, value)) => Value::String(format!("{key}={}", self.shown(key, value))),
+                None => Value::String(without_password(text)),
+            },
+            Value::Array(list) => list.iter().map(|item| self.hidden(item)).collect(),
+            Value::Object(map) => {
+                let entries = map.iter().map(|(key, value)| match value {
+                    Value::String(text) => (key.clone(), Value::String(self.shown(key, text))),
+                    _ => (key.clone(), self.hidden(value)),
+                });
+                Value::Object(entries.collect())
+            }
+            _ => value.clone(),
+        }
     }
-    if same.contains(pair) { "[hidden]".into() } else { format!("[hidden, {side}]") }
+
+    /// The value behind a key as it may be shown.
+    fn shown(&self, key: &str, value: &str) -> String {
+        if value.is_empty() || !(sounds_secret(key) || (self.is_hidden)(key)) {
+            return without_password(value);
+        }
+        match self.same.contains(&format!("{key}={value}")) {
+            true => "[hidden]".to_owned(),
+            false => format!("[hidden, {}]", self.side),
+        }
+    }
 }
 
 /// Whether a variable, option or label of this name is likely to hold a secret value.
@@ -101,7 +114,7 @@ mod tests {
         let live =
             json!({ "Env": ["DB_PASSWORD=old-one", "API_KEY=same-one", "A=1"], "Labels": { "x.token": "gone" } });
         let wanted = json!({ "Env": ["DB_PASSWORD=new-one", "API_KEY=same-one", "A=2"], "Args": ["--secret=argh"] });
-        let diff = unified(&live, &wanted);
+        let diff = unified(&live, &wanted, &|_| false);
         for value in ["old-one", "new-one", "same-one", "gone", "argh"] {
             assert!(!diff.contains(value), "{diff}");
         }
@@ -109,6 +122,13 @@ mod tests {
             assert!(diff.contains(line), "{diff}");
         }
         assert!(diff.contains("     \"API_KEY=[hidden]\""), "{diff}");
+    }
+
+    #[test]
+    fn values_that_the_operator_keeps_from_others_are_hidden_under_any_name() {
+        let (live, wanted) = (json!({ "Env": ["ADMIN=old-one", "A=1"] }), json!({ "Env": ["ADMIN=new-one", "A=2"] }));
+        let diff = unified(&live, &wanted, &|key| key == "ADMIN");
+        assert!(!diff.contains("-one") && diff.contains("ADMIN=[hidden, wanted]") && diff.contains("A=2"), "{diff}");
     }
 
     #[test]

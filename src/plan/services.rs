@@ -47,7 +47,7 @@ fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Co
     if sides.live_form == sides.wanted_form {
         draft.unchanged += 1;
     } else if mode_of(&live.spec) == mode_of(&service.spec) {
-        draft.changes.push(sides.update(names));
+        draft.changes.push(sides.update(names, context));
     } else {
         let reason = format!(
             "its mode changes from {} to {}, which takes a new service",
@@ -68,7 +68,7 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    fn update(&self, names: &Names) -> Change {
+    fn update(&self, names: &Names, context: &Context) -> Change {
         let spec = self.spec(&canonical_form::by_names(&self.live.spec, names));
         let restarts = self.restarts();
         Change {
@@ -76,7 +76,7 @@ impl Sides<'_> {
             name: self.live.name.clone(),
             act: Act::UpdateService { spec, new_image: !self.same("/TaskTemplate/ContainerSpec/Image") },
             reason: reason::of_update(&self.live_form, &self.wanted_form, restarts),
-            diff: Some(diff::unified(&self.live_form, &self.wanted_form)),
+            diff: Some(diff::unified(&self.live_form, &self.wanted_form, context.is_hidden)),
             restarts,
         }
     }
