@@ -9,6 +9,7 @@ mod images;
 mod keeping;
 mod killing;
 mod looking;
+mod mending;
 mod refusing;
 mod removing;
 mod scene;
