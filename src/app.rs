@@ -36,6 +36,7 @@ use goal::{Aim, Goal};
 use view::{Fetch, View};
 
 pub use examine::{Finding, declared_release, examine};
+pub use reading::variables_of_files;
 pub use standing::{Standing, standing};
 pub use view::{Preview, preview};
 

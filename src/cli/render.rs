@@ -1,5 +1,6 @@
 //! `render`: Engine API bodies, without an Engine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -89,6 +90,8 @@ async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, St
     };
     let mut posts = desired::posts(&release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
+    let hidden = app::variables_of_files(app).unwrap_or_default();
+    posts.iter_mut().for_each(|(_, body)| hide_variables(body, &hidden));
     Ok(Ok(Rendered { posts, warnings: release.read.warnings }))
 }
 
@@ -147,9 +150,28 @@ fn stack_name(dir: &Path, arguments: &Arguments) -> anyhow::Result<StackName> {
     name.parse().with_context(|| format!("name a stack after {} (give another with --stack)", dir.display()))
 }
 
+/// Nor a value that comes from a file of his.
+fn hide_variables(body: &mut Value, hidden: &BTreeSet<String>) {
+    let entries = body.pointer_mut("/TaskTemplate/ContainerSpec/Env").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten() {
+        if let Some((name, _)) = entry.as_str().and_then(|text| text.split_once('='))
+            && hidden.contains(name)
+        {
+            *entry = json!(format!("{name}=(hidden)"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_the_operators_files_are_not_shown() {
+        let mut body = json!({"TaskTemplate": {"ContainerSpec": {"Env": ["ADMIN=a=b", "TZ=UTC", "BARE"]}}});
+        hide_variables(&mut body, &["ADMIN".to_owned(), "BARE".to_owned()].into());
+        assert_eq!(body["TaskTemplate"]["ContainerSpec"]["Env"], json!(["ADMIN=(hidden)", "TZ=UTC", "BARE"]));
+    }
 
     #[test]
     fn a_given_secret_is_not_shown() {
