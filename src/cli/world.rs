@@ -17,7 +17,7 @@ use crate::model::secret::HostKey;
 /// Where Docker listens unless somebody says otherwise.
 const DEFAULT_ENGINE: &str = "unix:///run/docker.sock";
 
-/// Reads the configuration; its warnings go to the log.
+/// Reads the configuration; its warnings go to stderr.
 ///
 /// # Errors
 /// Every mistake in it, each with its place.
@@ -26,7 +26,7 @@ pub fn declared(path: &Path) -> anyhow::Result<Declared> {
         .with_context(|| format!("read the configuration {} (name another one with --config)", path.display()))?;
     let declared = config::parse(&path.display().to_string(), &text)
         .map_err(|wrong| anyhow::anyhow!("the configuration is wrong:\n{wrong}"))?;
-    declared.warnings.warnings().for_each(|warning| tracing::warn!("{warning}"));
+    declared.warnings.warnings().for_each(|warning| super::tell(&warning.to_string()));
     Ok(declared)
 }
 

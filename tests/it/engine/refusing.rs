@@ -87,17 +87,17 @@ fn an_overlay_that_is_there_is_adopted_and_one_that_is_missing_is_made_once() {
             .replace("subnet = \"10.200.0.0/16\"", &format!("name = \"evenkeel-test-swarm\"\nsubnet = \"{subnet}\""));
         said(program().arg("swarm").arg("--config").arg(world.file("swarm.toml", text.as_bytes())))
     };
-    let first = named("10.201.0.0/24");
-    let again = named("10.201.0.0/24");
-    let other = named("10.202.0.0/24");
+    let first = named("10.201.0.0/16");
+    let again = named("10.201.0.0/16");
+    let other = named("10.202.0.0/16");
     crate::world::on_engine(async |swarm| swarm.remove_network("evenkeel-test-swarm", super::DEADLINE).await.unwrap());
 
-    tells(&first, 0, &["swarm: applied: overlay network evenkeel-test-swarm with 10.201.0.0/24 is created"]);
+    tells(&first, 0, &["swarm: applied: overlay network evenkeel-test-swarm with 10.201.0.0/16 is created"]);
     assert_eq!((again.out.as_str(), again.err.as_str()), ("swarm: converged\n", ""), "{again:#?}");
     tells(
         &other,
         0,
-        &["swarm: converged", "warning: network evenkeel-test-swarm exists with 10.201.0.0/24 and is used as it is"],
+        &["swarm: converged", "warning: network evenkeel-test-swarm exists with 10.201.0.0/16 and is used as it is"],
     );
 }
 
