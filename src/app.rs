@@ -135,9 +135,17 @@ fn log(outcome: &Outcome) {
     }
 }
 
-/// One line of history for a run that changed or decided something.
+/// One line of history for a run that changed or decided something. What is held or failed is decided once, not each
+/// night.
 fn record(host: &Host, app: &config::App, outcome: &Outcome, now: Timestamp) {
     if matches!(outcome, Outcome::Converged | Outcome::Waiting(_)) {
+        return;
+    }
+    let known = host.store.last_history(&app.name);
+    let told_again = |last: &serde_json::Value| {
+        outcome.exit_code() != 0 && last["outcome"] == outcome.word() && last["sentence"] == outcome.sentence()
+    };
+    if known.as_ref().is_some_and(told_again) {
         return;
     }
     let line = serde_json::json!({

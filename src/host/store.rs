@@ -9,7 +9,7 @@ mod place;
 mod secrets;
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ pub use lock::{Lock, LockAttempt};
 pub(in crate::host) use lock::{is_taken, open_lock};
 pub(in crate::host) use place::{make_folder, replace};
 
+/// How far back the newest line about an app is looked for, in bytes.
+const HISTORY_LOOK: u64 = 64 << 10;
 const KEY_LENGTH: usize = 32;
 /// Enough for the largest state of an app, so that a full disk is met before anything is touched.
 const ROOM: usize = 64 << 10;
@@ -108,6 +110,18 @@ impl Store {
         let file = self.dir.join("history.jsonl");
         let line = format!("{event}\n");
         append(&file, &line).map_err(place::explained).with_context(|| format!("append to {}", file.display()))
+    }
+
+    /// The newest line about an app among the last 64 KiB of `history.jsonl`; `None` if there is none, or nothing can be
+    /// read.
+    pub fn last_history(&self, app: &AppName) -> Option<Value> {
+        let mut file = File::open(self.dir.join("history.jsonl")).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(HISTORY_LOOK))).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let lines = bytes.split(|byte| *byte == b'\n').rev();
+        lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).find(|line| line["app"] == app.as_str())
     }
 
     fn key_file(&self) -> PathBuf {

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use evenkeel::host::store::{AppDir, Lock, LockAttempt, Store, random};
+use evenkeel::model::app::AppName;
 use evenkeel::model::secret::{Rule, SecretBytes};
 use evenkeel::model::state::{Frozen, SCHEMA, State};
 use serde_json::json;
@@ -270,6 +271,17 @@ fn the_host_key_is_made_once_however_many_ask() {
     assert_eq!(files_below(store.dir()), ["host.key"]);
     fs::write(store.dir().join("host.key"), "short").unwrap();
     assert!(store.host_key().unwrap_err().to_string().contains("damaged"));
+}
+
+#[test]
+fn the_newest_line_about_an_app_is_found() {
+    let (_dir, store) = store();
+    let app: AppName = "wiki".parse().unwrap();
+    assert_eq!(store.last_history(&app), None);
+    for line in [json!({"app": "wiki", "n": 1}), json!({"app": "wiki", "n": 2}), json!({"app": "blog", "n": 3})] {
+        store.append_history(&line).unwrap();
+    }
+    assert_eq!(store.last_history(&app).unwrap()["n"], 2);
 }
 
 #[test]
