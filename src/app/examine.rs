@@ -9,7 +9,6 @@ use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
 use crate::host::store::Store;
 use crate::model::outcome::Outcome;
-use crate::model::secret::HostKey;
 
 /// One app, examined: what is wrong, and what is only worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +58,7 @@ pub async fn declared_release(
     let reconciler = reconciler(declared, &store, app)?;
     let dir = store.app(&app.name);
     let state = recorded(app, &dir)?;
-    // Without a key of this host nothing has been named by content yet, so any key shows the same mistakes.
-    let host_key = store.existing_host_key()?.unwrap_or_else(|| HostKey::new(Vec::new()));
+    let host_key = store.key_to_look_with()?;
     let view = View {
         declared,
         recipes: &Recipes::new(&declared.state_dir),

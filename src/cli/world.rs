@@ -51,8 +51,7 @@ pub async fn host_to_look_at(path: &Path) -> anyhow::Result<Host> {
     let declared = declared(path)?;
     let engine = engine(&declared).await?;
     let store = Store::for_reading(&declared.state_dir);
-    // Without a key nothing is named by content yet, and any key shows what would be.
-    let host_key = store.existing_host_key()?.unwrap_or_else(|| HostKey::new(Vec::new()));
+    let host_key = store.key_to_look_with()?;
     with(declared, engine, store, host_key)
 }
 

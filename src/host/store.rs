@@ -105,6 +105,17 @@ impl Store {
         Ok(Some(HostKey::new(bytes)))
     }
 
+    /// The key for verbs that only look: the host's own, or one for this moment alone where there is none yet. What it
+    /// names by content is named otherwise by the first run, and never by a key that others know.
+    pub fn key_to_look_with(&self) -> Result<HostKey> {
+        let passing = || {
+            let mut bytes = vec![0; KEY_LENGTH];
+            random(&mut bytes);
+            HostKey::new(bytes)
+        };
+        Ok(self.existing_host_key()?.unwrap_or_else(passing))
+    }
+
     /// Adds one line to `history.jsonl`, on disk when this returns. A line that a power loss cut short is ended first.
     pub fn append_history(&self, event: &Value) -> Result<()> {
         let file = self.dir.join("history.jsonl");

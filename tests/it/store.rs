@@ -255,6 +255,16 @@ fn what_is_kept_is_closed_to_others_whatever_the_umask() {
 }
 
 #[test]
+fn a_look_names_nothing_by_a_key_that_others_know() {
+    let (_dir, store) = store();
+    let seen = || store.key_to_look_with().unwrap().content_version(b"guess");
+    assert_ne!(seen(), seen());
+    assert!(store.existing_host_key().unwrap().is_none());
+    let own = store.host_key().unwrap().content_version(b"guess");
+    assert_eq!([seen(), seen()], [own.clone(), own]);
+}
+
+#[test]
 fn the_host_key_is_made_once_however_many_ask() {
     let (_dir, store) = store();
     assert!(store.existing_host_key().unwrap().is_none());
