@@ -7,10 +7,11 @@ use tracing::warn;
 use super::goal::{self, Aim, Decision, Goal};
 use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
 use super::{Host, Options, proxy, reconciler, recorded, release};
+use crate::certificate;
 use crate::config::{self, Declared};
 use crate::host::progress::Progress;
 use crate::host::recipes::{Freshness, Mirror, Recipes};
-use crate::host::store::AppDir;
+use crate::host::store::{AppDir, Store};
 use crate::host::swarm::Swarm;
 use crate::model::diagnostic::Diagnostics;
 use crate::model::observed::Observed;
@@ -173,8 +174,10 @@ impl View<'_> {
         now: Timestamp,
     ) -> Result<DeclaredRelease, Outcome> {
         let Sources { given, chosen: Chosen { revision, held, tree } } = sources;
-        // What is wrong with the certificate is told where it is kept: an app is judged by what is served.
-        let certificate = proxy::certificate(self.declared, now).ok().flatten();
+        // What is wrong with the certificate is told where it is kept: an app is judged by what is served until then.
+        let served =
+            || certificate::describe(&proxy::kept_leaf(self.declared, &Store::for_reading(&self.declared.state_dir))?);
+        let certificate = proxy::certificate(self.declared, now).unwrap_or_else(|_| served());
         let around = Surroundings {
             app: self.app,
             given: &given,

@@ -18,6 +18,7 @@ fn proxy_routes_apps_and_serves_the_declared_certificate_whatever_becomes_of_its
     serves_the_old_certificate_when_a_bad_one_is_declared(&town, &first);
     judges_apps_by_what_is_served(&town, &second);
     repairs_an_absent_proxy_with_the_last_good_certificate(&town, &first);
+    refuses_a_host_outside_of_what_is_served(&mut town);
 }
 
 fn installs_nothing_with_a_bad_certificate(town: &Town) {
@@ -135,4 +136,12 @@ fn repairs_an_absent_proxy_with_the_last_good_certificate(town: &Town, good: &Ce
     assert!(run.said.out.contains("repaired 5.1.0+v3.6.12: created service"), "{run:#?}");
     assert_eq!(town.served(), good.leaf);
     town.ends(&["app"], 0, "standin: converged").wrote_nothing();
+}
+
+/// The declared file is bad, so the served certificate says which hosts can be had.
+fn refuses_a_host_outside_of_what_is_served(town: &mut Town) {
+    town.declare("outside", "standin-app", "1.0.0+1.0.0", "env = { EXTRA_DOMAINS = ', `far.elsewhere.example`' }");
+    let run = town.ends(&["app", "outside"], 12, "far.elsewhere.example");
+    assert!(run.said.out.contains("does not cover"), "{run:#?}");
+    run.wrote_nothing();
 }
