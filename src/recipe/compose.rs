@@ -1,7 +1,7 @@
 //! The compose files of a recipe as one typed project, as `docker stack deploy` reads them.
 //!
-//! The border: no stack, no names of Swarm objects; that is [`crate::desired`]. The surprise: every 3.x file may use the
-//! keys of the newest schema, and files of different versions go together, which the Docker CLI refuses.
+//! The border: no stack, no names of Swarm objects; that is [`crate::desired`]. The surprise: files of different
+//! versions go together, each judged by its own, which the Docker CLI refuses.
 
 mod deploy;
 mod environment;
@@ -12,6 +12,7 @@ mod schema;
 mod service;
 mod shapes;
 mod take;
+mod version;
 mod warnings;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
@@ -20,6 +21,7 @@ use crate::recipe::yaml::{self, FileName, Node, Value};
 use crate::recipe::{Tree, merge};
 
 pub use model::Project;
+use version::Version;
 
 /// A compose file: the name under which it is reported, and what it says.
 #[derive(Debug, Clone)]
@@ -42,11 +44,12 @@ pub struct Loaded {
 pub fn load(sources: &[Source], environment: &Environment, tree: &Tree) -> Result<Loaded, Diagnostics> {
     let mut found = Diagnostics::default();
     let mut project: Option<Project> = None;
-    let mut versions: Vec<String> = Vec::new();
+    let mut first: Option<Version> = None;
     for source in sources {
         let Some(node) = document(source, &mut found) else { continue };
-        warn_of_version(&node, &mut versions, &mut found);
-        let next = read(node, environment, tree, &mut found);
+        let version = Version::of(&node, &mut found);
+        version.warn_of_another(*first.get_or_insert(version), &node, &mut found);
+        let next = read(node, version, environment, tree, &mut found);
         match &mut project {
             None => project = Some(next),
             Some(project) => merge::merge(project, next, &mut found),
@@ -75,13 +78,12 @@ fn document(source: &Source, found: &mut Diagnostics) -> Option<Node> {
 }
 
 /// One file, as far as it can be read.
-fn read(raw: Node, environment: &Environment, tree: &Tree, found: &mut Diagnostics) -> Project {
+fn read(raw: Node, version: Version, environment: &Environment, tree: &Tree, found: &mut Diagnostics) -> Project {
     refuse_forbidden(&raw, found);
     let mut node = raw.clone();
     interpolate::document(&mut node, environment, found);
     let mut shape_faults = Diagnostics::default();
-    schema::check(&node, &shapes::FILE, "", &mut shape_faults);
-    refuse_version(&node, &mut shape_faults);
+    schema::sift(&mut node, shapes::FILE, version, &mut shape_faults);
     let well_formed = !shape_faults.has_errors();
     found.extend(shape_faults);
     if !well_formed {
@@ -137,28 +139,6 @@ fn refuse_forbidden(raw: &Node, found: &mut Diagnostics) {
             }
         }
     }
-}
-
-fn refuse_version(node: &Node, found: &mut Diagnostics) {
-    let Some(version) = node.get("version") else { return };
-    let Some(text) = version.as_str() else { return };
-    let minor = text.strip_prefix("3.").map(|minor| (0..=13).any(|known: u8| known.to_string() == minor));
-    if !(text.is_empty() || text == "3" || minor == Some(true)) {
-        let message = format!("unsupported Compose file version: {text}");
-        found.push(Diagnostic::error(version.place.clone(), message).hint("leave it out, or say \"3.8\""));
-    }
-}
-
-fn warn_of_version(node: &Node, versions: &mut Vec<String>, found: &mut Diagnostics) {
-    let version = node.get("version").and_then(Node::as_str).filter(|text| !text.is_empty() && *text != "3");
-    let version = version.unwrap_or("3.13").to_owned();
-    if let Some(first) = versions.first().filter(|first| **first != version) {
-        let message =
-            format!("this file is of version {version}, the first one of {first}; docker stack deploy refuses that");
-        let place = node.get("version").unwrap_or(node).place.clone();
-        found.push(Diagnostic::warning(place, message));
-    }
-    versions.push(version);
 }
 
 #[cfg(test)]

@@ -29,7 +29,6 @@ enum Wanted {
 const WANTED: &[(&str, Wanted, &str)] = &[
     ("wanted-tmpfs", Wanted::Mounted(&["/run", "/tmp"]), "service-level tmpfs is dropped silently by the Docker CLI"),
     ("wanted-versions-differ", Wanted::Accepted, "recipes mix files with and without a version"),
-    ("wanted-new-keys-in-old-versions", Wanted::Accepted, "one schema for every 3.x, a version says nothing else"),
     ("wanted-one-letter-volume", Wanted::Refused, "the Docker CLI mounts an anonymous volume at \"v:/x\""),
     ("wanted-long-name", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
 ];

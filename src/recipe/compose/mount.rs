@@ -60,7 +60,7 @@ fn long(node: &Node, path: &str, found: &mut Diagnostics) -> Mount {
         volume: node
             .get("volume")
             .map(|node| VolumeOptions { nocopy: take::flag(node, "nocopy"), subpath: take::text(node, "subpath") }),
-        tmpfs: node.get("tmpfs").map(|node| node.get("size").and_then(take::integer).unwrap_or_default()),
+        tmpfs: node.get("tmpfs").map(|node| take::get(node, "size").and_then(take::integer).unwrap_or_default()),
     }
 }
 

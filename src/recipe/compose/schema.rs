@@ -1,83 +1,310 @@
-//! What may stand where in a compose file: version 3.13 of the Docker CLI's schema, for every 3.x.
+//! What may stand where in a compose file: the Docker CLI's schemas 3.0 to 3.13, and what its reader refuses besides.
 //!
-//! The border: shapes only. What a text means (a port, an image) is said by the reader that takes it.
+//! The border: one file, its values one by one; whether they fit each other is said by [`crate::desired`]. The
+//! surprise: what is wrong is also taken out, so that the readers after this see only what they can read, and tell
+//! the rest of what is wrong in the same go.
 
+mod tell;
+
+use std::collections::BTreeSet;
+
+use super::version::Version;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::values;
-use crate::recipe::yaml::{Node, Value};
+use crate::recipe::yaml::{self, Key, Node, Value};
 
-/// What a node may be. The reader after this check relies on it.
+/// What a node may be. A date is a text only where it says so: elsewhere the Docker CLI refuses it.
 pub enum Shape {
     Anything,
     Text,
+    TextOrNull,
+    TextOrDate,
+    /// A date too.
+    TextOrNumber,
+    /// A date too.
+    TextOrNumberOrNull,
     Bool,
     Integer,
-    /// An integer that no less may be.
-    AtLeast(i64),
+    /// Not written with a fraction, not even `5.0`.
+    PlainInteger,
+    /// An integer from zero on.
+    Count,
     Number,
-    TextOrNumber,
-    TextOrNumberOrNull,
-    TextOrNull,
+    /// A number from zero on.
+    Amount,
+    /// A number that 32 bits hold.
+    Mode,
     Duration,
+    /// `512m`.
+    Size,
+    /// `0.5`, or nothing.
+    Cpus,
+    /// `8080:80/udp`, or an integer.
+    Port,
     OneOf(&'static [&'static str]),
+    List(&'static Shape),
     /// Of distinct items.
     Set(&'static Shape),
-    List(&'static Shape),
+    /// Of distinct items in versions below 3.n.
+    SetBelow(u8, &'static Shape),
     /// Keys that are known, and what others may be.
     Fields(&'static [(&'static str, Shape)], Rest),
+    /// A mapping that has these keys.
+    With(&'static [&'static str], &'static Shape),
     /// Names as keys.
     Named(&'static Shape, Names),
     Nullable(&'static Shape),
     /// The first one whose kind (text, list, map, …) fits.
     Either(&'static [Shape]),
+    /// From version 3.n on.
+    Since(u8, &'static Shape),
 }
 
 /// Keys besides the known ones.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Rest {
     Refused,
-    /// `x-…` alone.
-    Extensions,
-    Allowed,
+    /// `x-…` alone, from version 3.n on.
+    Extensions(u8),
+    /// From version 3.n on. A known key may then be written with capitals.
+    Allowed(u8),
 }
 
 /// What a name may consist of.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub enum Names {
-    Any,
+    NotEmpty,
     /// Letters, digits, `.`, `_`, `-`.
     Plain,
+    /// Entries of other names are of another shape.
+    NotEmptyOr(&'static Shape),
+    PlainOr(&'static Shape),
+    /// Small letters.
+    LowercaseOr(&'static Shape),
 }
 
-/// Appends what is wrong with `node`; `path` names it as in `services.app.image`.
-pub fn check(node: &Node, shape: &Shape, path: &str, found: &mut Diagnostics) {
-    match shape {
-        Shape::Anything => {}
-        Shape::Nullable(_) if node.value == Value::Null => {}
-        Shape::Nullable(inner) => check(node, inner, path, found),
-        Shape::Either(shapes) => match shapes.iter().find(|shape| is_of_kind(&node.value, shape)) {
-            Some(shape) => check(node, shape, path, found),
-            None => wrong_kind(node, shape, path, found),
-        },
-        _ if !is_of_kind(&node.value, shape) => wrong_kind(node, shape, path, found),
-        Shape::Fields(known, rest) => check_fields(node, known, *rest, path, found),
-        Shape::Named(inner, names) => check_named(node, inner, *names, path, found),
-        Shape::Set(item) => {
-            check_items(node, item, path, found);
-            check_distinct(node, path, found);
+/// Sections and entries (`volumes`, `data`) of which something had to be taken out: what else is said about them may
+/// follow from that.
+#[derive(Debug, Default)]
+pub struct Unsound {
+    /// The file has keys of unknown meaning, or a section is of the wrong kind.
+    pub whole: bool,
+    pub entries: BTreeSet<(String, String)>,
+}
+
+/// Appends what is wrong with a file by the schema of its version, and takes it out. An entry of a section stays, if
+/// only as an empty mapping; an item of a list becomes null, so that the others keep their index.
+pub fn sift(file: &mut Node, keys: &[(&str, Shape)], version: Version, found: &mut Diagnostics) -> Unsound {
+    let mut sieve = Sieve { version, found };
+    let mut unsound = Unsound::default();
+    sieve.refuse_infinite(file, "");
+    let Value::Map(entries) = &mut file.value else { return unsound };
+    entries.retain_mut(|(key, value)| {
+        let fit = match shape_of(keys, &key.text, Rest::Extensions(4)) {
+            Some(Shape::Since(_, Shape::Named(inner, names)) | Shape::Named(inner, names)) => {
+                sieve.refuse_early(keys, key, "");
+                sieve.section(&key.text, value, (inner, *names), &mut unsound)
+            }
+            _ => sieve.field(key, value, keys, Rest::Extensions(4), ""),
+        };
+        unsound.whole |= fit == Fit::Not;
+        fit != Fit::Not
+    });
+    unsound
+}
+
+/// How a node is after what does not fit was taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    Sound,
+    Partly,
+    Not,
+}
+
+struct Sieve<'a> {
+    version: Version,
+    found: &'a mut Diagnostics,
+}
+
+impl Sieve<'_> {
+    fn check(&mut self, node: &mut Node, shape: &Shape, path: &str) -> Fit {
+        match shape {
+            Shape::Anything => Fit::Sound,
+            Shape::Nullable(_) if node.value == Value::Null => Fit::Sound,
+            Shape::Nullable(inner) => self.check(node, inner, path),
+            Shape::Since(since, inner) => {
+                if self.version.minor < *since && is_of_kind(&node.value, inner) {
+                    self.found.push(tell::early_kind(node, path, *since, self.version));
+                }
+                self.check(node, inner, path)
+            }
+            Shape::Either(shapes) => match shapes.iter().find(|shape| is_of_kind(&node.value, shape)) {
+                Some(shape) => self.check(node, shape, path),
+                None => self.refuse(tell::wrong_kind(node, shape, path)),
+            },
+            _ if !is_of_kind(&node.value, shape) => self.refuse(tell::wrong_kind(node, shape, path)),
+            Shape::Fields(known, rest) => self.fields(node, known, *rest, path),
+            Shape::With(required, inner) => {
+                let given: Vec<bool> = required.iter().map(|key| node.get(key).is_some()).collect();
+                let fit = self.check(node, inner, path);
+                let missing = required.iter().zip(given).filter(|(_, given)| !given).map(|(key, _)| *key);
+                missing.fold(fit, |_, key| self.refuse(tell::missing(node, path, key)))
+            }
+            Shape::Named(inner, names) => self.named(node, inner, *names, path),
+            Shape::List(item) => self.items(node, item, path),
+            Shape::Set(item) => self.distinct(node, path).max(self.items(node, item, path)),
+            Shape::SetBelow(minor, item) if self.version.minor < *minor => {
+                self.distinct(node, path).max(self.items(node, item, path))
+            }
+            Shape::SetBelow(_, item) => self.items(node, item, path),
+            _ => match fault(&node.value, shape) {
+                Some(cause) => self.refuse(Diagnostic::error(node.place.clone(), format!("{path}: {cause}"))),
+                None => Fit::Sound,
+            },
         }
-        Shape::List(item) => check_items(node, item, path, found),
-        Shape::Duration => check_duration(node, path, found),
-        Shape::OneOf(words) => check_word(node, words, path, found),
-        Shape::AtLeast(least) if matches!(&node.value, Value::Int(number) if number < least) => {
-            found.push(Diagnostic::error(node.place.clone(), format!("{path} is less than {least}")));
+    }
+
+    fn refuse(&mut self, diagnostic: Diagnostic) -> Fit {
+        self.found.push(diagnostic);
+        Fit::Not
+    }
+
+    /// The entries of `services:` and so on. All stay.
+    fn section(&mut self, name: &str, node: &mut Node, inner: (&Shape, Names), unsound: &mut Unsound) -> Fit {
+        let Value::Map(entries) = &mut node.value else {
+            return self.refuse(tell::wrong_kind(node, &Shape::Fields(&[], Rest::Refused), name));
+        };
+        for (key, value) in entries {
+            let path = tell::join(name, &key.text);
+            let fit = match shape_of_name(&key.text, inner.0, inner.1) {
+                Some(shape) => self.check(value, shape, &path),
+                None => self.refuse(tell::no_name(key, name)),
+            };
+            if fit == Fit::Not {
+                value.value = Value::Map(Vec::new());
+            }
+            if fit != Fit::Sound {
+                unsound.entries.insert((name.to_owned(), key.text.clone()));
+            }
         }
-        _ => {}
+        Fit::Sound
+    }
+
+    fn fields(&mut self, node: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &str) -> Fit {
+        let Value::Map(entries) = &mut node.value else { return Fit::Sound };
+        let mut whole = Fit::Sound;
+        entries.retain_mut(|(key, value)| {
+            let fit = self.field(key, value, known, rest, path);
+            whole = whole.max(if fit == Fit::Sound { Fit::Sound } else { Fit::Partly });
+            fit != Fit::Not
+        });
+        whole
+    }
+
+    fn field(&mut self, key: &Key, value: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &str) -> Fit {
+        self.refuse_early(known, key, path);
+        match (shape_of(known, &key.text, rest), rest) {
+            (Some(Shape::Since(_, inner)), _) => self.check(value, inner, &tell::join(path, &key.text)),
+            (Some(shape), _) => self.check(value, shape, &tell::join(path, &key.text)),
+            (None, Rest::Allowed(since)) => self.early_rest(key, path, since),
+            (None, Rest::Extensions(since)) if key.text.starts_with("x-") => self.early_rest(key, path, since),
+            (None, _) => self.refuse(tell::unknown(key, path, known)),
+        }
+    }
+
+    fn refuse_early(&mut self, known: &[(&str, Shape)], key: &Key, path: &str) {
+        if let Some((_, Shape::Since(since, _))) = known.iter().find(|(name, _)| *name == key.text) {
+            self.early_rest(key, path, *since);
+        }
+    }
+
+    /// A key that is there from a version on is told in earlier ones, and read all the same.
+    fn early_rest(&mut self, key: &Key, path: &str, since: u8) -> Fit {
+        if self.version.minor < since {
+            self.found.push(tell::early_key(key, path, since, self.version));
+        }
+        Fit::Sound
+    }
+
+    fn named(&mut self, node: &mut Node, inner: &Shape, names: Names, path: &str) -> Fit {
+        let Value::Map(entries) = &mut node.value else { return Fit::Sound };
+        let all = entries.len();
+        entries.retain_mut(|(key, value)| match shape_of_name(&key.text, inner, names) {
+            Some(shape) => self.check(value, shape, &tell::join(path, &key.text)) == Fit::Sound,
+            None => self.refuse(tell::no_name(key, path)) == Fit::Sound,
+        });
+        if entries.len() == all { Fit::Sound } else { Fit::Partly }
+    }
+
+    fn items(&mut self, node: &mut Node, item: &Shape, path: &str) -> Fit {
+        let Value::Seq(items) = &mut node.value else { return Fit::Sound };
+        let mut whole = Fit::Sound;
+        for (index, node) in items.iter_mut().enumerate() {
+            if self.check(node, item, &format!("{path}[{index}]")) != Fit::Sound {
+                node.value = Value::Null;
+                whole = Fit::Partly;
+            }
+        }
+        whole
+    }
+
+    fn distinct(&mut self, node: &Node, path: &str) -> Fit {
+        let Value::Seq(items) = &node.value else { return Fit::Sound };
+        let mut fit = Fit::Sound;
+        for (index, item) in items.iter().enumerate() {
+            if let Some(first) = items[..index].iter().position(|earlier| same(&earlier.value, &item.value)) {
+                self.found.push(tell::twice(item, path, index, first));
+                fit = Fit::Partly;
+            }
+        }
+        fit
+    }
+
+    /// No JSON says them, and the Docker CLI checks its files as JSON.
+    fn refuse_infinite(&mut self, node: &Node, path: &str) {
+        match &node.value {
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    self.refuse_infinite(value, &tell::join(path, &key.text));
+                }
+            }
+            Value::Seq(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.refuse_infinite(item, &format!("{path}[{index}]"));
+                }
+            }
+            Value::Float(number) if !number.is_finite() => {
+                let message = format!("{path} is {}, which is no number here", node.source.as_deref().unwrap_or("nan"));
+                self.found.push(Diagnostic::error(node.place.clone(), message).hint("put it in quotes"));
+            }
+            _ => {}
+        }
     }
 }
 
+fn shape_of<'a>(known: &'a [(&str, Shape)], key: &str, rest: Rest) -> Option<&'a Shape> {
+    let exact = known.iter().find(|(name, _)| *name == key);
+    let folded = || known.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+    let found = if matches!(rest, Rest::Allowed(_)) { exact.or_else(folded) } else { exact };
+    found.map(|(_, shape)| shape)
+}
+
+fn shape_of_name<'a>(name: &str, inner: &'a Shape, names: Names) -> Option<&'a Shape> {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+    let lowercase = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase());
+    let (fits, other) = match names {
+        Names::NotEmpty => (!name.is_empty(), None),
+        Names::Plain => (plain, None),
+        Names::NotEmptyOr(other) => (!name.is_empty(), Some(other)),
+        Names::PlainOr(other) => (plain, Some(other)),
+        Names::LowercaseOr(other) => (lowercase, Some(other)),
+    };
+    if fits { Some(inner) } else { other }
+}
+
 fn is_of_kind(value: &Value, shape: &Shape) -> bool {
-    let text = matches!(value, Value::String(_) | Value::Time(_));
+    let text = matches!(value, Value::String(_));
+    let date = matches!(value, Value::Time(_));
     let integer = match value {
         Value::Int(_) | Value::Uint(_) => true,
         Value::Float(number) => number.fract() == 0.0,
@@ -86,147 +313,57 @@ fn is_of_kind(value: &Value, shape: &Shape) -> bool {
     let number = integer || matches!(value, Value::Float(_));
     match shape {
         Shape::Anything => true,
-        Shape::Text | Shape::Duration | Shape::OneOf(_) => text,
-        Shape::Bool => matches!(value, Value::Bool(_)),
-        Shape::Integer | Shape::AtLeast(_) => integer,
-        Shape::Number => number,
-        Shape::TextOrNumber => text || number,
-        Shape::TextOrNumberOrNull => text || number || *value == Value::Null,
+        Shape::Text | Shape::Duration | Shape::Size | Shape::Cpus | Shape::OneOf(_) => text,
         Shape::TextOrNull => text || *value == Value::Null,
-        Shape::Set(_) | Shape::List(_) => matches!(value, Value::Seq(_)),
+        Shape::TextOrDate => text || date,
+        Shape::TextOrNumber => text || date || number,
+        Shape::TextOrNumberOrNull => text || date || number || *value == Value::Null,
+        Shape::Bool => matches!(value, Value::Bool(_)),
+        Shape::Integer | Shape::Count => integer,
+        Shape::PlainInteger => matches!(value, Value::Int(_)),
+        Shape::Number | Shape::Amount | Shape::Mode => number,
+        Shape::Port => text || matches!(value, Value::Int(_) | Value::Uint(_)),
+        Shape::List(_) | Shape::Set(_) | Shape::SetBelow(..) => matches!(value, Value::Seq(_)),
         Shape::Fields(..) | Shape::Named(..) => matches!(value, Value::Map(_)),
+        Shape::With(_, inner) | Shape::Since(_, inner) => is_of_kind(value, inner),
         Shape::Nullable(inner) => *value == Value::Null || is_of_kind(value, inner),
         Shape::Either(shapes) => shapes.iter().any(|shape| is_of_kind(value, shape)),
     }
 }
 
-fn wrong_kind(node: &Node, shape: &Shape, path: &str, found: &mut Diagnostics) {
-    let message = format!("{path} must be {}, not {}", expected(shape), kind_of(&node.value));
-    let mut diagnostic = Diagnostic::error(node.place.clone(), message);
-    let takes_text = is_of_kind(&Value::String(String::new()), shape);
-    if takes_text && matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_)) {
-        diagnostic = diagnostic.hint("put it in quotes");
-    }
-    found.push(diagnostic);
-}
-
-fn expected(shape: &Shape) -> String {
-    let words = match shape {
-        Shape::Anything => "anything",
-        Shape::Text | Shape::OneOf(_) => "a string",
-        Shape::Duration => "a duration like \"1m30s\"",
-        Shape::Bool => "true or false",
-        Shape::Integer | Shape::AtLeast(_) => "an integer",
-        Shape::Number => "a number",
-        Shape::TextOrNumber => "a string or number",
-        Shape::TextOrNumberOrNull => "a string, number or null",
-        Shape::TextOrNull => "a string or null",
-        Shape::Set(_) | Shape::List(_) => "a list",
-        Shape::Fields(..) | Shape::Named(..) => "a mapping",
-        Shape::Nullable(inner) => return expected(inner),
-        Shape::Either(shapes) => return shapes.iter().map(expected).collect::<Vec<_>>().join(" or "),
+/// What is wrong with a scalar of the right kind.
+fn fault(value: &Value, shape: &Shape) -> Option<String> {
+    let text = yaml::text_of(value);
+    let number = match value {
+        Value::Int(number) => *number as f64,
+        Value::Float(number) => *number,
+        _ => 0.0,
     };
-    words.to_owned()
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Int(_) | Value::Uint(_) => "an integer",
-        Value::Float(_) => "a number",
-        Value::Time(_) | Value::String(_) => "a string",
-        Value::Seq(_) => "a list",
-        Value::Map(_) => "a mapping",
-    }
-}
-
-fn check_fields(node: &Node, known: &[(&str, Shape)], rest: Rest, path: &str, found: &mut Diagnostics) {
-    let Value::Map(entries) = &node.value else { return };
-    for (key, value) in entries {
-        let below = join(path, &key.text);
-        match known.iter().find(|(name, _)| *name == key.text) {
-            Some((_, shape)) => check(value, shape, &below, found),
-            None if rest == Rest::Allowed || (rest == Rest::Extensions && key.text.starts_with("x-")) => {}
-            None => {
-                let subject = if path.is_empty() { "the top level" } else { path };
-                let message = format!("{subject} has no key {:?}", key.text);
-                let diagnostic = Diagnostic::error(key.place.clone(), message);
-                found.push(match nearest(&key.text, known.iter().map(|(name, _)| *name)) {
-                    Some(name) => diagnostic.hint(format!("did you mean {name:?}?")),
-                    None => diagnostic,
-                });
-            }
+    match shape {
+        Shape::Duration => values::duration(&text).err(),
+        Shape::Size => values::bytes(&text).err(),
+        Shape::Cpus if !text.is_empty() => values::nano_cpus(&text).err(),
+        Shape::Port => values::ports(&text).err(),
+        Shape::OneOf(words) if !words.contains(&text.as_str()) => {
+            Some(format!("{text:?} is none of {}", words.join(", ")))
         }
+        Shape::Count | Shape::Amount | Shape::Mode if number < 0.0 => Some(format!("{text} is less than 0")),
+        Shape::Mode if number > f64::from(u32::MAX) => Some(format!("{text} is too large for a file mode")),
+        _ => None,
     }
 }
 
-fn check_named(node: &Node, inner: &Shape, names: Names, path: &str, found: &mut Diagnostics) {
-    let Value::Map(entries) = &node.value else { return };
-    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
-    for (key, value) in entries {
-        if key.text.is_empty() || (names == Names::Plain && !plain(&key.text)) {
-            let message = format!("{:?} is no name for an entry of {path}", key.text);
-            found.push(Diagnostic::error(key.place.clone(), message).hint("letters, digits, '.', '_' and '-'"));
-            continue;
-        }
-        check(value, inner, &join(path, &key.text), found);
-    }
-}
-
-fn check_items(node: &Node, item: &Shape, path: &str, found: &mut Diagnostics) {
-    let Value::Seq(items) = &node.value else { return };
-    for (index, node) in items.iter().enumerate() {
-        check(node, item, &format!("{path}[{index}]"), found);
-    }
-}
-
-fn check_distinct(node: &Node, path: &str, found: &mut Diagnostics) {
-    let Value::Seq(items) = &node.value else { return };
-    for (index, item) in items.iter().enumerate() {
-        if items[..index].iter().any(|earlier| same(&earlier.value, &item.value)) {
-            found.push(Diagnostic::error(item.place.clone(), format!("{path} lists the same entry twice")));
-        }
-    }
-}
-
-/// Equal whatever the places.
+/// Equal as JSON, whatever the places: `80` and `80.0` are.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Seq(a), Value::Seq(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.value, &b.value)),
         (Value::Map(a), Value::Map(b)) => {
-            let has = |(key, node): &(super::yaml::Key, Node)| {
+            let has = |(key, node): &(Key, Node)| {
                 b.iter().any(|(other, value)| other.text == key.text && same(&node.value, &value.value))
             };
             a.len() == b.len() && a.iter().all(has)
         }
+        (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b,
         _ => a == b,
     }
-}
-
-fn check_duration(node: &Node, path: &str, found: &mut Diagnostics) {
-    if let Err(cause) = values::duration(node.as_str().unwrap_or_default()) {
-        found.push(Diagnostic::error(node.place.clone(), format!("{path}: {cause}")));
-    }
-}
-
-fn check_word(node: &Node, words: &[&str], path: &str, found: &mut Diagnostics) {
-    let text = node.as_str().unwrap_or_default();
-    if !words.contains(&text) {
-        let message = format!("{path} is {text:?}, but must be one of {}", words.join(", "));
-        found.push(Diagnostic::error(node.place.clone(), message));
-    }
-}
-
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-/// The known word that a mistyped one most resembles.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|name| (strsim::osa_distance(word, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min()
-        .map(|(_, name)| name)
 }

@@ -191,7 +191,7 @@ fn file_references(node: Option<&Node>) -> Vec<FileReference> {
             target: take::text(node, "target"),
             uid: take::text(node, "uid"),
             gid: take::text(node, "gid"),
-            mode: node.get("mode").and_then(take::integer).and_then(|mode| u32::try_from(mode).ok()),
+            mode: take::get(node, "mode").and_then(take::integer).and_then(|mode| u32::try_from(mode).ok()),
         },
     };
     take::items(node).iter().map(reference).collect()

@@ -1,41 +1,41 @@
-//! The Docker CLI's compose schema 3.13 as shapes.
+//! The Docker CLI's compose schemas as shapes: one table for 3.0 to 3.13, in which a key says since when it is there.
 
-use super::schema::Names::{Any, Plain};
+use super::schema::Names::{LowercaseOr, NotEmpty, NotEmptyOr, Plain, PlainOr};
 use super::schema::Rest::{Allowed, Extensions, Refused};
 use super::schema::Shape::{
-    self, Anything, AtLeast, Bool, Duration, Either, Fields, Integer, List, Named, Nullable, Number, OneOf, Set, Text,
-    TextOrNull, TextOrNumber, TextOrNumberOrNull,
+    self, Amount, Anything, Bool, Count, Cpus, Duration, Either, Fields, Integer, List, Mode, Named, Nullable, Number,
+    OneOf, PlainInteger, Port, Set, SetBelow, Since, Size, Text, TextOrDate, TextOrNull, TextOrNumber,
+    TextOrNumberOrNull, With,
 };
 
-pub const FILE: Shape = Fields(
-    &[
-        ("version", Text),
-        ("services", Named(&SERVICE, Plain)),
-        ("networks", Named(&NETWORK, Any)),
-        ("volumes", Named(&VOLUME, Plain)),
-        ("secrets", Named(&SECRET, Plain)),
-        ("configs", Named(&CONFIG, Plain)),
-    ],
-    Extensions,
-);
+pub const FILE: &[(&str, Shape)] = &[
+    ("version", Text),
+    ("services", Named(&SERVICE, Plain)),
+    ("networks", Named(&NETWORK, PlainOr(&UNCHECKED_NETWORK))),
+    ("volumes", Named(&VOLUME, Plain)),
+    ("secrets", Since(1, &Named(&SECRET, Plain))),
+    ("configs", Since(3, &Named(&CONFIG, Plain))),
+];
 
 const STRINGS: Shape = Set(&Text);
 const TEXT_OR_STRINGS: Shape = Either(&[Text, STRINGS]);
 const TEXT_OR_LIST: Shape = Either(&[Text, List(&Text)]);
-const PAIRS: Shape = Either(&[Named(&TextOrNumberOrNull, Any), STRINGS]);
-const OPTIONS: Shape = Named(&TextOrNumber, Any);
+const PAIRS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), STRINGS]);
+const HOSTS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), Set(&TextOrDate)]);
+const OPTIONS: Shape = Named(&TextOrNumber, NotEmptyOr(&SCALAR));
+const SCALAR: Shape = Either(&[TextOrNumberOrNull, Bool]);
 
 const SERVICE: Shape = Fields(
     &[
-        ("build", Either(&[Text, Named(&Anything, Any)])),
+        ("build", Either(&[Text, BUILD])),
         ("cap_add", STRINGS),
         ("cap_drop", STRINGS),
         ("cgroup_parent", Text),
-        ("cgroupns_mode", Text),
+        ("cgroupns_mode", Since(9, &Text)),
         ("command", TEXT_OR_LIST),
-        ("configs", List(&FILE_REFERENCE)),
+        ("configs", Since(3, &List(&FILE_REFERENCE))),
         ("container_name", Text),
-        ("credential_spec", Fields(&[("config", Text), ("file", Text), ("registry", Text)], Refused)),
+        ("credential_spec", Since(3, &CREDENTIAL_SPEC)),
         ("depends_on", STRINGS),
         ("deploy", Nullable(&DEPLOY)),
         ("devices", STRINGS),
@@ -47,38 +47,38 @@ const SERVICE: Shape = Fields(
         ("environment", PAIRS),
         ("expose", Set(&TextOrNumber)),
         ("external_links", STRINGS),
-        ("extra_hosts", PAIRS),
+        ("extra_hosts", HOSTS),
         ("healthcheck", HEALTHCHECK),
         ("hostname", Text),
         ("image", Text),
-        ("init", Bool),
+        ("init", Since(7, &Bool)),
         ("ipc", Text),
-        ("isolation", Text),
+        ("isolation", Since(5, &Text)),
         ("labels", PAIRS),
         ("links", STRINGS),
-        ("logging", Fields(&[("driver", Text), ("options", Named(&TextOrNumberOrNull, Any))], Refused)),
+        ("logging", LOGGING),
         ("mac_address", Text),
         ("network_mode", Text),
         ("networks", Either(&[STRINGS, Named(&Nullable(&SERVICE_NETWORK), Plain)])),
-        ("oom_score_adj", Integer),
+        ("oom_score_adj", Since(13, &Integer)),
         ("pid", TextOrNull),
         ("ports", Set(&PORT)),
         ("privileged", Bool),
         ("read_only", Bool),
         ("restart", Text),
-        ("secrets", List(&FILE_REFERENCE)),
+        ("secrets", Since(1, &List(&FILE_REFERENCE))),
         ("security_opt", STRINGS),
-        ("shm_size", TextOrNumber),
+        ("shm_size", Text),
         ("stdin_open", Bool),
         ("stop_grace_period", Duration),
         ("stop_signal", Text),
         ("sysctls", PAIRS),
         ("tmpfs", TEXT_OR_STRINGS),
         ("tty", Bool),
-        ("ulimits", Named(&ULIMIT, Any)),
+        ("ulimits", Named(&ULIMIT, LowercaseOr(&UNCHECKED_ULIMIT))),
         ("user", Text),
         ("userns_mode", Text),
-        ("volumes", List(&MOUNT)),
+        ("volumes", SetBelow(2, &MOUNT)),
         ("working_dir", Text),
         // Forbidden, which is said elsewhere.
         ("extends", Anything),
@@ -90,48 +90,78 @@ const SERVICE: Shape = Fields(
         ("mem_limit", Anything),
         ("memswap_limit", Anything),
     ],
-    Extensions,
+    Extensions(7),
 );
+
+const BUILD: Shape = Fields(
+    &[
+        ("args", PAIRS),
+        ("cache_from", Since(2, &STRINGS)),
+        ("context", Text),
+        ("dockerfile", Text),
+        ("extra_hosts", Since(9, &HOSTS)),
+        ("labels", Since(3, &PAIRS)),
+        ("network", Since(4, &Text)),
+        ("shm_size", Since(5, &Either(&[Integer, TextOrDate]))),
+        ("target", Since(4, &Text)),
+    ],
+    Allowed(11),
+);
+
+const CREDENTIAL_SPEC: Shape = Fields(&[("config", Since(8, &Text)), ("file", Text), ("registry", Text)], Refused);
+
+const LOGGING: Shape =
+    Fields(&[("driver", Text), ("options", Named(&TextOrNumberOrNull, NotEmptyOr(&SCALAR)))], Refused);
 
 const FILE_REFERENCE: Shape = Either(&[
     Text,
-    Fields(&[("source", Text), ("target", Text), ("uid", Text), ("gid", Text), ("mode", Integer)], Allowed),
+    Fields(&[("source", Text), ("target", Text), ("uid", Text), ("gid", Text), ("mode", Mode)], Allowed(0)),
 ]);
 
-const SERVICE_NETWORK: Shape =
-    Fields(&[("aliases", STRINGS), ("driver_opts", OPTIONS), ("ipv4_address", Text), ("ipv6_address", Text)], Refused);
+const SERVICE_NETWORK: Shape = Fields(
+    &[("aliases", STRINGS), ("driver_opts", Since(13, &OPTIONS)), ("ipv4_address", Text), ("ipv6_address", Text)],
+    Refused,
+);
 
 const PORT: Shape = Either(&[
-    TextOrNumber,
-    Fields(&[("mode", Text), ("target", Integer), ("published", Integer), ("protocol", Text)], Refused),
+    Port,
+    Since(2, &Fields(&[("mode", Text), ("target", Count), ("published", Count), ("protocol", Text)], Refused)),
 ]);
 
-const ULIMIT: Shape = Either(&[Integer, Fields(&[("soft", Integer), ("hard", Integer)], Refused)]);
-
-const MOUNT: Shape = Either(&[
-    Text,
-    Fields(
-        &[
-            ("type", Text),
-            ("source", Text),
-            ("target", Text),
-            ("read_only", Bool),
-            ("consistency", Text),
-            ("bind", Fields(&[("propagation", Text)], Allowed)),
-            ("volume", Fields(&[("nocopy", Bool), ("subpath", Text)], Allowed)),
-            ("tmpfs", Fields(&[("size", AtLeast(0))], Allowed)),
-        ],
-        Refused,
-    ),
+const ULIMIT: Shape = Either(&[
+    PlainInteger,
+    With(&["soft", "hard"], &Fields(&[("soft", PlainInteger), ("hard", PlainInteger)], Refused)),
 ]);
+
+/// Of a name that the schema does not look at.
+const UNCHECKED_ULIMIT: Shape = Either(&[
+    PlainInteger,
+    With(&["soft", "hard"], &Fields(&[("soft", PlainInteger), ("hard", PlainInteger)], Allowed(0))),
+]);
+
+const MOUNT: Shape = Either(&[Text, Since(2, &With(&["type"], &LONG_MOUNT))]);
+
+const LONG_MOUNT: Shape = Fields(
+    &[
+        ("type", Text),
+        ("source", Text),
+        ("target", Text),
+        ("read_only", Bool),
+        ("consistency", Text),
+        ("bind", Fields(&[("propagation", Text)], Allowed(0))),
+        ("volume", Fields(&[("nocopy", Bool), ("subpath", TextOrNull)], Allowed(0))),
+        ("tmpfs", Since(6, &Fields(&[("size", Count)], Allowed(0)))),
+    ],
+    Refused,
+);
 
 const HEALTHCHECK: Shape = Fields(
     &[
         ("disable", Bool),
         ("interval", Duration),
-        ("retries", Number),
-        ("start_interval", Duration),
-        ("start_period", Duration),
+        ("retries", Amount),
+        ("start_interval", Since(12, &Duration)),
+        ("start_period", Since(4, &Duration)),
         ("test", TEXT_OR_LIST),
         ("timeout", Duration),
     ],
@@ -144,28 +174,25 @@ const UPDATE: Shape = Fields(
         ("failure_action", Text),
         ("max_failure_ratio", Number),
         ("monitor", Duration),
-        ("order", OneOf(&["start-first", "stop-first"])),
-        ("parallelism", AtLeast(0)),
+        ("order", Since(4, &OneOf(&["start-first", "stop-first"]))),
+        ("parallelism", Count),
     ],
     Refused,
 );
 
 const DEPLOY: Shape = Fields(
     &[
-        ("endpoint_mode", Text),
+        ("endpoint_mode", Since(2, &Text)),
         ("labels", PAIRS),
         ("mode", Text),
         ("placement", PLACEMENT),
-        ("replicas", AtLeast(0)),
+        ("replicas", Count),
         ("resources", Fields(&[("limits", LIMITS), ("reservations", RESERVATIONS)], Refused)),
         (
             "restart_policy",
-            Fields(
-                &[("condition", Text), ("delay", Duration), ("max_attempts", AtLeast(0)), ("window", Duration)],
-                Refused,
-            ),
+            Fields(&[("condition", Text), ("delay", Duration), ("max_attempts", Count), ("window", Duration)], Refused),
         ),
-        ("rollback_config", UPDATE),
+        ("rollback_config", Since(7, &UPDATE)),
         ("update_config", UPDATE),
     ],
     Refused,
@@ -174,55 +201,97 @@ const DEPLOY: Shape = Fields(
 const PLACEMENT: Shape = Fields(
     &[
         ("constraints", List(&Text)),
-        ("max_replicas_per_node", AtLeast(0)),
-        ("preferences", List(&Fields(&[("spread", Text)], Refused))),
+        ("max_replicas_per_node", Since(8, &Count)),
+        ("preferences", Since(3, &List(&Fields(&[("spread", Text)], Refused)))),
     ],
     Refused,
 );
 
-const LIMITS: Shape = Fields(&[("cpus", Text), ("memory", Text), ("pids", Integer)], Refused);
+const LIMITS: Shape = Fields(&[("cpus", Cpus), ("memory", Size), ("pids", Since(9, &Integer))], Refused);
 
 const RESERVATIONS: Shape =
-    Fields(&[("cpus", Text), ("memory", Text), ("generic_resources", List(&GENERIC_RESOURCE))], Refused);
+    Fields(&[("cpus", Cpus), ("memory", Size), ("generic_resources", Since(5, &List(&GENERIC_RESOURCE)))], Refused);
 
 const GENERIC_RESOURCE: Shape =
-    Fields(&[("discrete_resource_spec", Fields(&[("kind", Text), ("value", Integer)], Refused))], Refused);
+    Fields(&[("discrete_resource_spec", Fields(&[("kind", Text), ("value", Number)], Refused))], Refused);
 
 const EXTERNAL: Shape = Either(&[Bool, Fields(&[("name", Text)], Refused)]);
 
-const NETWORK: Shape = Nullable(&Fields(
+/// Of a secret or config.
+const OPEN_EXTERNAL: Shape = Either(&[Bool, Fields(&[("name", Text)], Allowed(0))]);
+
+const NETWORK: Shape = Nullable(&Fields(NETWORK_KEYS, Extensions(7)));
+
+/// Of a name that the schema does not look at.
+const UNCHECKED_NETWORK: Shape = Nullable(&Fields(NETWORK_KEYS, Allowed(0)));
+
+const NETWORK_KEYS: &[(&str, Shape)] = &[
+    ("attachable", Since(2, &Bool)),
+    ("driver", Text),
+    ("driver_opts", OPTIONS),
+    ("external", EXTERNAL),
+    ("internal", Bool),
+    ("ipam", Fields(&[("driver", Text), ("config", List(&Fields(&[("subnet", Text)], Refused)))], Refused)),
+    ("labels", PAIRS),
+    ("name", Since(5, &Text)),
+];
+
+const VOLUME: Shape = Nullable(&Fields(
     &[
-        ("attachable", Bool),
         ("driver", Text),
         ("driver_opts", OPTIONS),
         ("external", EXTERNAL),
-        ("internal", Bool),
-        ("ipam", Fields(&[("driver", Text), ("config", List(&Fields(&[("subnet", Text)], Refused)))], Refused)),
         ("labels", PAIRS),
-        ("name", Text),
+        ("name", Since(4, &Text)),
+        // Has a schema since 3.10; before, it was an extension that the reader took all the same.
+        ("x-cluster-spec", Since(7, &CLUSTER)),
     ],
-    Extensions,
+    Extensions(7),
 ));
 
-const VOLUME: Shape = Nullable(&Fields(
-    &[("driver", Text), ("driver_opts", OPTIONS), ("external", EXTERNAL), ("labels", PAIRS), ("name", Text)],
-    Extensions,
-));
+const CLUSTER: Shape = Fields(
+    &[
+        ("group", Text),
+        ("access_mode", ACCESS_MODE),
+        ("accessibility_requirements", Fields(&[("requisite", TOPOLOGIES), ("preferred", TOPOLOGIES)], Allowed(0))),
+        ("capacity_range", Fields(&[("required_bytes", Size), ("limit_bytes", Size)], Allowed(0))),
+        ("availability", Text),
+    ],
+    Allowed(0),
+);
+
+const ACCESS_MODE: Shape = Fields(
+    &[
+        ("scope", Text),
+        ("sharing", Text),
+        ("block_volume", Fields(&[], Allowed(0))),
+        ("mount_volume", Fields(&[("fs_type", Text), ("mount_flags", List(&Text))], Allowed(0))),
+    ],
+    Allowed(0),
+);
+
+const TOPOLOGIES: Shape = List(&Fields(&[("segments", PAIRS)], Allowed(0)));
 
 const SECRET: Shape = Fields(
     &[
-        ("driver", Text),
-        ("driver_opts", OPTIONS),
-        ("external", EXTERNAL),
+        ("driver", Since(8, &Text)),
+        ("driver_opts", Since(8, &OPTIONS)),
+        ("external", OPEN_EXTERNAL),
         ("file", Text),
         ("labels", PAIRS),
-        ("name", Text),
-        ("template_driver", Text),
+        ("name", Since(5, &Text)),
+        ("template_driver", Since(8, &Text)),
     ],
-    Extensions,
+    Extensions(7),
 );
 
 const CONFIG: Shape = Fields(
-    &[("external", EXTERNAL), ("file", Text), ("labels", PAIRS), ("name", Text), ("template_driver", Text)],
-    Extensions,
+    &[
+        ("external", OPEN_EXTERNAL),
+        ("file", Text),
+        ("labels", PAIRS),
+        ("name", Since(5, &Text)),
+        ("template_driver", Since(8, &Text)),
+    ],
+    Extensions(7),
 );

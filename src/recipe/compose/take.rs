@@ -6,8 +6,14 @@ use crate::recipe::compose::model::Nanos;
 use crate::recipe::values;
 use crate::recipe::yaml::{Key, Node, Value, text_of};
 
+/// By its key, however it uses capitals: the schema lets them through in open mappings alone.
+pub fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+    let folded = || entries(Some(node)).iter().find(|(other, _)| other.text.eq_ignore_ascii_case(key));
+    node.get(key).or_else(|| folded().map(|(_, node)| node))
+}
+
 pub fn text(node: &Node, key: &str) -> String {
-    node.get(key).map(scalar).unwrap_or_default()
+    get(node, key).map(scalar).unwrap_or_default()
 }
 
 /// A scalar as text, by Go's spelling.
@@ -20,7 +26,7 @@ pub fn flag(node: &Node, key: &str) -> bool {
 }
 
 pub fn optional_flag(node: &Node, key: &str) -> Option<bool> {
-    match node.get(key)?.value {
+    match get(node, key)?.value {
         Value::Bool(flag) => Some(flag),
         _ => None,
     }

@@ -1,0 +1,104 @@
+//! The words for what does not fit a schema.
+
+use super::super::version::Version;
+use super::Shape;
+use crate::model::diagnostic::{Diagnostic, Place};
+use crate::recipe::yaml::{Key, Node, Value};
+
+pub fn wrong_kind(node: &Node, shape: &Shape, path: &str) -> Diagnostic {
+    let message = format!("{path} must be {}, not {}", expected(shape), kind_of(&node.value));
+    let diagnostic = Diagnostic::error(node.place.clone(), message);
+    let takes_text = super::is_of_kind(&Value::String(String::new()), shape);
+    match node.value {
+        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_) | Value::Time(_) if takes_text => {
+            diagnostic.hint("put it in quotes")
+        }
+        Value::String(_) if matches!(shape, Shape::Bool) => diagnostic.hint("without quotes"),
+        Value::Null => diagnostic.hint("leave the key out"),
+        _ => diagnostic,
+    }
+}
+
+fn expected(shape: &Shape) -> String {
+    let words = match shape {
+        Shape::Anything => "anything",
+        Shape::Text | Shape::TextOrDate | Shape::Cpus | Shape::OneOf(_) => "a string",
+        Shape::TextOrNull => "a string or null",
+        Shape::TextOrNumber => "a string or number",
+        Shape::TextOrNumberOrNull => "a string, number or null",
+        Shape::Bool => "true or false",
+        Shape::Integer | Shape::PlainInteger | Shape::Count => "an integer",
+        Shape::Number | Shape::Amount | Shape::Mode => "a number",
+        Shape::Duration => "a duration like \"1m30s\"",
+        Shape::Size => "a size like \"512m\"",
+        Shape::Port => "a port like \"8080:80\"",
+        Shape::List(_) | Shape::Set(_) | Shape::SetBelow(..) => "a list",
+        Shape::Fields(..) | Shape::Named(..) => "a mapping",
+        Shape::With(_, inner) | Shape::Nullable(inner) | Shape::Since(_, inner) => return expected(inner),
+        Shape::Either(shapes) => return shapes.iter().map(expected).collect::<Vec<_>>().join(" or "),
+    };
+    words.to_owned()
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Int(_) | Value::Uint(_) => "an integer",
+        Value::Float(_) => "a number",
+        Value::Time(_) => "a date",
+        Value::String(_) => "a string",
+        Value::Seq(_) => "a list",
+        Value::Map(_) => "a mapping",
+    }
+}
+
+pub fn unknown(key: &Key, path: &str, known: &[(&str, Shape)]) -> Diagnostic {
+    let subject = if path.is_empty() { "the top level" } else { path };
+    let diagnostic = Diagnostic::error(key.place.clone(), format!("{subject} has no key {:?}", key.text));
+    match nearest(&key.text, known.iter().map(|(name, _)| *name)) {
+        Some(name) => diagnostic.hint(format!("did you mean {name:?}?")),
+        None => diagnostic,
+    }
+}
+
+pub fn missing(node: &Node, path: &str, key: &str) -> Diagnostic {
+    Diagnostic::error(node.place.clone(), format!("{path} needs the key {key:?}"))
+}
+
+pub fn no_name(key: &Key, path: &str) -> Diagnostic {
+    let message = format!("{:?} is no name for an entry of {path}", key.text);
+    Diagnostic::error(key.place.clone(), message).hint("letters, digits, '.', '_' and '-'")
+}
+
+pub fn twice(item: &Node, path: &str, index: usize, first: usize) -> Diagnostic {
+    Diagnostic::error(item.place.clone(), format!("{path} lists an entry twice: [{first}] and [{index}]"))
+}
+
+/// A key that the file's version does not know yet.
+pub fn early_key(key: &Key, path: &str, since: u8, version: Version) -> Diagnostic {
+    early(&key.place, &join(path, &key.text), since, version)
+}
+
+/// A form that the file's version does not know yet.
+pub fn early_kind(node: &Node, path: &str, since: u8, version: Version) -> Diagnostic {
+    early(&node.place, &format!("{path}: {}", kind_of(&node.value)), since, version)
+}
+
+fn early(place: &Place, what: &str, since: u8, version: Version) -> Diagnostic {
+    let message = format!("{what} needs version \"3.{since}\" or newer, this file says \"{version}\"");
+    Diagnostic::error(place.clone(), message).hint("raise or drop version:")
+}
+
+pub fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The known word that a mistyped one most resembles.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|name| (strsim::osa_distance(word, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min()
+        .map(|(_, name)| name)
+}
