@@ -13,6 +13,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
@@ -50,6 +52,7 @@ pub struct Command {
     holding: Option<File>,
     limit: Duration,
     output: usize,
+    memory: Option<u64>,
 }
 
 /// Why a child gave no answer.
@@ -77,6 +80,7 @@ impl Command {
             holding: None,
             limit: DEFAULT_LIMIT,
             output: DEFAULT_OUTPUT,
+            memory: None,
         }
     }
 
@@ -109,6 +113,14 @@ impl Command {
     #[must_use]
     pub fn at_most(mut self, bytes: usize) -> Self {
         self.output = bytes;
+        self
+    }
+
+    /// Refuses the child, and each of its children, memory beyond this many bytes of address space. It holds from just
+    /// after the start, before a remote can have said a word.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
         self
     }
 
@@ -145,7 +157,7 @@ impl Command {
 
     fn spawn(&self, stdin: Stdio) -> Result<Child, CommandError> {
         let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        tokio::process::Command::new(self.located())
+        let child = tokio::process::Command::new(self.located())
             .args(&self.args)
             .env_clear()
             .envs(kept)
@@ -156,7 +168,20 @@ impl Command {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|cause| self.not_run(cause))
+            .map_err(|cause| self.not_run(cause))?;
+        self.limit_memory(&child).map_err(|cause| self.not_run(cause))?;
+        Ok(child)
+    }
+
+    /// From outside: a step between fork and start would cost a fork of all that we are.
+    fn limit_memory(&self, child: &Child) -> io::Result<()> {
+        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let (Some(most), Some(pid)) = (self.memory, pid) else { return Ok(()) };
+        match prlimit(Some(pid), Resource::As, Rlimit { current: Some(most), maximum: Some(most) }) {
+            // It may have ended already.
+            Ok(_) | Err(Errno::SRCH) => Ok(()),
+            Err(cause) => Err(cause.into()),
+        }
     }
 
     /// The program's own path. By its bare name it would be looked for in the child's environment, which costs a fork
@@ -278,6 +303,16 @@ mod tests {
         assert!(matches!(failed, CommandError::TimedOut { .. }), "{failed}");
         let failed = shell("yes | head -c 1000000 >&2; echo end >&2; exit 1").run().await;
         assert!(failed.is_err_and(|failed| failed.to_string().ends_with("end")));
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_for_a_child_and_its_own() {
+        // Reads a line first: the bound is there before the first word.
+        let mut child = shell("read -r line; sh -c 'ulimit -v'").memory(512 << 20).converse().unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut child.stdin, b"go\n").await.unwrap();
+        let mut said = String::new();
+        child.stdout.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said.trim(), (512 << 10).to_string());
     }
 
     #[tokio::test]
