@@ -42,6 +42,7 @@ async fn examine_one(declared: &Declared, app: &config::App, now: Timestamp) -> 
     let release = declared_release(declared, app, now).await?;
     let mut warnings: Vec<String> = release.read.warnings.0.iter().map(ToString::to_string).collect();
     warnings.extend(release.held);
+    warnings.extend(release.notes);
     Ok(Finding { app: app.name.to_string(), revision: Some(release.revision.to_string()), wrong: None, warnings })
 }
 

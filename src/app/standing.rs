@@ -5,11 +5,14 @@ use crate::config;
 use crate::health::{self, Verdict};
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
+use crate::model::version::Wanted;
 use crate::policy::{self, Choice};
 
 /// One app's line in `status`.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
+    /// The release in a word: its version, or its commit where it has none.
+    pub revision: Option<String>,
     pub version: Option<String>,
     pub commit: Option<String>,
     /// When the release passed its gate.
@@ -50,7 +53,8 @@ pub async fn standing(host: &Host, app: &config::App) -> Result<Standing, Outcom
         };
         return Ok(standing);
     };
-    standing.version = Some(current.body.revision.to_string());
+    standing.revision = Some(current.body.revision.to_string());
+    standing.version = current.body.revision.version.clone();
     standing.commit = Some(current.body.revision.commit.to_string());
     standing.since = Some(current.since.clone());
     let desired = release::desired(&app.stack, &current.body, &dir)?;
@@ -73,9 +77,13 @@ fn failed(state: &State) -> Option<String> {
 async fn held(host: &Host, app: &config::App, state: &State) -> Option<String> {
     let mirror = host.recipes.mirror(&app.recipe.url, app.recipe.credentials.as_deref());
     let published = mirror.published().await.ok()?;
-    let current = state.current.as_ref()?;
-    let published = policy::Published { versions: published.versions, head: published.head, named: None };
-    match policy::choose(Some(&current.body.revision), &app.wanted, &published) {
+    let current = Some(&state.current.as_ref()?.body.revision);
+    let named = match &app.wanted {
+        Wanted::Commit(prefix) => mirror.resolve_commit(prefix).await.ok(),
+        Wanted::Latest | Wanted::Version(_) => None,
+    };
+    let versions = published.versions_beside(current);
+    match policy::choose(current, &app.wanted, &policy::Published { versions, head: published.head, named }) {
         Ok(Choice::Held { why, .. }) => Some(why),
         Ok(Choice::Install(_) | Choice::Current(_)) => None,
         Err(error) => Some(error.to_string()),

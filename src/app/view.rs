@@ -10,7 +10,7 @@ use super::{Host, Options, proxy, reconciler, recorded, release};
 use crate::certificate;
 use crate::config::{self, Declared};
 use crate::host::progress::Progress;
-use crate::host::recipes::{Freshness, Mirror, Recipes};
+use crate::host::recipes::{Freshness, Mirror, MovedTag, Recipes};
 use crate::host::store::{AppDir, Store};
 use crate::host::swarm::Swarm;
 use crate::model::diagnostic::Diagnostics;
@@ -20,7 +20,7 @@ use crate::model::secret::{HostKey, SecretBytes};
 use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
 use crate::plan::Plan;
-use crate::policy::{self, Choice};
+use crate::policy::{self, Choice, PolicyError};
 use crate::recipe::Tree;
 use crate::reconcile::{Keeper, Reconciler};
 
@@ -49,6 +49,8 @@ pub enum Fetch {
 pub struct DeclaredRelease {
     pub revision: Revision,
     pub held: Option<String>,
+    /// What is to be known of the recipe's tags beside that.
+    pub notes: Vec<String>,
     pub read: Read,
 }
 
@@ -62,6 +64,8 @@ pub struct Sources {
 struct Chosen {
     revision: Revision,
     held: Option<String>,
+    notes: Vec<String>,
+    moved: Vec<MovedTag>,
     tree: Tree,
 }
 
@@ -92,7 +96,7 @@ impl View<'_> {
             Ok(declared) => declared,
             Err(in_the_way) => return self.stay(in_the_way),
         };
-        let DeclaredRelease { revision, held, read } = declared;
+        let DeclaredRelease { revision, held, read, .. } = declared;
         let (aim, failed) = match goal::aim(self.state, &read.key, options.retry) {
             Decision::StayWith { reason } => return self.stay(Outcome::Unhealthy(goal::failed_change(&reason))),
             Decision::OnlyLook { reason } => (Aim::Install, Some(goal::failed_install(&revision, &reason))),
@@ -173,7 +177,7 @@ impl View<'_> {
         lives: &Lives<'_>,
         now: Timestamp,
     ) -> Result<DeclaredRelease, Outcome> {
-        let Sources { given, chosen: Chosen { revision, held, tree } } = sources;
+        let Sources { given, chosen: Chosen { revision, held, notes, tree, .. } } = sources;
         // What is wrong with the certificate is told where it is kept: an app is judged by what is served until then.
         let served =
             || certificate::describe(&proxy::kept_leaf(self.declared, &Store::for_reading(&self.declared.state_dir))?);
@@ -194,7 +198,7 @@ impl View<'_> {
             let errors = Diagnostics(wrong.errors().cloned().collect());
             Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"))
         })?;
-        Ok(DeclaredRelease { revision, held, read })
+        Ok(DeclaredRelease { revision, held, notes, read })
     }
 
     /// The revision to run. The remote is asked unless what is recorded is enough.
@@ -204,7 +208,7 @@ impl View<'_> {
         if let Some(revision) = asked_for
             && let Some(tree) = mirror.tree_if_there(&revision.commit).await?
         {
-            return Ok(Chosen { revision: revision.clone(), held: None, tree });
+            return Ok(Chosen { revision: revision.clone(), held: None, notes: Vec::new(), moved: Vec::new(), tree });
         }
         if fetch == Fetch::IfMissing
             && let Ok(chosen) = self.choose_from(mirror).await
@@ -212,7 +216,15 @@ impl View<'_> {
             return Ok(chosen);
         }
         self.fetch(mirror, now).await?;
-        self.choose_from(mirror).await
+        let mut chosen = self.choose_from(mirror).await;
+        // What is broken in a mirror is found when it is read, and mended by another fetch.
+        if chosen.is_err() && !mirror.is_sound() {
+            self.fetch(mirror, now).await?;
+            chosen = self.choose_from(mirror).await;
+        }
+        // Told once a fetch: a tag that moved is somebody's mistake, or an attack.
+        chosen.iter().flat_map(|chosen| &chosen.moved).for_each(|moved| warn!("{moved}"));
+        chosen
     }
 
     /// Chooses among what the mirror holds.
@@ -223,14 +235,21 @@ impl View<'_> {
             Wanted::Commit(prefix) => Some(mirror.resolve_commit(prefix).await?),
             Wanted::Latest | Wanted::Version(_) => None,
         };
-        let published = policy::Published { versions: published.versions, head: published.head, named };
+        let mut notes = published.notes();
+        let others = published.others();
+        let versions = published.versions_beside(recorded);
+        let moved = published.moved;
+        let published = policy::Published { versions, head: published.head, named };
         let choice = policy::choose(recorded, &self.app.wanted, &published);
-        let (revision, held) = match choice.map_err(|error| Outcome::Blocked(error.to_string()))? {
+        let (revision, held) = match choice.map_err(|error| Outcome::Blocked(not_there(&error, others)))? {
             Choice::Install(revision) | Choice::Current(revision) => (revision, None),
             Choice::Held { current, why, .. } => (current, Some(why)),
         };
+        if revision.version.is_none() && self.app.wanted == Wanted::Latest {
+            notes.push(format!("{revision} is no version: the recipe had none, and its newest commit was taken"));
+        }
         let tree = mirror.tree(&revision.commit).await?;
-        Ok(Chosen { revision, held, tree })
+        Ok(Chosen { revision, held, notes, moved, tree })
     }
 
     async fn fetch(&self, mirror: &Mirror, now: Timestamp) -> Result<(), Outcome> {
@@ -239,6 +258,14 @@ impl View<'_> {
             warn!("the recipe is taken from its mirror as it was fetched before: {why}");
         }
         Ok(())
+    }
+}
+
+/// Why nothing can be chosen; a tag that was meant may be among those that are no versions.
+fn not_there(error: &PolicyError, others: Option<String>) -> String {
+    match (error, others) {
+        (PolicyError::NotPublished { .. }, Some(others)) => format!("{error}; {others}"),
+        _ => error.to_string(),
     }
 }
 

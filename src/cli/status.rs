@@ -38,7 +38,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
 
 fn as_text(app: &App, standing: &Standing) -> String {
     let none = if standing.health == "unknown" { "?" } else { "not installed" };
-    let version = standing.version.as_deref().unwrap_or(none);
+    let version = standing.revision.as_deref().unwrap_or(none);
     let mut text = format!("{:<16} {:<24} {:<10} {}\n", app.name.as_str(), version, standing.health, app.domain);
     let mut told = |word: &str, sentence: &Option<String>| {
         if let Some(sentence) = sentence {

@@ -2,45 +2,53 @@
 //!
 //! One bare mirror per URL lies under `<state_dir>/recipes`. A version is read from its commit's objects: nothing is
 //! checked out, no attribute, filter or hook of a recipe applies. The surprise: upstream tags move, and some are not
-//! versions at all. The commit that a tag named when it was first seen stays that version's commit, as long as we have
-//! it; that it moved is told.
+//! versions at all. The commit that a tag named when it was first seen stays that version's commit; that it moved is
+//! told.
 
+mod bounds;
 mod directory;
 mod git;
 mod mirror;
 mod objects;
+mod published;
+mod remote;
+mod shape;
+mod sights;
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::version::{Commit, RecipeVersion};
+use crate::model::version::Commit;
 use crate::recipe::Tree;
 use git::{local_git, printable};
 use objects::Objects;
+use sights::Sights;
 
+pub use bounds::Bounds;
+use bounds::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, MOST_ENTRIES};
 pub use directory::{operator_file, tree_of_directory};
-
-/// The largest file that is read; a longer one is [`crate::recipe::Entry::TooLarge`].
-const LARGEST_FILE: u64 = 1 << 20;
-/// The most files and folders of one tree, and the most bytes of all of them.
-const MOST_ENTRIES: usize = 5_000;
-const MOST_BYTES: u64 = 32 << 20;
+pub use published::{MovedTag, Published};
 
 /// All mirrors of a state directory.
 #[derive(Debug, Clone)]
 pub struct Recipes {
     dir: PathBuf,
+    bounds: Bounds,
 }
 
 impl Recipes {
     pub fn new(state_dir: impl AsRef<Path>) -> Self {
-        Self { dir: state_dir.as_ref().join("recipes") }
+        Self { dir: state_dir.as_ref().join("recipes"), bounds: Bounds::default() }
+    }
+
+    /// With other bounds than a host has.
+    #[must_use]
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
     }
 
     /// The mirror of a recipe; nothing is read or made yet. `url` may also be a local path; `credentials` is a file
@@ -51,6 +59,7 @@ impl Recipes {
             credentials: credentials.map(Path::to_owned),
             dir: self.dir.clone(),
             name: mirror_name(url),
+            bounds: self.bounds.clone(),
         }
     }
 }
@@ -75,6 +84,7 @@ pub struct Mirror {
     credentials: Option<PathBuf>,
     dir: PathBuf,
     name: String,
+    bounds: Bounds,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,68 +95,21 @@ pub enum Freshness {
     Stale { why: String },
 }
 
-/// What a recipe's repository offers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Published {
-    /// Ascending.
-    pub versions: Vec<(RecipeVersion, Commit)>,
-    /// Other tags, and tags that name no commit.
-    pub ignored: Vec<String>,
-    /// The remote's default branch; `None` for an empty repository.
-    pub head: Option<Commit>,
-    /// Tags of versions that name another commit now than when they were first seen.
-    pub moved: Vec<MovedTag>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MovedTag {
-    pub tag: String,
-    pub first: Commit,
-    pub now: Commit,
-}
-
-/// The commit that a tag named when we first saw it, and when that was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct FirstSight {
-    commit: Commit,
-    seen: Timestamp,
-}
-
-/// Tags of versions and the commits that they name now; other tags; the default branch.
-#[derive(Debug, Default)]
-struct Refs {
-    versions: Vec<(RecipeVersion, Commit)>,
-    ignored: Vec<String>,
-    head: Option<Commit>,
-}
-
 impl Mirror {
     /// Versions, as the mirror knows them; asks nobody else.
     ///
     /// # Errors
-    /// When there is no mirror yet, or it is damaged.
+    /// When there is no mirror yet, or it or its first sights are damaged.
     pub async fn published(&self) -> Result<Published> {
         let mut objects = self.objects()?;
-        let refs = self.refs(&mut objects).await?;
-        let sights = self.first_sights()?;
-        let mut published = Published { ignored: refs.ignored, head: refs.head, ..Published::default() };
-        for (version, now) in refs.versions {
-            let tag = version.to_string();
-            let first = sights.get(&tag).map_or(&now, |sight| &sight.commit).clone();
-            if first == now {
-                published.versions.push((version, now));
-                continue;
-            }
-            let commit = if objects.commit(first.as_str()).await?.is_some() { &first } else { &now };
-            published.versions.push((version, commit.clone()));
-            published.moved.push(MovedTag { tag, first, now });
-        }
-        published.versions.sort();
-        Ok(published)
+        let tips = shape::tips(&self.path()).with_context(|| self.damaged())?;
+        let sights = Sights::read(&self.sights_file())?;
+        let published = Published::new(&tips, &sights, &mut objects).await;
+        self.marked(published).with_context(|| format!("list the versions of {}", printable(&self.url)))
     }
 
-    /// The one commit whose id begins with `prefix` (hex, 4 digits or more). Names of branches and tags do not count,
-    /// even if they look like hex.
+    /// The one commit whose id begins with `prefix` (hex in small letters, 4 digits or more). Names of branches and
+    /// tags do not count, even if they look like hex.
     ///
     /// # Errors
     /// When there is none, or more than one.
@@ -156,8 +119,10 @@ impl Mirror {
             bail!("{prefix:?} is not the beginning of a commit's id: 4 to 64 of the digits 0-9 and a-f");
         }
         let mut objects = self.objects()?;
-        let listed = local_git(&self.path(), ["rev-parse", &format!("--disambiguate={prefix}")]).run().await;
-        let ids = lines_of(listed.with_context(|| self.damaged())?)?;
+        let asked = ["rev-parse", &format!("--disambiguate={prefix}")];
+        let listed = local_git(&self.path(), self.bounds.memory, asked).run().await;
+        let listed = String::from_utf8(listed.with_context(|| self.damaged())?).context("git printed no ids")?;
+        let ids: Vec<_> = listed.lines().map(str::to_owned).collect();
         let commits = objects.commits_themselves(&ids).await?;
         let mut commits: Vec<_> = commits.into_iter().flatten().collect();
         let url = printable(&self.url);
@@ -174,7 +139,7 @@ impl Mirror {
     /// When the mirror lacks the commit or is damaged, and for a tree that is too large or has paths that no recipe
     /// needs (not UTF-8, control characters).
     pub async fn tree(&self, commit: &Commit) -> Result<Tree> {
-        let tree = objects::read_tree(self.objects()?, commit).await;
+        let tree = self.read_tree(commit).await?;
         tree.with_context(|| format!("read commit {} of {}", commit.short(), printable(&self.url)))
     }
 
@@ -184,45 +149,40 @@ impl Mirror {
     /// # Errors
     /// When git cannot be run.
     pub async fn tree_if_there(&self, commit: &Commit) -> Result<Option<Tree>> {
-        if !self.path().exists() {
+        if !self.is_sound() {
             return Ok(None);
         }
-        Ok(objects::read_tree(self.objects()?, commit).await.ok())
+        Ok(self.read_tree(commit).await?.ok())
+    }
+
+    /// Whether nothing is known to be wrong with the mirror; `false` also where there is none.
+    pub fn is_sound(&self) -> bool {
+        shape::is_ours(&self.path())
+    }
+
+    async fn read_tree(&self, commit: &Commit) -> Result<Result<Tree>> {
+        let tree = objects::read_tree(self.objects()?, commit).await;
+        Ok(self.marked(tree))
+    }
+
+    /// Lets the next fetch know where something was found broken.
+    fn marked<T>(&self, read: Result<T>) -> Result<T> {
+        read.inspect_err(|cause| {
+            if cause.is::<objects::Damaged>() {
+                shape::mark_damaged(&self.path());
+            }
+        })
     }
 
     fn objects(&self) -> Result<Objects> {
-        if !self.path().exists() {
+        let path = self.path();
+        if !path.is_symlink() && !path.exists() {
             bail!("there is no mirror of {} yet; a run that may fetch makes it", printable(&self.url));
         }
-        Objects::open(&self.path())
-    }
-
-    async fn refs(&self, objects: &mut Objects) -> Result<Refs> {
-        let listed = local_git(&self.path(), ["for-each-ref", "--format=%(refname)", "refs/tags"]).run().await;
-        let names = lines_of(listed.with_context(|| self.damaged())?)?;
-        let mut refs = Refs::default();
-        // An annotated tag is an object of its own that names the commit.
-        for (name, commit) in names.iter().zip(objects.commits(&names).await?) {
-            let tag = name.trim_start_matches("refs/tags/");
-            match (tag.parse(), commit) {
-                (Ok(version), Some(commit)) => refs.versions.push((version, commit)),
-                _ => refs.ignored.push(tag.to_owned()),
-            }
+        if !self.is_sound() {
+            bail!(self.damaged());
         }
-        refs.head = objects.commit(git::HEAD).await?;
-        Ok(refs)
-    }
-
-    fn first_sights(&self) -> Result<BTreeMap<String, FirstSight>> {
-        let file = self.sights_file();
-        let bytes = match std::fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            Err(cause) => return Err(cause).with_context(|| format!("read {}", file.display())),
-        };
-        serde_json::from_slice(&bytes).with_context(|| {
-            format!("read {}: remove it, and the tags count as first seen at the next fetch", file.display())
-        })
+        Objects::open(&path, self.bounds.memory)
     }
 
     fn path(&self) -> PathBuf {
@@ -235,15 +195,10 @@ impl Mirror {
 
     fn damaged(&self) -> String {
         format!(
-            "the mirror {} is damaged; remove it, and the next run that fetches makes it anew",
+            "the mirror {} is damaged, or was changed by somebody else; the next run that can fetch makes it anew",
             self.path().display()
         )
     }
-}
-
-fn lines_of(bytes: Vec<u8>) -> Result<Vec<String>> {
-    let text = String::from_utf8(bytes).context("git printed what is not UTF-8")?;
-    Ok(text.lines().map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -6,13 +6,17 @@ use std::str::FromStr;
 
 /// A published version: `<recipe semver>+<app version>`, as in `10.7.1+26.6.2`.
 ///
-/// The app version behind the `+` is whatever upstream calls it (`v1.6.870-0`, `1.24.2-rootless`). Order: the semver
-/// triple, then the app version with runs of digits compared as numbers, then the text.
+/// The app version behind the `+` is whatever upstream calls it (`v1.6.870-0`, `1.24.2-rootless`), in visible ASCII: no
+/// two versions look alike, and none does anything to a terminal. Order: the semver triple, then the app version with
+/// runs of digits compared as numbers, then the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecipeVersion {
     pub recipe: (u64, u64, u64),
     pub app: String,
 }
+
+/// Longer names no git host stores.
+const LONGEST: usize = 255;
 
 /// The text is not `x.y.z+app`. Many tags are not: legacy tags are no versions and no failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +29,7 @@ impl FromStr for RecipeVersion {
     fn from_str(text: &str) -> Result<Self, NotAVersion> {
         let refuse = || NotAVersion(text.to_owned());
         let (recipe, app) = text.split_once('+').ok_or_else(refuse)?;
-        if app.is_empty() || app.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if app.is_empty() || text.len() > LONGEST || !app.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(refuse());
         }
         let mut parts = recipe.split('.').map(number);
@@ -148,15 +152,16 @@ impl FromStr for Wanted {
         if text == "latest" {
             return Ok(Self::Latest);
         }
-        let hex = (7..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if hex {
-            return Ok(Self::Commit(text.to_owned()));
+            return Ok(Self::Commit(text.to_ascii_lowercase()));
         }
         text.parse().map(Self::Version)
     }
 }
 
-/// What stands for a release in labels, states and messages: the tag, or the short commit where there is none.
+/// What stands for a release in labels, states and messages: the tag, or the commit where there is none. A commit is
+/// never shown as if it were a version.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Revision {
     /// The tag; `None` for a commit that was named by itself or a recipe without versions.
@@ -166,7 +171,10 @@ pub struct Revision {
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.version.as_deref().unwrap_or(self.commit.short()))
+        match &self.version {
+            Some(version) => f.write_str(version),
+            None => write!(f, "commit {}", self.commit.short()),
+        }
     }
 }
 

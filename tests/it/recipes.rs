@@ -180,7 +180,7 @@ async fn a_moved_tag_is_told_and_the_version_stays_what_it_was() {
     let published = mirror.published().await.unwrap();
     assert_eq!(published.versions, [("1.0.0+1".parse().unwrap(), first.clone())]);
     let moved = &published.moved[0];
-    assert_eq!((moved.tag.as_str(), &moved.first, &moved.now), ("1.0.0+1", &first, &now));
+    assert_eq!((moved.version.to_string().as_str(), &moved.first, &moved.now), ("1.0.0+1", &first, &now));
     assert_eq!(compose(&mirror, &first).await, "first");
 }
 
@@ -251,7 +251,7 @@ async fn a_later_fetch_that_was_killed_stops_no_other() {
     let world = World::with_versions(&["1.0.0+1"]);
     world.fetched().await;
     let mirror = world.in_recipes(".git");
-    for rest in ["packed-refs.lock", "refs/tags/2.0.0+1.lock", "refs/evenkeel/head.lock", "objects/pack/tmp_pack_a"] {
+    for rest in ["packed-refs.lock", "shallow.lock", ".beside-a1b2c3", "objects/pack/tmp_pack_a"] {
         fs::create_dir_all(mirror.join(rest).parent().unwrap()).unwrap();
         fs::write(mirror.join(rest), "").unwrap();
     }

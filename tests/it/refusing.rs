@@ -334,7 +334,11 @@ fn a_damaged_mirror_is_made_anew_or_told() {
     assert_eq!(host.run(&["plan"]).code, 2);
     damage();
     fs::rename(host.recipe().path().join(".git"), host.recipe().path().join("gone")).unwrap();
-    host.refuses(&["app"], 1, &["wiki: error: the mirror ", "is damaged; remove it", "cannot be fetched"]);
+    host.refuses(
+        &["app"],
+        1,
+        &["wiki: error: the mirror ", "is damaged, or was changed by somebody else", "cannot be fetched"],
+    );
 }
 
 #[test]

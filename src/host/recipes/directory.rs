@@ -94,19 +94,24 @@ fn key_of(path: &Path) -> Result<String> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Entry> {
-    let metadata = fs::metadata(path)?;
-    // Opening a pipe would wait for its other end.
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
-    if metadata.len() > LARGEST_FILE {
-        return Ok(Entry::TooLarge(metadata.len()));
+    let file = open_plain(path)?;
+    let length = file.metadata()?.len();
+    if length > LARGEST_FILE {
+        return Ok(Entry::TooLarge(length));
     }
     let mut bytes = Vec::new();
     // It may grow meanwhile.
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     let length = bytes.len() as u64;
     Ok(if length > LARGEST_FILE { Entry::TooLarge(length) } else { Entry::File(bytes) })
+}
+
+/// Opens a file of the operator's. A pipe or a device is none: opening a pipe would wait for its other end.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    File::open(path)
 }
 
 #[cfg(test)]

@@ -1,30 +1,53 @@
 //! Making a mirror and keeping it fresh.
 //!
 //! A mirror that is new, or that takes the place of a damaged one, is made beside and renamed, so there is never half
-//! of one. The lock is inherited by git: while we hold it no git of ours is at work, and what such a git left behind
-//! when it was killed (its own lock files make every later fetch fail) can be removed.
+//! of one. First the remote is asked what it has, then what is missing is fetched: where nothing is new, the mirror is
+//! not touched. The lock is inherited by git: while we hold it no git of ours is at work, and what such a git left
+//! behind when it was killed can be removed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::git::{self, Access, local_git, printable};
-use super::{FirstSight, Freshness, Mirror};
+use super::objects::{Damaged, Objects};
+use super::published::sorted;
+use super::remote::{Tips, Unknown};
+use super::shape;
+use super::sights::Sights;
+use super::{Freshness, Mirror};
 use crate::host::command::CommandError;
-use crate::host::store::{is_taken, make_folder, open_lock, replace};
+use crate::host::store::{is_taken, make_folder, open_lock};
+use crate::model::version::Commit;
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
-/// How often the lock is looked at: somewhat longer than the longest fetch of another run.
-const LOOKS: usize = 7_000;
+/// Ids are arguments, and the kernel takes two megabytes of them.
+const IDS_AT_ONCE: usize = 10_000;
+
+/// Why a fetch brought nothing.
+#[derive(Debug, thiserror::Error)]
+enum Unfetched {
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error(transparent)]
+    Git(#[from] CommandError),
+    #[error("the mirror would have more than {} MiB on disk, and a recipe is small", .0 >> 20)]
+    TooLarge(u64),
+    #[error("{0:#}")]
+    Disk(#[from] anyhow::Error),
+}
 
 impl Mirror {
-    /// Brings the mirror up to date, makes it where it is missing, and notes tags that it sees for the first time.
+    /// Brings the mirror up to date, makes it where it is missing or damaged, and notes tags that it sees for the first
+    /// time.
     ///
     /// # Errors
     /// When there is neither a mirror nor a remote to make one from, and for what the operator has to put right in any
@@ -32,49 +55,132 @@ impl Mirror {
     pub async fn fetch(&self, now: Timestamp) -> Result<Freshness> {
         let access = Access::new(&self.url, self.credentials.as_deref())?;
         make_folder(&self.dir)?;
-        let lock = self.lock().await?;
+        let Some(lock) = self.lock().await? else { return self.served(&anyhow!("another run is still fetching it")) };
         self.remove_leftovers()?;
-        if self.path().exists() {
-            if let Err(cause) = fetch_into(&self.path(), &access, &lock).await {
-                if is_sound(&self.path()).await? {
-                    return Ok(Freshness::Stale { why: self.unreachable(&cause) });
-                }
-                self.make(&access, &lock).await.with_context(|| self.damaged())?;
+        let tips = match Tips::ask(&access, &self.bounds).await {
+            Ok(tips) => tips,
+            Err(Unknown::Git(cause @ (CommandError::NotFound { .. } | CommandError::NotRun { .. }))) => {
+                return Err(cause.into());
             }
-        } else {
-            self.make(&access, &lock).await?;
+            Err(cause) => return self.served(&cause.into()),
+        };
+        if self.is_sound() {
+            self.note_first_sights(now).await?;
+        }
+        if self.is_sound()
+            && let Err(cause) = self.update(&access, &tips, &lock).await
+        {
+            if self.is_whole().await? {
+                return self.served(&cause.into());
+            }
+            shape::mark_damaged(&self.path());
+        }
+        if !self.is_sound() {
+            let made = self.make(&access, &tips, &lock).await;
+            made.map_err(|cause| anyhow!("{}, and {}", self.without_mirror(), self.unreachable(&cause.into())))?;
         }
         self.note_first_sights(now).await?;
         Ok(Freshness::Fresh)
     }
 
-    /// Waits for another run's fetch, which is worth as much as ours but may be of the past.
-    async fn lock(&self) -> Result<File> {
+    /// The mirror as it is, for the reason that nothing could be fetched.
+    fn served(&self, cause: &anyhow::Error) -> Result<Freshness> {
+        let why = self.unreachable(cause);
+        if self.is_sound() {
+            return Ok(Freshness::Stale { why });
+        }
+        Err(anyhow!("{}, and {why}", self.without_mirror()))
+    }
+
+    fn without_mirror(&self) -> String {
+        match self.path().is_symlink() || self.path().exists() {
+            true => self.damaged(),
+            false => "there is no mirror to go by".to_owned(),
+        }
+    }
+
+    fn unreachable(&self, cause: &anyhow::Error) -> String {
+        let url = printable(&self.url);
+        format!("{url} cannot be fetched ({cause:#}); check the address, the network and the credentials")
+    }
+
+    /// Waits for another run's fetch, which is worth as much as ours but may be of the past. `None` when it does not
+    /// end.
+    async fn lock(&self) -> Result<Option<File>> {
         let path = self.dir.join(format!("{}.lock", self.name));
         let file = open_lock(&path)?;
-        for _ in 0..LOOKS {
-            if is_taken(&file, &path)? {
-                return Ok(file);
+        let until = Instant::now() + self.bounds.other_run;
+        while !is_taken(&file, &path)? {
+            if Instant::now() >= until {
+                return Ok(None);
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-        bail!("another run has been fetching {} for minutes; end it, then try again", printable(&self.url))
+        Ok(Some(file))
     }
 
-    async fn make(&self, access: &Access, lock: &File) -> Result<()> {
+    /// Fetches what is new, and records it. What a fetch that failed has brought is removed.
+    async fn update(&self, access: &Access, tips: &Tips, lock: &File) -> Result<(), Unfetched> {
+        let mirror = self.path();
+        let known = shape::tips(&mirror);
+        if known.as_ref() == Some(tips) {
+            return Ok(());
+        }
+        let before = shape::packs(&mirror).context("list the packs")?;
+        let fetched = self.fetch_missing(&mirror, access, &known.unwrap_or_default(), tips, lock).await;
+        if fetched.is_err() {
+            shape::remove_packs_but(&mirror, &before).context("remove what was fetched in vain")?;
+        }
+        fetched
+    }
+
+    async fn fetch_missing(
+        &self,
+        mirror: &Path,
+        access: &Access,
+        known: &Tips,
+        tips: &Tips,
+        lock: &File,
+    ) -> Result<(), Unfetched> {
+        let mut here = known.ids();
+        let missing: Vec<Commit> = tips.ids().difference(&here).cloned().collect();
+        for ids in missing.chunks(IDS_AT_ONCE) {
+            let shared = lock.try_clone().context("share the lock")?;
+            let arguments: Vec<_> = ids.iter().map(Commit::to_string).collect();
+            let fetch = git::fetch(mirror, access, &arguments, &self.bounds).holding(shared);
+            tokio::select! {
+                fetched = fetch.run() => drop(fetched?),
+                () = grown_beyond(mirror, self.bounds.mirror) => return Err(Unfetched::TooLarge(self.bounds.mirror)),
+            }
+            here.extend(ids.iter().cloned());
+            // So that what comes next leaves out what is here.
+            shape::keep(mirror, here.iter())?;
+        }
+        if shape::size(mirror) > self.bounds.mirror {
+            return Err(Unfetched::TooLarge(self.bounds.mirror));
+        }
+        Ok(shape::record(mirror, tips, &self.seen_and_here(mirror).await?)?)
+    }
+
+    /// Commits that tags once named: they stay, also where the remote has moved or removed the tag.
+    async fn seen_and_here(&self, mirror: &Path) -> Result<BTreeSet<Commit>> {
+        let seen: Vec<_> = Sights::read(&self.sights_file())?.commits().map(Commit::to_string).collect();
+        let found = Objects::open(mirror, self.bounds.memory)?.commits_themselves(&seen).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn make(&self, access: &Access, tips: &Tips, lock: &File) -> Result<(), Unfetched> {
         let beside = tempfile::Builder::new().prefix(&self.beside()).tempdir_in(&self.dir);
         let beside = beside.with_context(|| format!("make a folder in {}", self.dir.display()))?;
-        let init = local_git(beside.path(), ["init", "--quiet", "--bare", "--template="]).run().await;
-        init.with_context(|| format!("make the mirror {}", self.path().display()))?;
         fs::set_permissions(beside.path(), Permissions::from_mode(0o700)).context("close the mirror to others")?;
-        let fetched = fetch_into(beside.path(), access, lock).await;
-        fetched.map_err(|cause| anyhow!("there is no mirror to go by, and {}", self.unreachable(&cause)))?;
-        self.put_in_place(beside)
+        shape::make(beside.path())?;
+        self.fetch_missing(beside.path(), access, &Tips::default(), tips, lock).await?;
+        Ok(self.put_in_place(beside)?)
     }
 
     fn put_in_place(&self, beside: TempDir) -> Result<()> {
         let put = || -> io::Result<()> {
-            if self.path().exists() {
+            if self.path().is_symlink() || self.path().exists() {
                 fs::rename(self.path(), self.dir.join(format!("{}damaged", self.beside())))?;
             }
             fs::rename(beside.path(), self.path())?;
@@ -99,53 +205,46 @@ impl Mirror {
                     remove(&entry)?;
                 }
             }
-            for part in ["", "refs", "objects/pack"] {
-                remove_leftovers_of_git(&self.path().join(part), part == "refs")?;
-            }
-            Ok(())
+            if self.is_sound() { shape::remove_leftovers(&self.path()) } else { Ok(()) }
         };
         remove_all().with_context(|| format!("remove what a killed run left of {}", self.path().display()))
     }
 
+    /// What the mirror knows counts as seen.
     async fn note_first_sights(&self, now: Timestamp) -> Result<()> {
-        let refs = self.refs(&mut self.objects()?).await?;
-        let mut sights = self.first_sights()?;
-        let known = sights.len();
-        for (version, commit) in refs.versions {
-            sights.entry(version.to_string()).or_insert(FirstSight { commit, seen: now });
-        }
-        if sights.len() == known {
-            return Ok(());
-        }
-        let text = serde_json::to_vec_pretty(&sights).context("write the first sights as JSON")?;
-        replace(&self.sights_file(), &text)
+        let file = self.sights_file();
+        let mut sights = Sights::read(&file)?;
+        let tips = shape::tips(&self.path()).unwrap_or_default();
+        let versions = match sorted(&tips, &mut self.objects()?).await {
+            Ok((versions, _)) => versions,
+            Err(cause) if cause.is::<Damaged>() => {
+                shape::mark_damaged(&self.path());
+                return Ok(());
+            }
+            Err(cause) => return Err(cause),
+        };
+        if sights.note(&versions, now) { sights.write(&file) } else { Ok(()) }
     }
 
-    fn unreachable(&self, cause: &CommandError) -> String {
-        let url = printable(&self.url);
-        format!("{url} cannot be fetched ({cause}); check the address, the network and the credentials")
-    }
-}
-
-/// A remote without commits has no default branch, and git then refuses to fetch the rest too.
-async fn fetch_into(repository: &Path, access: &Access, lock: &File) -> Result<(), CommandError> {
-    let share = || lock.try_clone().map_err(|cause| CommandError::NotRun { command: "git fetch".to_owned(), cause });
-    let fetched = git::fetch(repository, access, true).holding(share()?).run().await;
-    match fetched {
-        Err(CommandError::Failed { stderr, .. }) if stderr.contains("couldn't find remote ref HEAD") => {
-            git::fetch(repository, access, false).holding(share()?).run().await?;
-            Ok(())
+    /// Whether the mirror can still be read: told apart from a remote that cannot.
+    async fn is_whole(&self) -> Result<bool> {
+        let check = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"];
+        match local_git(&self.path(), self.bounds.memory, check).within(self.bounds.fetch).run().await {
+            Ok(_) => Ok(true),
+            Err(CommandError::Failed { .. } | CommandError::TooMuch { .. }) => Ok(false),
+            Err(cause) => Err(cause.into()),
         }
-        other => other.map(drop),
     }
 }
 
-/// Whether the mirror can still be read: told apart from a remote that cannot.
-async fn is_sound(repository: &Path) -> Result<bool> {
-    match local_git(repository, ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]).run().await {
-        Ok(_) => Ok(true),
-        Err(CommandError::Failed { .. } | CommandError::TooMuch { .. }) => Ok(false),
-        Err(cause) => Err(cause.into()),
+/// Ends when the folder is larger than that.
+async fn grown_beyond(folder: &Path, most: u64) {
+    let mut looks = tokio::time::interval(BETWEEN_LOOKS * 2);
+    loop {
+        looks.tick().await;
+        if shape::size(folder) > most {
+            return;
+        }
     }
 }
 
@@ -154,26 +253,4 @@ fn remove(entry: &fs::DirEntry) -> io::Result<()> {
         return fs::remove_dir_all(entry.path());
     }
     fs::remove_file(entry.path())
-}
-
-/// Lock files, and packs that were on their way. Refs lie in folders of any depth.
-fn remove_leftovers_of_git(folder: &Path, deep: bool) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
-        Err(cause) => return Err(cause),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let is_folder = entry.file_type()?.is_dir();
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if is_folder && deep {
-            remove_leftovers_of_git(&entry.path(), deep)?;
-        }
-        if !is_folder && (name.ends_with(".lock") || name.starts_with("tmp_")) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -3,27 +3,36 @@
 //! Trees are walked here rather than listed by git: a second process would double the time of a run that has nothing
 //! to do. Sizes are asked for before contents, so nothing larger than the bounds is ever read.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::git::local_git;
-use super::{LARGEST_FILE, MOST_BYTES, MOST_ENTRIES};
+use super::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, MOST_ENTRIES};
 use crate::host::command::Conversation;
 use crate::model::version::Commit;
 use crate::recipe::{Entry, Tree};
+use crate::telemetry;
 
 /// Questions asked at once. git reads all of them, up to `flush`, before it answers the first, so writing them never
 /// waits for our reading.
 const AT_ONCE: usize = 400;
+/// All answers have to be there by then.
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Objects {
     git: Conversation,
+    until: Instant,
 }
+
+/// Objects of the mirror are missing or broken. What is wrong with a recipe itself is another error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: the mirror is damaged, and the next run that can fetch makes it anew")]
+pub(super) struct Damaged(String);
 
 /// What git says of an object before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,19 +43,26 @@ struct Found {
 }
 
 impl Objects {
-    pub(super) fn open(mirror: &Path) -> Result<Self> {
-        let git = local_git(mirror, ["cat-file", "--batch-command", "--buffer"]).converse()?;
-        Ok(Self { git })
+    pub(super) fn open(mirror: &Path, memory: u64) -> Result<Self> {
+        let git = local_git(mirror, memory, ["cat-file", "--batch-command", "--buffer"]).converse()?;
+        Ok(Self { git, until: Instant::now() + LIMIT })
     }
 
-    /// The commits that names lead to, through annotated tags; `None` for a name that is missing or leads elsewhere.
-    pub(super) async fn commits(&mut self, names: &[String]) -> Result<Vec<Option<Commit>>> {
+    /// The commits that these objects lead to, through annotated tags; `None` for what leads elsewhere.
+    ///
+    /// # Errors
+    /// Also when an object is missing.
+    pub(super) async fn commits(&mut self, ids: &[&Commit]) -> Result<Vec<Option<Commit>>> {
+        let names: Vec<_> = ids.iter().map(|id| id.to_string()).collect();
+        if let Some(missing) = self.find(&names).await?.iter().position(Option::is_none) {
+            bail!(Damaged(format!("object {} is missing", names[missing])));
+        }
         let names: Vec<_> = names.iter().map(|name| format!("{name}^{{commit}}")).collect();
         self.commits_themselves(&names).await
     }
 
-    pub(super) async fn commit(&mut self, name: &str) -> Result<Option<Commit>> {
-        Ok(self.commits(&[name.to_owned()]).await?.remove(0))
+    pub(super) async fn commit(&mut self, id: &Commit) -> Result<Option<Commit>> {
+        Ok(self.commits(&[id]).await?.remove(0))
     }
 
     /// The commits with these names; `None` where there is no such object or it is of another kind.
@@ -76,7 +92,7 @@ impl Objects {
         for ids in ids.chunks(AT_ONCE) {
             self.ask("contents", ids).await?;
             for id in ids {
-                let found = self.header().await?.with_context(|| format!("object {id} is missing"))?;
+                let found = self.header().await?.ok_or_else(|| Damaged(format!("object {id} is missing")))?;
                 take(index, self.contents(found.size).await?)?;
                 index += 1;
             }
@@ -87,7 +103,7 @@ impl Objects {
     async fn ask(&mut self, question: &str, names: &[String]) -> Result<()> {
         let mut lines: String = names.iter().map(|name| format!("{question} {name}\n")).collect();
         lines.push_str("flush\n");
-        let written = timeout(LIMIT, self.git.stdin.write_all(lines.as_bytes())).await;
+        let written = timeout_at(self.until, self.git.stdin.write_all(lines.as_bytes())).await;
         // A child that is gone says why on stderr, which is read where its answer is missing.
         match written.context("git takes no question")? {
             Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => Err(cause).context("ask git"),
@@ -98,9 +114,13 @@ impl Objects {
     /// `<id> <kind> <size>`, or `<name> missing`.
     async fn header(&mut self) -> Result<Option<Found>> {
         let mut line = String::new();
-        let read = timeout(LIMIT, self.git.stdout.read_line(&mut line)).await;
+        let read = timeout_at(self.until, self.git.stdout.read_line(&mut line)).await;
         if read.context("git gives no answer")?.context("read git's answer")? == 0 {
-            bail!("git stopped answering: {}", self.git.last_words().await);
+            let said = telemetry::one_line(&self.git.last_words().await);
+            if said.contains("out of memory") || said.contains("Out of memory") {
+                bail!("git needs more memory than it may have to unpack it: {said}");
+            }
+            bail!(Damaged(format!("git stopped answering: {said}")));
         }
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
@@ -109,7 +129,7 @@ impl Objects {
                 let size = size.parse().with_context(|| format!("git answered {line:?}"))?;
                 Ok(Some(Found { id: id.to_owned(), kind: kind.to_owned(), size }))
             }
-            _ => bail!("git answered {line:?}"),
+            _ => bail!(Damaged(format!("git answered {line:?}"))),
         }
     }
 
@@ -118,8 +138,11 @@ impl Objects {
         let size = usize::try_from(size).context("an object's size")?;
         // And the line feed that follows.
         let mut bytes = vec![0; size + 1];
-        let read = timeout(LIMIT, self.git.stdout.read_exact(&mut bytes)).await;
-        read.context("git gives no answer")?.context("read an object")?;
+        let read = timeout_at(self.until, self.git.stdout.read_exact(&mut bytes)).await;
+        if read.context("git gives no answer")?.is_err() {
+            let said = telemetry::one_line(&self.git.last_words().await);
+            bail!(Damaged(format!("an object cannot be read: {said}")));
+        }
         bytes.truncate(size);
         Ok(bytes)
     }
@@ -157,7 +180,7 @@ impl Walk {
     async fn step(&mut self, objects: &mut Objects, folders: Vec<Named>) -> Result<Vec<Named>> {
         let ids: Vec<_> = folders.iter().map(|folder| folder.id.clone()).collect();
         for (found, folder) in objects.find(&ids).await?.into_iter().zip(&folders) {
-            let found = found.with_context(|| missing(&folder.path))?;
+            let found = found_or_missing(found, &folder.path)?;
             ensure!(found.kind == "tree", "{:?} is a {} where a folder has to be", folder.path, found.kind);
             self.count_bytes(found.size)?;
         }
@@ -169,11 +192,13 @@ impl Walk {
 
     fn take_folder(&mut self, folder: &str, bytes: &[u8], below: &mut Vec<Named>) -> Result<()> {
         let mut rest = bytes;
+        let mut names = BTreeSet::new();
         while !rest.is_empty() {
-            let (entry, after) =
-                raw_entry(rest, self.id_length).with_context(|| format!("folder {folder:?} is damaged"))?;
+            let entry = raw_entry(rest, self.id_length);
+            let (entry, after) = entry.with_context(|| format!("folder {folder:?} is no folder of git's"))?;
             rest = after;
             let path = path_below(folder, entry.name)?;
+            ensure!(names.insert(entry.name), "{path} is there twice");
             self.entries += 1;
             ensure!(self.entries <= MOST_ENTRIES, "more than {MOST_ENTRIES} files and folders; a recipe has few");
             let named = Named { path, id: entry.id };
@@ -181,7 +206,8 @@ impl Walk {
                 b"40000" => below.push(named),
                 b"120000" => drop(self.tree.entries.insert(named.path, Entry::Symlink)),
                 b"160000" => drop(self.tree.entries.insert(named.path, Entry::Submodule)),
-                _ => self.files.push(named),
+                b"100644" | b"100755" | b"100664" => self.files.push(named),
+                mode => bail!("{} has mode {}, which git does not have", named.path, mode.escape_ascii()),
             }
         }
         Ok(())
@@ -192,7 +218,8 @@ impl Walk {
         let ids: Vec<_> = files.iter().map(|file| file.id.clone()).collect();
         let mut small = Vec::new();
         for (found, file) in objects.find(&ids).await?.into_iter().zip(files) {
-            let found = found.with_context(|| missing(&file.path))?;
+            let found = found_or_missing(found, &file.path)?;
+            ensure!(found.kind == "blob", "{:?} is a {} where a file has to be", file.path, found.kind);
             if found.size > LARGEST_FILE {
                 self.tree.entries.insert(file.path, Entry::TooLarge(found.size));
                 continue;
@@ -216,12 +243,13 @@ impl Walk {
     }
 }
 
-fn missing(path: &str) -> String {
-    match path {
-        "" => "the mirror does not have it; fetch it from the remote, or choose another version".to_owned(),
-        path => {
-            format!("{path} is missing: the mirror is damaged; remove it, and the next run that fetches makes it anew")
-        }
+fn found_or_missing(found: Option<Found>, path: &str) -> Result<Found> {
+    match found {
+        Some(found) => Ok(found),
+        None if path.is_empty() => bail!(
+            "the mirror does not have it, and the remote may have removed it; fetch it, or choose another version or commit"
+        ),
+        None => bail!(Damaged(format!("{path} is missing"))),
     }
 }
 
@@ -250,6 +278,9 @@ pub(super) fn path_below(folder: &str, name: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(name).ok().with_context(|| format!("the path {} is not UTF-8", shown()))?;
     ensure!(!text.chars().any(char::is_control), "the path {} has control characters", shown());
     ensure!(!matches!(text, "" | "." | "..") && !text.contains('/'), "the path {} is none", shown());
+    ensure!(!text.eq_ignore_ascii_case(".git"), "the path {} is git's own", shown());
+    let length = folder.len() + 1 + text.len();
+    ensure!(length <= LONGEST_PATH, "a path of {length} bytes, more than {LONGEST_PATH}");
     Ok(if folder.is_empty() { text.to_owned() } else { format!("{folder}/{text}") })
 }
 
@@ -298,12 +329,30 @@ mod tests {
     }
 
     #[test]
+    fn entries_that_git_does_not_make_are_refused() {
+        let twice = [raw("100644", b"a"), raw("40000", b"a")].concat();
+        let long = raw("100644", &[b'x'; LONGEST_PATH]);
+        let rows = [
+            (twice, "conf/a is there twice"),
+            (raw("100644", b".GIT"), "is git's own"),
+            (raw("20000", b"device"), "conf/device has mode 20000"),
+            (raw("", b"nothing"), "has mode"),
+            (long, "a path of 4101 bytes"),
+        ];
+        for (bytes, told) in rows {
+            let error = taken(&bytes).err().expect("refused").to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
     fn a_cut_or_endless_folder_is_refused() {
         let whole = raw("100644", b"a");
         for end in 1..whole.len() {
             assert!(taken(&whole[..end]).is_err(), "{end}");
         }
-        let error = taken(&whole.repeat(MOST_ENTRIES + 1)).err().expect("refused").to_string();
+        let many: Vec<u8> = (0..=MOST_ENTRIES).flat_map(|name| raw("100644", name.to_string().as_bytes())).collect();
+        let error = taken(&many).err().expect("refused").to_string();
         assert!(error.contains("more than 5000 files"), "{error}");
     }
 }
