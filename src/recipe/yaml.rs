@@ -83,8 +83,8 @@ impl Node {
 /// The name under which a text's places are reported.
 pub type FileName = Arc<str>;
 
-/// The first document of a text; [`Value::Null`] where there is none. Further documents are ignored, as the Docker
-/// CLI does.
+/// The first document of a text, whose lines end with LF, CRLF, CR or NEL; [`Value::Null`] where there is none. Further
+/// documents are ignored, as the Docker CLI does.
 ///
 /// # Errors
 /// Everything that is wrong as far as the text can be read, and every bound of this module that it exceeds.
@@ -94,6 +94,7 @@ pub fn parse(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
         let message = format!("the file has {} bytes, more than the {MAX_BYTES} that are read", text.len());
         return Err(Diagnostics(vec![Diagnostic::error(Place::new(file, 1, 1), message)]));
     }
+    let text = &text.replace("\r\n", "\n").replace(['\r', '\u{85}'], "\n");
     let unprintable = unprintable_characters(file, text);
     if unprintable.has_errors() {
         return Err(unprintable);
@@ -107,7 +108,8 @@ fn unprintable_characters(file: &FileName, text: &str) -> Diagnostics {
     for (line, content) in text.lines().enumerate() {
         for (column, character) in content.chars().enumerate().filter(|(_, c)| !is_printable(*c)).take(1) {
             let place = Place::new(file, at(line + 1), at(column + 1));
-            let message = format!("control character U+{:04X} is not allowed", character as u32);
+            let kind = if character.is_control() { "control character" } else { "character" };
+            let message = format!("{kind} U+{:04X} is not allowed", character as u32);
             found.push(Diagnostic::error(place, message).hint("write it as an escape inside double quotes"));
         }
     }
@@ -116,8 +118,9 @@ fn unprintable_characters(file: &FileName, text: &str) -> Diagnostics {
 
 fn is_printable(character: char) -> bool {
     match character {
-        '\t' | '\n' | '\r' | '\u{85}' => true,
-        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        '\t' | '\n' => true,
+        // To Go the separators end a line, and with it a comment; to the parser they do not.
+        '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
         other => !other.is_control(),
     }
 }

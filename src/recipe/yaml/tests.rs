@@ -57,7 +57,7 @@ fn plain_scalars_are_what_go_takes_them_for() {
 #[test]
 fn what_looks_like_a_value_to_others_is_a_string() {
     let texts = "yes no on off y n tRUE 22:22 190:20:30 0x1.8p1 1e 10% a:b = 0x 1e999 1.2.3 ._5 + . _1 2024-13-01 \
-                 2024-02-30 2024-01-01T10:00:00 1-2-3 ٣";
+                 2024-02-30 2024-01-01T10:00:00 2024-01-01T10:00:00ÅÅÅ 2024-01-01T10:00:00+ÅÅÅ 1-2-3 ٣";
     for text in texts.split(' ') {
         assert_eq!(value(text), string(text), "{text}");
     }
@@ -163,6 +163,24 @@ fn a_text_that_is_no_yaml_is_refused_with_its_place() {
         let found = complaints(text);
         assert!(found[0].starts_with(expected), "{text:?}: {found:?}");
     }
+}
+
+#[test]
+fn lines_end_with_each_of_the_four_line_ends() {
+    let node = read("a: 1\r\nb: x\ry: 2\u{85}c: |\r  d\u{85}  e\r\u{85}f: 3 # x\u{85}g: 4").unwrap();
+    let Value::Map(entries) = &node.value else { panic!("a mapping") };
+    let shown = entries.iter().map(|(key, node)| format!("{} {}={}", key.place, key.text, text_of(&node.value)));
+    assert_eq!(
+        shown.collect::<Vec<_>>().join("\n"),
+        "f.yml:1:1 a=1\nf.yml:2:1 b=x\nf.yml:3:1 y=2\nf.yml:4:1 c=d\ne\n\nf.yml:8:1 f=3\nf.yml:9:1 g=4"
+    );
+    assert_eq!(
+        complaints("a: 1\rb: \u{7f}\u{7f}\u{85}c: \u{2028}"),
+        [
+            "f.yml:2:4: error: control character U+007F is not allowed (write it as an escape inside double quotes)",
+            "f.yml:3:4: error: character U+2028 is not allowed (write it as an escape inside double quotes)",
+        ]
+    );
 }
 
 #[test]

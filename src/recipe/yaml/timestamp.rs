@@ -72,10 +72,11 @@ impl Rest<'_> {
         if self.after("Z").is_some() {
             return Some("+0000 UTC".to_owned());
         }
-        let (zone, rest) = self.0.split_at_checked(6)?;
-        let (hours, minutes) = zone[1..].split_once(':')?;
+        let sign = self.0.get(..1).filter(|sign| matches!(*sign, "+" | "-"))?;
+        let (zone, rest) = self.0[1..].split_at_checked(5)?;
+        let (hours, minutes) = zone.split_once(':')?;
         let (hours, minutes): (u32, u32) = (two_digits(hours)?, two_digits(minutes)?);
-        if !zone.starts_with(['+', '-']) || hours > 24 || minutes > 60 {
+        if hours > 24 || minutes > 60 {
             return None;
         }
         self.0 = rest;
@@ -83,7 +84,7 @@ impl Rest<'_> {
             return Some("+0000 UTC".to_owned());
         }
         let (hours, minutes) = (hours + minutes / 60, minutes % 60);
-        let offset = format!("{}{hours:02}{minutes:02}", &zone[..1]);
+        let offset = format!("{sign}{hours:02}{minutes:02}");
         Some(format!("{offset} {offset}"))
     }
 }
