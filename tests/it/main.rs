@@ -7,6 +7,7 @@ mod engine;
 mod fixtures;
 mod layers;
 mod oracle;
+mod promises;
 mod readme;
 mod real;
 mod recipes;
