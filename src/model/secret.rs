@@ -117,12 +117,18 @@ pub enum Charset {
 impl Charset {
     /// The value of `charset=`: `default,special` is `special`, and an unknown name is the default.
     pub fn named(name: &str) -> Self {
+        Self::known(name).unwrap_or(Self::Default)
+    }
+
+    /// As [`Charset::named`]; `None` for an unknown name.
+    pub fn known(name: &str) -> Option<Self> {
         match name.trim().trim_start_matches("default,") {
-            "special" => Self::Special,
-            "safespecial" => Self::SafeSpecial,
-            "hex" => Self::Hex,
-            "alnum" | "alphanumeric" => Self::Alphanumeric,
-            _ => Self::Default,
+            "" | "default" => Some(Self::Default),
+            "special" => Some(Self::Special),
+            "safespecial" => Some(Self::SafeSpecial),
+            "hex" => Some(Self::Hex),
+            "alnum" | "alphanumeric" => Some(Self::Alphanumeric),
+            _ => None,
         }
     }
 

@@ -10,21 +10,11 @@ pub(super) fn in_comment(comment: &str) -> Option<Rule> {
     for (key, value) in comment.split_whitespace().filter_map(|word| word.split_once('=')) {
         match key.trim_start_matches('#') {
             "length" => rule.length = value.parse().ok(),
-            "charset" => rule.charset = charset(value),
+            "charset" => rule.charset = Charset::named(value),
             "generate" => rule.generate = value != "false",
             _ => continue,
         }
         found = true;
     }
     found.then_some(rule)
-}
-
-fn charset(name: &str) -> Charset {
-    match name {
-        "special" | "default,special" => Charset::Special,
-        "safespecial" | "default,safespecial" => Charset::SafeSpecial,
-        "hex" => Charset::Hex,
-        "alnum" | "alphanumeric" => Charset::Alphanumeric,
-        _ => Charset::Default,
-    }
 }
