@@ -2,6 +2,7 @@
 //!
 //! Readers of text collect [`Diagnostics`] instead of stopping at the first: whoever mends a file wants all of them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,6 +88,17 @@ impl Diagnostics {
         self.0.extend(others.0);
     }
 
+    /// Errors before warnings, each in the order of their places, and nothing said twice of one place. `files` is the
+    /// order of the files; others follow by name, and what has no place comes last.
+    #[must_use]
+    pub fn in_order(mut self, files: &[&str]) -> Self {
+        let rank = |place: &Place| files.iter().position(|file| **file == *place.file).unwrap_or(files.len());
+        self.0.sort_by_cached_key(|d| (d.severity, d.place.is_none(), d.place.as_ref().map(rank), d.place.clone()));
+        let mut told = BTreeSet::new();
+        self.0.retain(|d| d.place.is_none() || told.insert((d.place.clone(), d.message.clone())));
+        self
+    }
+
     pub fn has_errors(&self) -> bool {
         self.errors().next().is_some()
     }
@@ -114,3 +126,26 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_come_first_then_files_in_their_order_then_lines_and_nothing_twice() {
+        let at = |file: &str, line| Place::new(&file.into(), line, 1);
+        let found = Diagnostics(vec![
+            Diagnostic::warning(None, "w"),
+            Diagnostic::warning(at("b", 2), "w"),
+            Diagnostic::warning(at("a", 10), "w"),
+            Diagnostic::warning(at("b", 2), "w"),
+            Diagnostic::warning(at("a", 9), "w"),
+            Diagnostic::error(at("z", 1), "e"),
+        ]);
+        let told: Vec<String> = found.in_order(&["b", "a"]).0.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            ["z:1:1: error: e", "b:2:1: warning: w", "a:9:1: warning: w", "a:10:1: warning: w", "warning: w"]
+        );
+    }
+}

@@ -10,7 +10,7 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::yaml::{Node, Value};
-use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 use cast::Cast;
 use template::{Piece, Reference};
 
@@ -64,6 +64,17 @@ pub fn variables(template: &str) -> Vec<String> {
     names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
 
+/// The variables that are empty in this template because nothing sets them and it has no default for them, each once, in
+/// their order.
+pub fn unset<'a>(template: &'a str, environment: &Environment) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    let names = template::pieces(template).filter_map(|piece| match piece {
+        Piece::Reference(reference) if reference.modifier().is_empty() => Some(reference.variable()),
+        _ => None,
+    });
+    names.filter(|name| !environment.contains_key(*name) && seen.insert(*name)).collect()
+}
+
 /// Replaces the variables in all values of a compose document, and casts those that changed where the Docker CLI
 /// does (`replicas: "${N}"` becomes a number). Faults and traps go to `diagnostics`; a faulty value stays as it was.
 pub fn document(node: &mut Node, environment: &Environment, diagnostics: &mut Diagnostics) {
@@ -76,7 +87,7 @@ struct Walk<'a> {
     diagnostics: &'a mut Diagnostics,
     path: Vec<String>,
     /// An anchored value is met once per alias, but what is wrong with it is told once.
-    told: BTreeSet<(Place, String)>,
+    told: BTreeSet<(Severity, Place)>,
     bytes: usize,
 }
 
@@ -94,10 +105,12 @@ impl Walk<'_> {
                 }
             }
             Value::String(template) if template.contains('$') => {
-                self.warn_of_swallowed_text(template, &node.place);
+                if self.told.insert((Severity::Warning, node.place.clone())) {
+                    self.warn_of_swallowed_text(template, &node.place);
+                }
                 match self.replaced(template) {
                     Ok(value) => node.value = value,
-                    Err(message) => self.tell(Diagnostic::error(node.place.clone(), message)),
+                    Err(message) => self.fault(&node.place, message),
                 }
             }
             _ => {}
@@ -126,31 +139,28 @@ impl Walk<'_> {
         }
     }
 
-    fn warn_of_swallowed_text(&mut self, template: &str, place: &Place) {
-        for piece in template::pieces(template) {
-            let Piece::Reference(reference) = piece else { continue };
-            if let Some(trap) = swallowed(&reference) {
-                self.tell(trap(place));
-            }
+    fn fault(&mut self, place: &Place, message: String) {
+        if self.told.insert((Severity::Error, place.clone())) {
+            self.diagnostics.push(Diagnostic::error(place.clone(), message));
         }
     }
 
-    fn tell(&mut self, diagnostic: Diagnostic) {
-        let key = diagnostic.place.clone().map(|place| (place, diagnostic.message.clone()));
-        if key.is_none_or(|key| self.told.insert(key)) {
-            self.diagnostics.push(diagnostic);
+    fn warn_of_swallowed_text(&mut self, template: &str, place: &Place) {
+        for piece in template::pieces(template) {
+            let Piece::Reference(reference) = piece else { continue };
+            self.diagnostics.0.extend(swallowed(&reference, place));
         }
     }
 }
 
 /// The warning for `$FOO-bar`, which loses its `-bar` whenever `FOO` is set.
-fn swallowed(reference: &Reference<'_>) -> Option<impl Fn(&Place) -> Diagnostic> {
-    let (variable, modifier) = (reference.variable().to_owned(), reference.modifier().to_owned());
-    let trap = move |place: &Place| {
-        let message = format!("in `${variable}{modifier}` the text behind the name is a default or message, not text");
-        Diagnostic::warning(place.clone(), message).hint(format!("write ${{{variable}}}{modifier}"))
-    };
-    (!reference.braced && !reference.modifier().is_empty()).then_some(trap)
+fn swallowed(reference: &Reference<'_>, place: &Place) -> Option<Diagnostic> {
+    let (variable, modifier) = (reference.variable(), reference.modifier());
+    if reference.braced || modifier.is_empty() {
+        return None;
+    }
+    let message = format!("in `${variable}{modifier}` the text behind the name is a default or message, not text");
+    Some(Diagnostic::warning(place.clone(), message).hint(format!("write ${{{variable}}}{modifier}")))
 }
 
 #[cfg(test)]
