@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::body::{put, put_labels};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
-use crate::recipe::compose::model::{Mount, Service, Volume};
+use crate::recipe::compose::model::{Mount, Service, Tmpfs, Volume};
 use crate::recipe::values;
 
 /// What mounts are read against.
@@ -31,20 +31,20 @@ pub fn mounts(name: &str, service: &Service, context: &Context, found: &mut Diag
     for (target, entry) in tmpfs_by_target(service) {
         if taken.contains(target) {
             let message = format!("service {name}: tmpfs at {target} is left out, a volume is mounted there");
-            found.push(Diagnostic::warning(service.place.clone(), message));
+            found.push(Diagnostic::warning(entry.place.clone(), message).hint("leave out one of the two"));
             continue;
         }
-        mounts.push(tmpfs(name, entry, service, found));
+        mounts.push(tmpfs(name, entry, found));
     }
     mounts
 }
 
 /// One entry for a target, in the order of the files: an overlay's stands in the place of the one that it overlays.
 /// The lists of several files are appended to each other, and the Engine takes no second mount at a target.
-fn tmpfs_by_target(service: &Service) -> Vec<(&str, &str)> {
-    let mut entries: Vec<(&str, &str)> = Vec::new();
-    for entry in service.tmpfs.iter().filter(|entry| !entry.is_empty()) {
-        let target = entry.split(':').next().unwrap_or_default();
+fn tmpfs_by_target(service: &Service) -> Vec<(&str, &Tmpfs)> {
+    let mut entries: Vec<(&str, &Tmpfs)> = Vec::new();
+    for entry in service.tmpfs.iter().filter(|tmpfs| !tmpfs.entry.is_empty()) {
+        let target = entry.entry.split(':').next().unwrap_or_default();
         match entries.iter_mut().find(|(taken, _)| *taken == target) {
             Some(taken) => taken.1 = entry,
             None => entries.push((target, entry)),
@@ -159,8 +159,8 @@ fn volume_options(mount: &Mount, volume: &Volume, stack: &StackName) -> Value {
 
 /// `/tmp:size=64M,mode=1777`. What cannot be read is left out with a warning: recipes carry such entries, because the
 /// Docker CLI never looked at them.
-fn tmpfs(name: &str, entry: &str, service: &Service, found: &mut Diagnostics) -> Value {
-    let (target, options) = entry.split_once(':').unwrap_or((entry, ""));
+fn tmpfs(name: &str, tmpfs: &Tmpfs, found: &mut Diagnostics) -> Value {
+    let (target, options) = tmpfs.entry.split_once(':').unwrap_or((&tmpfs.entry, ""));
     let mut settings = Map::new();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         let setting = match option.split_once('=') {
@@ -173,7 +173,7 @@ fn tmpfs(name: &str, entry: &str, service: &Service, found: &mut Diagnostics) ->
             None => {
                 let message = format!("service {name}: tmpfs at {target}: the option {option:?} is left out");
                 let hint = "what is known: size=64M and mode=1777";
-                found.push(Diagnostic::warning(service.place.clone(), message).hint(hint));
+                found.push(Diagnostic::warning(tmpfs.place.clone(), message).hint(hint));
             }
         }
     }

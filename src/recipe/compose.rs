@@ -22,6 +22,7 @@ use crate::recipe::{Tree, merge};
 
 pub use model::Project;
 use version::Version;
+use warnings::{File, Recipe};
 
 /// A compose file: the name under which it is reported, and what it says.
 #[derive(Debug, Clone)]
@@ -44,23 +45,27 @@ pub struct Loaded {
 pub fn load(sources: &[Source], environment: &Environment, tree: &Tree) -> Result<Loaded, Diagnostics> {
     let mut found = Diagnostics::default();
     let mut project: Option<Project> = None;
+    let mut files: Vec<File> = Vec::new();
     let mut first: Option<Version> = None;
     for source in sources {
         let Some(node) = document(source, &mut found) else { continue };
         let version = Version::of(&node, &mut found);
         version.warn_of_another(*first.get_or_insert(version), &node, &mut found);
-        let next = read(node, version, environment, tree, &mut found);
+        warnings::of_documents(source, &mut found);
+        let (file, next) = read(node, version, environment, tree, &mut found);
         match &mut project {
             None => project = Some(next),
-            Some(project) => merge::merge(project, next, &mut found),
+            Some(project) => {
+                warnings::of_merge(&files, project, &file, &next, &mut found);
+                merge::merge(project, next);
+            }
         }
+        files.push(file);
     }
-    if found.has_errors() {
-        return Err(found);
-    }
-    let project = project.unwrap_or_default();
-    warnings::of_unused(&project, &mut found);
-    Ok(Loaded { project, warnings: found })
+    let project = project.filter(|_| !found.has_errors()).unwrap_or_default();
+    warnings::of_recipe(&Recipe { project: &project, files: &files, environment, tree }, &mut found);
+    let found = found.in_order(&sources.iter().map(|source| &*source.file).collect::<Vec<_>>());
+    if found.has_errors() { Err(found) } else { Ok(Loaded { project, warnings: found }) }
 }
 
 fn document(source: &Source, found: &mut Diagnostics) -> Option<Node> {
@@ -78,7 +83,13 @@ fn document(source: &Source, found: &mut Diagnostics) -> Option<Node> {
 }
 
 /// One file, as far as it can be read.
-fn read(raw: Node, version: Version, environment: &Environment, tree: &Tree, found: &mut Diagnostics) -> Project {
+fn read(
+    raw: Node,
+    version: Version,
+    environment: &Environment,
+    tree: &Tree,
+    found: &mut Diagnostics,
+) -> (File, Project) {
     refuse_forbidden(&raw, found);
     let mut node = raw.clone();
     interpolate::document(&mut node, environment, found);
@@ -87,9 +98,8 @@ fn read(raw: Node, version: Version, environment: &Environment, tree: &Tree, fou
     let well_formed = !shape_faults.has_errors();
     found.extend(shape_faults);
     if !well_formed {
-        return Project::default();
+        return (File { raw, node }, Project::default());
     }
-    warnings::of_file(&node, found);
     let mut project = Project {
         services: services(&node, environment, tree, found),
         networks: objects::networks(&node, found),
@@ -98,7 +108,9 @@ fn read(raw: Node, version: Version, environment: &Environment, tree: &Tree, fou
         configs: objects::file_objects(&node, "config", found),
     };
     objects::keep_templates(&mut project, &raw);
-    project
+    let file = File { raw, node };
+    warnings::of_file(&file, &project, environment, found);
+    (file, project)
 }
 
 fn services(

@@ -1,21 +1,19 @@
 //! Several compose files as one, by the rules of the Docker CLI.
 //!
 //! The surprise is how little is uniform: zero values never override, some lists are replaced, some joined by a key and
-//! sorted, all others appended. Recipes were written against that, so it is kept, and told where it loses something.
+//! sorted, all others appended. Recipes were written against that, so it is kept; the warnings of a compose file say where it loses something.
 
 use std::collections::BTreeMap;
 
-use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::{
     Deploy, Healthcheck, Logging, Nanos, Project, Resource, RestartPolicy, Service, ServiceNetwork, UpdateConfig,
 };
 
-/// `base` with `over` laid on it; top-level objects are replaced whole. What a merge drops or joins to something that
-/// nobody meant is a warning.
-pub fn merge(base: &mut Project, over: Project, warnings: &mut Diagnostics) {
+/// `base` with `over` laid on it; top-level objects are replaced whole. What that drops or joins is told elsewhere.
+pub fn merge(base: &mut Project, over: Project) {
     for (name, service) in over.services {
         match base.services.get_mut(&name) {
-            Some(base) => merge_service(&name, base, service, warnings),
+            Some(base) => merge_service(base, service),
             None => drop(base.services.insert(name, service)),
         }
     }
@@ -25,9 +23,7 @@ pub fn merge(base: &mut Project, over: Project, warnings: &mut Diagnostics) {
     base.configs.extend(over.configs);
 }
 
-fn merge_service(name: &str, base: &mut Service, over: Service, warnings: &mut Diagnostics) {
-    warn_of_joined_tests(name, base, &over, warnings);
-    warn_of_lost_ports(name, base, &over, warnings);
+fn merge_service(base: &mut Service, over: Service) {
     merge_settings(base, &over);
     replace_if_any(&mut base.command, over.command);
     replace_if_any(&mut base.entrypoint, over.entrypoint);
@@ -199,27 +195,4 @@ fn merge_resource(base: &mut Resource, over: Resource) {
     override_value(&mut base.memory_bytes, over.memory_bytes);
     override_value(&mut base.pids, over.pids);
     base.generic.extend(over.generic);
-}
-
-fn warn_of_joined_tests(name: &str, base: &Service, over: &Service, warnings: &mut Diagnostics) {
-    let has_test = |service: &Service| service.healthcheck.as_ref().is_some_and(|check| !check.test.is_empty());
-    if has_test(base) && has_test(over) {
-        let message = format!("services.{name}.healthcheck.test of two files is joined into one command");
-        warnings.push(Diagnostic::warning(over.place.clone(), message).hint("keep it in one file"));
-    }
-}
-
-fn warn_of_lost_ports(name: &str, base: &Service, over: &Service, warnings: &mut Diagnostics) {
-    if base.ports.is_empty() {
-        return;
-    }
-    for (index, port) in base.ports.iter().enumerate() {
-        if base.ports[index + 1..].iter().any(|later| later.published == port.published) {
-            let message = format!(
-                "services.{name}.ports: {} of {}/{} is lost, because a merge of files keeps one entry a published port",
-                port.published, port.target, port.protocol
-            );
-            warnings.push(Diagnostic::warning(over.place.clone(), message).hint("repeat all ports in one file"));
-        }
-    }
 }

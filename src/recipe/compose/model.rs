@@ -55,8 +55,8 @@ pub struct Service {
     pub networks: BTreeMap<String, Option<ServiceNetwork>>,
     pub ports: Vec<Port>,
     pub volumes: Vec<Mount>,
-    /// Entries of service-level `tmpfs:`, as written.
-    pub tmpfs: Vec<String>,
+    /// Entries of service-level `tmpfs:`.
+    pub tmpfs: Vec<Tmpfs>,
     pub secrets: Vec<FileReference>,
     pub configs: Vec<FileReference>,
     pub credential_spec: CredentialSpec,
@@ -164,6 +164,13 @@ pub struct Mount {
     pub volume: Option<VolumeOptions>,
     /// Size in bytes.
     pub tmpfs: Option<i64>,
+}
+
+/// `/tmp:size=64M`, as written.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tmpfs {
+    pub place: Option<Place>,
+    pub entry: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::{
-    CredentialSpec, FileReference, Healthcheck, Logging, Port, Service, ServiceNetwork, Ulimit,
+    CredentialSpec, FileReference, Healthcheck, Logging, Port, Service, ServiceNetwork, Tmpfs, Ulimit,
 };
 use crate::recipe::compose::{deploy, mount, take};
 use crate::recipe::values;
@@ -48,7 +48,7 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
             .iter()
             .filter_map(|node| mount::read(node, path, home, found))
             .collect(),
-        tmpfs: take::one_or_more(node, "tmpfs"),
+        tmpfs: tmpfs(node.get("tmpfs")),
         secrets: file_references(node.get("secrets")),
         configs: file_references(node.get("configs")),
         credential_spec: node.get("credential_spec").map(credential_spec).unwrap_or_default(),
@@ -137,14 +137,7 @@ fn ports(node: &Node, path: &str, found: &mut Diagnostics) -> Vec<Port> {
         return long_port(node, path, found).into_iter().collect();
     }
     match values::ports(&take::scalar(node)) {
-        Ok(ports) => {
-            if ports.iter().any(|port| port.host_ip.is_some_and(|address| !address.is_unspecified())) {
-                let message =
-                    format!("{path}.ports: the host address is ignored, the port is published on all of them");
-                found.push(Diagnostic::warning(node.place.clone(), message));
-            }
-            ports.into_iter().map(short_port).collect()
-        }
+        Ok(ports) => ports.into_iter().map(short_port).collect(),
         Err(cause) => {
             found.push(Diagnostic::error(node.place.clone(), format!("{path}.ports: {cause}")));
             Vec::new()
@@ -195,6 +188,13 @@ fn file_references(node: Option<&Node>) -> Vec<FileReference> {
         },
     };
     take::items(node).iter().map(reference).collect()
+}
+
+/// One text, or a list of them.
+fn tmpfs(node: Option<&Node>) -> Vec<Tmpfs> {
+    let one = node.filter(|node| node.as_str().is_some());
+    let entry = |node: &Node| Tmpfs { place: Some(node.place.clone()), entry: take::scalar(node) };
+    one.into_iter().chain(take::items(node)).map(entry).collect()
 }
 
 fn credential_spec(node: &Node) -> CredentialSpec {

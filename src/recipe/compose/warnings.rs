@@ -1,111 +1,152 @@
-//! What of a compose file does not do in a stack what its author may expect.
+//! What of the compose files does not do in a stack what its author may expect.
+//!
+//! The border: no errors, and nothing that is read becomes another thing here. The surprise: a node behind an alias is
+//! met once for each alias, and told once, at its anchor.
+
+mod environment;
+mod ignored;
+mod labels;
+mod merged;
+mod plain_secret;
+mod spelling;
+mod templates;
+mod unset;
+mod unused;
+mod whole;
 
 use std::collections::BTreeSet;
 
-use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::recipe::Tree;
 use crate::recipe::compose::model::Project;
 use crate::recipe::compose::take;
-use crate::recipe::yaml::Node;
+use crate::recipe::interpolate::Environment;
+use crate::recipe::yaml::{Key, Node, Value};
 
-/// Service keys that a stack has no use for, and what is so instead.
-const IGNORED: &[(&str, &str)] = &[
-    ("build", "a stack runs images that are built elsewhere"),
-    ("cgroup_parent", "a stack does not support it"),
-    ("cgroupns_mode", "a stack does not support it"),
-    ("container_name", "the containers of a stack have names of their own"),
-    ("depends_on", "a Swarm starts all services at once"),
-    ("devices", "a stack does not support it"),
-    ("domainname", "a stack does not support it"),
-    ("expose", "services of one network reach each other on any port"),
-    ("external_links", "services of one network reach each other by name"),
-    ("ipc", "a stack does not support it"),
-    ("links", "services of one network reach each other by name"),
-    ("mac_address", "a stack does not support it"),
-    ("network_mode", "use networks"),
-    ("oom_score_adj", "the Docker CLI does not pass it on"),
-    ("pid", "a stack does not support it"),
-    ("privileged", "a stack does not support it"),
-    ("security_opt", "a stack does not support it"),
-    ("shm_size", "mount a tmpfs at /dev/shm"),
-    ("userns_mode", "a stack does not support it"),
-];
+pub use merged::of_merge;
+pub use whole::of_documents;
 
-/// Warnings about one file, interpolated and of the right shape.
-pub fn of_file(file: &Node, found: &mut Diagnostics) {
-    for (key, service) in take::entries(file.get("services")) {
+/// A compose file as it is written, and with its variables replaced.
+pub struct File {
+    pub raw: Node,
+    pub node: Node,
+}
+
+/// All that the recipe's files say, after the last of them.
+pub struct Recipe<'a> {
+    /// Empty where the files have errors.
+    pub project: &'a Project,
+    pub files: &'a [File],
+    pub environment: &'a Environment,
+    pub tree: &'a Tree,
+}
+
+/// Warnings about one file of the right shape; `project` is that file alone.
+pub fn of_file(file: &File, project: &Project, environment: &Environment, found: &mut Diagnostics) {
+    let mut teller = Teller::new(found);
+    for (key, service) in take::entries(file.node.get("services")) {
         let path = format!("services.{}", key.text);
-        of_ignored_keys(service, &path, found);
-        of_addresses(service, &path, found);
-        of_binds(service, &path, found);
-        of_spellings(service, &path, found);
-        of_tmpfs(service, &path, found);
-        if let Some(deploy) = service.get("deploy") {
-            of_spellings(deploy, &format!("{path}.deploy"), found);
+        ignored::of_service(service, &path, &mut teller);
+        if let Some(read) = project.services.get(&key.text) {
+            environment::of_service(service, read, &path, environment, &mut teller);
         }
     }
+    ignored::of_external(&file.node, &mut teller);
+    spelling::of_file(file, &mut teller);
 }
 
-fn of_ignored_keys(service: &Node, path: &str, found: &mut Diagnostics) {
-    for (key, _) in take::entries(Some(service)) {
-        if let Some((_, why)) = IGNORED.iter().find(|(name, _)| *name == key.text) {
-            let message = format!("{path}.{} is ignored", key.text);
-            found.push(Diagnostic::warning(key.place.clone(), message).hint(*why));
+/// Warnings that take all files together. Variables that nothing sets are told also where the files have errors, which
+/// they may explain.
+pub fn of_recipe(recipe: &Recipe, found: &mut Diagnostics) {
+    let mut teller = Teller::new(found);
+    let optional = unset::optional(recipe.tree);
+    unset::of_files(recipe, &optional, &mut teller);
+    environment::of_unset(recipe, &optional, &mut teller);
+    whole::of_sample(recipe, &mut teller);
+    if !recipe.project.services.is_empty() {
+        unused::of_recipe(recipe, &mut teller);
+        labels::of_recipe(recipe, &mut teller);
+        templates::of_recipe(recipe, &optional, &mut teller);
+        whole::of_recipe(recipe, &optional, &mut teller);
+    }
+}
+
+/// Tells each thing once.
+struct Teller<'a> {
+    found: &'a mut Diagnostics,
+    told: BTreeSet<(Place, &'static str)>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(found: &'a mut Diagnostics) -> Self {
+        Self { found, told: BTreeSet::new() }
+    }
+
+    /// `rule` is what the warning is about: no place is told of the same twice.
+    fn tell(&mut self, rule: &'static str, place: &Place, message: String, hint: impl Into<String>) {
+        if self.told.insert((place.clone(), rule)) {
+            self.add(place, message, hint);
         }
     }
-}
 
-fn of_addresses(service: &Node, path: &str, found: &mut Diagnostics) {
-    for (network, settings) in take::entries(service.get("networks")) {
-        for (key, _) in take::entries(Some(settings)) {
-            if matches!(key.text.as_str(), "ipv4_address" | "ipv6_address") {
-                let message = format!("{path}.networks.{}.{} is ignored", network.text, key.text);
-                found.push(Diagnostic::warning(key.place.clone(), message).hint("a Swarm gives addresses itself"));
-            }
-        }
+    /// Tells one of several things about a place.
+    fn add(&mut self, place: &Place, message: String, hint: impl Into<String>) {
+        self.found.push(Diagnostic::warning(place.clone(), message).hint(hint));
     }
 }
 
-fn of_binds(service: &Node, path: &str, found: &mut Diagnostics) {
-    for mount in take::items(service.get("volumes")) {
-        for (key, _) in take::entries(mount.get("bind")).iter().filter(|(key, _)| key.text != "propagation") {
-            let message = format!("{path}.volumes: bind.{} is ignored", key.text);
-            found.push(Diagnostic::warning(key.place.clone(), message));
-        }
+/// The place of a key.
+fn key_place<'a>(node: &'a Node, key: &str) -> Option<&'a Place> {
+    take::entries(Some(node)).iter().find(|(name, _)| name.text == key).map(|(name, _)| &name.place)
+}
+
+/// Below `node`, key by key.
+fn at<'a>(node: &'a Node, path: &[&str]) -> Option<&'a Node> {
+    path.iter().try_fold(node, |node, key| node.get(key))
+}
+
+/// The last file's entry at a path, with its key.
+fn last<'a>(files: &'a [File], path: &[&str]) -> Option<&'a (Key, Node)> {
+    let (name, parents) = path.split_last()?;
+    let entry = |file: &'a File| take::entries(at(&file.node, parents)).iter().find(|(key, _)| key.text == *name);
+    files.iter().rev().find_map(entry)
+}
+
+/// An entry of a section that is a list of `NAME=value` or a mapping.
+struct Pair {
+    name: String,
+    /// `None`: no `=`, or null.
+    value: Option<String>,
+    place: Place,
+}
+
+fn pairs(node: Option<&Node>) -> Vec<Pair> {
+    let listed = take::items(node).iter().map(|item| {
+        let text = take::scalar(item);
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text, None),
+        };
+        Pair { name, value, place: item.place.clone() }
+    });
+    let mapped = take::entries(node).iter().map(|(key, node)| Pair {
+        name: key.text.clone(),
+        value: (node.value != Value::Null).then(|| take::scalar(node)),
+        place: key.place.clone(),
+    });
+    listed.chain(mapped).collect()
+}
+
+/// `A, B and C`; of many only the first ones.
+fn listing(names: &[&str]) -> String {
+    const MOST: usize = 8;
+    match names {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        names if names.len() > MOST + 1 => format!("{} and {} more", names[..MOST].join(", "), names.len() - MOST),
+        [names @ .., last] => format!("{} and {last}", names.join(", ")),
     }
 }
 
-/// Numbers and dates that become another text than the one written: `0444` in an environment is `292`.
-fn of_spellings(node: &Node, path: &str, found: &mut Diagnostics) {
-    for section in ["environment", "labels", "sysctls"] {
-        for (key, value) in take::entries(node.get(section)) {
-            if let Some(written) = value.respelled() {
-                let message = format!("{path}.{section}.{}: {written} reads as {}", key.text, take::scalar(value));
-                found.push(Diagnostic::warning(value.place.clone(), message).hint("put it in quotes"));
-            }
-        }
-    }
-}
-
-fn of_tmpfs(service: &Node, path: &str, found: &mut Diagnostics) {
-    if let Some(tmpfs) = service.get("tmpfs") {
-        let message = format!("{path}.tmpfs becomes tmpfs mounts");
-        let hint = "docker stack deploy drops it; a volume of type tmpfs says the same everywhere";
-        found.push(Diagnostic::warning(tmpfs.place.clone(), message).hint(hint));
-    }
-}
-
-/// Networks and volumes that no service uses: nothing is made of them.
-pub fn of_unused(project: &Project, found: &mut Diagnostics) {
-    let services = || project.services.values();
-    let mut networks: BTreeSet<&str> = services().flat_map(|s| s.networks.keys()).map(String::as_str).collect();
-    if services().any(|service| service.networks.is_empty()) {
-        networks.insert("default");
-    }
-    let volumes: BTreeSet<&str> = services().flat_map(|s| &s.volumes).map(|mount| mount.source.as_str()).collect();
-    for key in project.networks.keys().filter(|key| !networks.contains(key.as_str())) {
-        found.push(Diagnostic::warning(None, format!("no service uses the network {key:?}")));
-    }
-    for key in project.volumes.keys().filter(|key| !volumes.contains(key.as_str())) {
-        found.push(Diagnostic::warning(None, format!("no service uses the volume {key:?}")));
-    }
-}
+#[cfg(test)]
+mod tests;
