@@ -12,6 +12,7 @@ mod schema;
 mod service;
 mod shapes;
 mod take;
+mod unsound;
 mod version;
 mod warnings;
 
@@ -20,9 +21,11 @@ use crate::recipe::interpolate::{self, Environment};
 use crate::recipe::yaml::{self, FileName, Node, Value};
 use crate::recipe::{Tree, merge};
 
-pub use model::Project;
+use unsound::Unsound;
 use version::Version;
 use warnings::{File, Recipe};
+
+pub use model::Project;
 
 /// A compose file: the name under which it is reported, and what it says.
 #[derive(Debug, Clone)]
@@ -38,21 +41,40 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
+/// What could be read of the files, and everything that is to be said about them.
+#[derive(Debug, Clone)]
+pub struct Surveyed {
+    /// With errors found: good for telling what else is wrong, and for nothing else.
+    pub project: Project,
+    pub found: Diagnostics,
+}
+
 /// Reads the files in their order, later ones over earlier ones. Files named by `env_file:` come from the tree.
 ///
 /// # Errors
 /// Everything that is wrong in any of the files, with its place; the warnings of the same files are among it.
 pub fn load(sources: &[Source], environment: &Environment, tree: &Tree) -> Result<Loaded, Diagnostics> {
+    let Surveyed { project, found } = survey(sources, environment, tree);
+    if found.has_errors() { Err(found) } else { Ok(Loaded { project, warnings: found }) }
+}
+
+/// As [`load`], for who can tell more of files with errors: what is missing in the project by an error is made up, so
+/// that nothing follows from it.
+pub fn survey(sources: &[Source], environment: &Environment, tree: &Tree) -> Surveyed {
     let mut found = Diagnostics::default();
+    let mut unsound = Unsound::default();
     let mut project: Option<Project> = None;
     let mut files: Vec<File> = Vec::new();
     let mut first: Option<Version> = None;
     for source in sources {
-        let Some(node) = document(source, &mut found) else { continue };
+        let Some(node) = document(source, &mut found) else {
+            unsound.whole = true;
+            continue;
+        };
         let version = Version::of(&node, &mut found);
         version.warn_of_another(*first.get_or_insert(version), &node, &mut found);
         warnings::of_documents(source, &mut found);
-        let (file, next) = read(node, version, environment, tree, &mut found);
+        let (file, next) = read(node, version, environment, tree, &mut unsound, &mut found);
         match &mut project {
             None => project = Some(next),
             Some(project) => {
@@ -62,10 +84,18 @@ pub fn load(sources: &[Source], environment: &Environment, tree: &Tree) -> Resul
         }
         files.push(file);
     }
-    let project = project.filter(|_| !found.has_errors()).unwrap_or_default();
-    warnings::of_recipe(&Recipe { project: &project, files: &files, environment, tree }, &mut found);
-    let found = found.in_order(&sources.iter().map(|source| &*source.file).collect::<Vec<_>>());
-    if found.has_errors() { Err(found) } else { Ok(Loaded { project, warnings: found }) }
+    let mut project = project.unwrap_or_default();
+    if found.has_errors() {
+        unsound.fill_in(&mut project);
+    } else {
+        warnings::of_recipe(&Recipe { project: &project, files: &files, environment, tree }, &mut found);
+    }
+    Surveyed { project, found: in_order(found, sources) }
+}
+
+/// By file and line; what has no place comes last.
+pub fn in_order(found: Diagnostics, sources: &[Source]) -> Diagnostics {
+    found.in_order(&sources.iter().map(|source| &*source.file).collect::<Vec<_>>())
 }
 
 fn document(source: &Source, found: &mut Diagnostics) -> Option<Node> {
@@ -88,18 +118,16 @@ fn read(
     version: Version,
     environment: &Environment,
     tree: &Tree,
+    unsound: &mut Unsound,
     found: &mut Diagnostics,
 ) -> (File, Project) {
-    refuse_forbidden(&raw, found);
+    refuse_forbidden(&raw, unsound, found);
     let mut node = raw.clone();
-    interpolate::document(&mut node, environment, found);
-    let mut shape_faults = Diagnostics::default();
-    schema::sift(&mut node, shapes::FILE, version, &mut shape_faults);
-    let well_formed = !shape_faults.has_errors();
-    found.extend(shape_faults);
-    if !well_formed {
-        return (File { raw, node }, Project::default());
-    }
+    let mut faults = Diagnostics::default();
+    interpolate::document(&mut node, environment, &mut faults);
+    unsound.take_out(&mut node, &faults);
+    found.extend(faults);
+    schema::sift(&mut node, shapes::FILE, version, unsound, found);
     let mut project = Project {
         services: services(&node, environment, tree, found),
         networks: objects::networks(&node, found),
@@ -124,7 +152,7 @@ fn services(
         let path = format!("services.{}", key.text);
         let mut service = service::read(node, &path, home, found);
         service.place = Some(key.place.clone());
-        environment::resolve(&mut service, node, environment, tree, found);
+        environment::resolve(&mut service, node, &path, environment, tree, found);
         (key.text.clone(), service)
     };
     take::entries(node.get("services")).iter().map(read).collect()
@@ -142,12 +170,13 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("memswap_limit", "use deploy.resources"),
 ];
 
-fn refuse_forbidden(raw: &Node, found: &mut Diagnostics) {
+fn refuse_forbidden(raw: &Node, unsound: &mut Unsound, found: &mut Diagnostics) {
     for (service, node) in take::entries(raw.get("services")) {
         for (key, _) in take::entries(Some(node)) {
             if let Some((_, hint)) = FORBIDDEN.iter().find(|(name, _)| *name == key.text) {
                 let message = format!("services.{}.{} is not supported in a stack", service.text, key.text);
                 found.push(Diagnostic::error(key.place.clone(), message).hint(*hint));
+                unsound.add("services", &service.text);
             }
         }
     }

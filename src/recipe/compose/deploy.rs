@@ -1,12 +1,11 @@
 //! The `deploy:` section of a service.
 
-use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::{Deploy, Resource, RestartPolicy, UpdateConfig};
 use crate::recipe::compose::take;
 use crate::recipe::values;
 use crate::recipe::yaml::Node;
 
-pub fn read(node: &Node, path: &str, found: &mut Diagnostics) -> Deploy {
+pub fn read(node: &Node) -> Deploy {
     let placement = node.get("placement");
     let resources = node.get("resources");
     Deploy {
@@ -17,8 +16,8 @@ pub fn read(node: &Node, path: &str, found: &mut Diagnostics) -> Deploy {
         update_config: node.get("update_config").map(update_config),
         rollback_config: node.get("rollback_config").map(update_config),
         restart_policy: node.get("restart_policy").map(restart_policy),
-        limits: resources.and_then(|node| node.get("limits")).map(|node| resource(node, path, found)),
-        reservations: resources.and_then(|node| node.get("reservations")).map(|node| resource(node, path, found)),
+        limits: resources.and_then(|node| node.get("limits")).map(resource),
+        reservations: resources.and_then(|node| node.get("reservations")).map(resource),
         constraints: placement.map(|node| take::texts(node, "constraints")).unwrap_or_default(),
         preferences: take::items(placement.and_then(|node| node.get("preferences")))
             .iter()
@@ -50,20 +49,13 @@ fn restart_policy(node: &Node) -> RestartPolicy {
     }
 }
 
-fn resource(node: &Node, path: &str, found: &mut Diagnostics) -> Resource {
-    let mut amount = |key: &str, read: fn(&str) -> Result<i64, String>| {
-        let node = node.get(key).filter(|node| node.as_str().is_some_and(|text| !text.is_empty()))?;
-        match read(&take::scalar(node)) {
-            Ok(amount) => Some(amount),
-            Err(cause) => {
-                found.push(Diagnostic::error(node.place.clone(), format!("{path}.deploy.resources: {key}: {cause}")));
-                None
-            }
-        }
+fn resource(node: &Node) -> Resource {
+    let amount = |key: &str, read: fn(&str) -> Result<i64, String>| {
+        node.get(key).and_then(|node| read(&take::scalar(node)).ok()).unwrap_or_default()
     };
     Resource {
-        nano_cpus: amount("cpus", values::nano_cpus).unwrap_or_default(),
-        memory_bytes: amount("memory", values::bytes).unwrap_or_default(),
+        nano_cpus: amount("cpus", values::nano_cpus),
+        memory_bytes: amount("memory", values::bytes),
         pids: node.get("pids").and_then(take::integer).unwrap_or_default(),
         generic: take::items(node.get("generic_resources")).iter().filter_map(generic).collect(),
     }

@@ -11,34 +11,40 @@ use crate::recipe::interpolate::Environment;
 use crate::recipe::yaml::Node;
 
 /// Puts the files of `env_file:` under the service's own environment.
-pub fn resolve(service: &mut Service, node: &Node, variables: &Environment, tree: &Tree, found: &mut Diagnostics) {
+pub fn resolve(
+    service: &mut Service,
+    node: &Node,
+    path: &str,
+    variables: &Environment,
+    tree: &Tree,
+    found: &mut Diagnostics,
+) {
     let own = std::mem::take(&mut service.environment);
     let mut given = BTreeMap::new();
-    for file in take::one_or_more(node, "env_file") {
-        given.extend(file_entries(&file, node, variables, tree, found));
+    let one = node.get("env_file").filter(|node| node.as_str().is_some());
+    let one = one.map(|node| (format!("{path}.env_file"), node));
+    for (path, file) in one.into_iter().chain(take::indexed(node, "env_file", path)) {
+        given.extend(file_entries(file, &path, variables, tree, found));
     }
     fill(&mut service.environment, given, variables);
     fill(&mut service.environment, own, variables);
 }
 
 fn file_entries(
-    file: &str,
     node: &Node,
+    path: &str,
     variables: &Environment,
     tree: &Tree,
     found: &mut Diagnostics,
 ) -> BTreeMap<String, Option<String>> {
-    let place = node.get("env_file").map(|node| node.place.clone());
-    match tree.text(file) {
-        Ok(text) => match env::env_file(&file.into(), text, &|name| variables.get(name).cloned()) {
-            Ok(entries) => entries.into_iter().map(|(name, value)| (name, Some(value))).collect(),
-            Err(errors) => {
-                found.extend(errors);
-                BTreeMap::new()
-            }
-        },
-        Err(cause) => {
-            found.push(Diagnostic::error(place, format!("env_file: {cause}")));
+    let file = take::scalar(node);
+    let read = tree
+        .text(&file)
+        .map_err(|cause| Diagnostics(vec![Diagnostic::error(node.place.clone(), format!("{path}: {cause}"))]));
+    match read.and_then(|text| env::env_file(&file.as_str().into(), text, &|name| variables.get(name).cloned())) {
+        Ok(entries) => entries.into_iter().map(|(name, value)| (name, Some(value))).collect(),
+        Err(errors) => {
+            found.extend(errors);
             BTreeMap::new()
         }
     }

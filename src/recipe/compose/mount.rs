@@ -7,14 +7,14 @@ use crate::recipe::yaml::{Node, Value};
 
 const PROPAGATIONS: [&str; 6] = ["rprivate", "private", "rshared", "shared", "rslave", "slave"];
 
-/// The mount; a bind's `~` is replaced by `home`, its relative path stays.
+/// The mount at `path`; a bind's `~` is replaced by `home`, its relative path stays.
 pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics) -> Option<Mount> {
     let mut mount = match &node.value {
-        Value::Map(_) => long(node, path, found),
+        Value::Map(_) => long(node),
         _ => match short(&take::scalar(node)) {
             Ok(mount) => mount,
             Err(cause) => {
-                let message = format!("{path}.volumes: {:?}: {cause}", take::scalar(node));
+                let message = format!("{path}: {:?}: {cause}", take::scalar(node));
                 found.push(Diagnostic::error(node.place.clone(), message));
                 return None;
             }
@@ -29,7 +29,7 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
 
 fn absolute_home(mount: &Mount, path: &str, home: Option<&str>, found: &mut Diagnostics) -> Option<String> {
     if mount.source.is_empty() {
-        let message = format!("{path}.volumes: the bind at {:?} has no source", mount.target);
+        let message = format!("{path}: the bind at {:?} has no source", mount.target);
         found.push(Diagnostic::error(mount.place.clone(), message));
         return None;
     }
@@ -37,18 +37,14 @@ fn absolute_home(mount: &Mount, path: &str, home: Option<&str>, found: &mut Diag
         (None, _) => Some(mount.source.clone()),
         (Some(rest), Some(home)) => Some(format!("{home}{rest}")),
         (Some(_), None) => {
-            let message = format!("{path}.volumes: {:?} needs HOME, which is not set", mount.source);
+            let message = format!("{path}: {:?} needs HOME, which is not set", mount.source);
             found.push(Diagnostic::error(mount.place.clone(), message).hint("write the path out"));
             None
         }
     }
 }
 
-fn long(node: &Node, path: &str, found: &mut Diagnostics) -> Mount {
-    if node.get("type").is_none() {
-        let message = format!("{path}.volumes: a mount needs its type");
-        found.push(Diagnostic::error(node.place.clone(), message).hint("volume, bind or tmpfs"));
-    }
+fn long(node: &Node) -> Mount {
     Mount {
         place: None,
         kind: take::text(node, "type"),

@@ -6,8 +6,7 @@
 
 mod tell;
 
-use std::collections::BTreeSet;
-
+use super::unsound::Unsound;
 use super::version::Version;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::values;
@@ -83,34 +82,26 @@ pub enum Names {
     LowercaseOr(&'static Shape),
 }
 
-/// Sections and entries (`volumes`, `data`) of which something had to be taken out: what else is said about them may
-/// follow from that.
-#[derive(Debug, Default)]
-pub struct Unsound {
-    /// The file has keys of unknown meaning, or a section is of the wrong kind.
-    pub whole: bool,
-    pub entries: BTreeSet<(String, String)>,
-}
-
 /// Appends what is wrong with a file by the schema of its version, and takes it out. An entry of a section stays, if
 /// only as an empty mapping; an item of a list becomes null, so that the others keep their index.
-pub fn sift(file: &mut Node, keys: &[(&str, Shape)], version: Version, found: &mut Diagnostics) -> Unsound {
+pub fn sift(file: &mut Node, keys: &[(&str, Shape)], version: Version, unsound: &mut Unsound, found: &mut Diagnostics) {
     let mut sieve = Sieve { version, found };
-    let mut unsound = Unsound::default();
     sieve.refuse_infinite(file, "");
-    let Value::Map(entries) = &mut file.value else { return unsound };
-    entries.retain_mut(|(key, value)| {
-        let fit = match shape_of(keys, &key.text, Rest::Extensions(4)) {
+    let Value::Map(entries) = &mut file.value else { return };
+    for (key, value) in entries {
+        match shape_of(keys, &key.text, Rest::Refused) {
             Some(Shape::Since(_, Shape::Named(inner, names)) | Shape::Named(inner, names)) => {
                 sieve.refuse_early(keys, key, "");
-                sieve.section(&key.text, value, (inner, *names), &mut unsound)
+                sieve.section(&key.text, value, (inner, *names), unsound);
             }
-            _ => sieve.field(key, value, keys, Rest::Extensions(4), ""),
-        };
-        unsound.whole |= fit == Fit::Not;
-        fit != Fit::Not
-    });
-    unsound
+            known => {
+                let fit = sieve.field(key, value, keys, Rest::Extensions(4), "");
+                // It may be a section with its name mistyped.
+                let section = tell::nearest(key, keys).filter(|_| known.is_none() && fit == Fit::Not);
+                unsound.sections.extend(section.map(str::to_owned));
+            }
+        }
+    }
 }
 
 /// How a node is after what does not fit was taken out.
@@ -158,7 +149,7 @@ impl Sieve<'_> {
             }
             Shape::SetBelow(_, item) => self.items(node, item, path),
             _ => match fault(&node.value, shape) {
-                Some(cause) => self.refuse(Diagnostic::error(node.place.clone(), format!("{path}: {cause}"))),
+                Some(cause) => self.refuse(tell::fault(node, shape, path, &cause)),
                 None => Fit::Sound,
             },
         }
@@ -170,13 +161,15 @@ impl Sieve<'_> {
     }
 
     /// The entries of `services:` and so on. All stay.
-    fn section(&mut self, name: &str, node: &mut Node, inner: (&Shape, Names), unsound: &mut Unsound) -> Fit {
+    fn section(&mut self, name: &str, node: &mut Node, (shape, names): (&Shape, Names), unsound: &mut Unsound) {
         let Value::Map(entries) = &mut node.value else {
-            return self.refuse(tell::wrong_kind(node, &Shape::Fields(&[], Rest::Refused), name));
+            self.found.push(tell::wrong_kind(node, &Shape::Fields(&[], Rest::Refused), name));
+            unsound.sections.insert(name.to_owned());
+            return;
         };
         for (key, value) in entries {
             let path = tell::join(name, &key.text);
-            let fit = match shape_of_name(&key.text, inner.0, inner.1) {
+            let fit = match shape_of_name(&key.text, shape, names) {
                 Some(shape) => self.check(value, shape, &path),
                 None => self.refuse(tell::no_name(key, name)),
             };
@@ -184,10 +177,9 @@ impl Sieve<'_> {
                 value.value = Value::Map(Vec::new());
             }
             if fit != Fit::Sound {
-                unsound.entries.insert((name.to_owned(), key.text.clone()));
+                unsound.add(name, &key.text);
             }
         }
-        Fit::Sound
     }
 
     fn fields(&mut self, node: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &str) -> Fit {

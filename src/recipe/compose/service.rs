@@ -38,21 +38,20 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
         sysctls: take::pairs(node, "sysctls"),
         ulimits: take::entries(node.get("ulimits"))
             .iter()
-            .map(|(key, node)| (key.text.clone(), ulimit(node, path, found)))
+            .map(|(key, node)| (key.text.clone(), ulimit(node)))
             .collect(),
         healthcheck: node.get("healthcheck").map(healthcheck),
         logging: node.get("logging").map(logging),
         networks: networks(node.get("networks")),
-        ports: take::items(node.get("ports")).iter().flat_map(|node| ports(node, path, found)).collect(),
-        volumes: take::items(node.get("volumes"))
-            .iter()
-            .filter_map(|node| mount::read(node, path, home, found))
+        ports: take::indexed(node, "ports", path).flat_map(|(path, node)| ports(node, &path, found)).collect(),
+        volumes: take::indexed(node, "volumes", path)
+            .filter_map(|(path, node)| mount::read(node, &path, home, found))
             .collect(),
         tmpfs: tmpfs(node.get("tmpfs")),
         secrets: file_references(node.get("secrets")),
         configs: file_references(node.get("configs")),
         credential_spec: node.get("credential_spec").map(credential_spec).unwrap_or_default(),
-        deploy: node.get("deploy").map(|node| deploy::read(node, path, found)).unwrap_or_default(),
+        deploy: node.get("deploy").map(deploy::read).unwrap_or_default(),
     }
 }
 
@@ -86,18 +85,9 @@ fn without_brackets(address: &str) -> &str {
     inner.filter(|inner| !inner.is_empty()).unwrap_or(address)
 }
 
-fn ulimit(node: &Node, path: &str, found: &mut Diagnostics) -> Ulimit {
-    if let Some(single) = take::integer(node) {
-        return Ulimit { single, ..Ulimit::default() };
-    }
-    match (node.get("soft").and_then(take::integer), node.get("hard").and_then(take::integer)) {
-        (Some(soft), Some(hard)) => Ulimit { single: 0, soft, hard },
-        _ => {
-            let message = format!("{path}.ulimits: a limit needs both soft and hard, or is one number");
-            found.push(Diagnostic::error(node.place.clone(), message));
-            Ulimit::default()
-        }
-    }
+fn ulimit(node: &Node) -> Ulimit {
+    let number = |key: &str| node.get(key).and_then(take::integer).unwrap_or_default();
+    Ulimit { single: take::integer(node).unwrap_or_default(), soft: number("soft"), hard: number("hard") }
 }
 
 fn healthcheck(node: &Node) -> Healthcheck {
@@ -136,13 +126,8 @@ fn ports(node: &Node, path: &str, found: &mut Diagnostics) -> Vec<Port> {
     if let Value::Map(_) = node.value {
         return long_port(node, path, found).into_iter().collect();
     }
-    match values::ports(&take::scalar(node)) {
-        Ok(ports) => ports.into_iter().map(short_port).collect(),
-        Err(cause) => {
-            found.push(Diagnostic::error(node.place.clone(), format!("{path}.ports: {cause}")));
-            Vec::new()
-        }
-    }
+    let ports = values::ports(&take::scalar(node)).unwrap_or_default();
+    ports.into_iter().map(short_port).collect()
 }
 
 fn short_port(port: values::Port) -> Port {
@@ -159,8 +144,9 @@ fn long_port(node: &Node, path: &str, found: &mut Diagnostics) -> Option<Port> {
         None => Some(0),
         Some(number) if (0..=65535).contains(&number) => u32::try_from(number).ok(),
         Some(number) => {
-            let message = format!("{path}.ports: {key} is {number}, which is no port (0 to 65535)");
-            found.push(Diagnostic::error(node.place.clone(), message));
+            let message = format!("{path}.{key} is {number}, which is no port (0 to 65535)");
+            let place = &node.get(key).unwrap_or(node).place;
+            found.push(Diagnostic::error(place.clone(), message));
             None
         }
     };
@@ -187,7 +173,7 @@ fn file_references(node: Option<&Node>) -> Vec<FileReference> {
             mode: take::get(node, "mode").and_then(take::integer).and_then(|mode| u32::try_from(mode).ok()),
         },
     };
-    take::items(node).iter().map(reference).collect()
+    take::items(node).iter().filter(|item| item.value != Value::Null).map(reference).collect()
 }
 
 /// One text, or a list of them.

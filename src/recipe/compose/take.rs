@@ -73,9 +73,16 @@ pub fn items(node: Option<&Node>) -> &[Node] {
     }
 }
 
+/// The items that are left of a list, each with its path.
+pub fn indexed<'a>(node: &'a Node, key: &str, path: &str) -> impl Iterator<Item = (String, &'a Node)> {
+    let path = format!("{path}.{key}");
+    let all = items(node.get(key)).iter().enumerate();
+    all.filter(|(_, item)| item.value != Value::Null).map(move |(index, item)| (format!("{path}[{index}]"), item))
+}
+
 /// A list of texts.
 pub fn texts(node: &Node, key: &str) -> Vec<String> {
-    items(node.get(key)).iter().map(scalar).collect()
+    items(node.get(key)).iter().filter(|item| item.value != Value::Null).map(scalar).collect()
 }
 
 /// One text, or a list of them.
@@ -89,7 +96,7 @@ pub fn one_or_more(node: &Node, key: &str) -> Vec<String> {
 /// `KEY=value` in a list, or a mapping. `None`: no `=`, or null.
 pub fn optional_pairs(node: &Node, key: &str) -> BTreeMap<String, Option<String>> {
     let node = node.get(key);
-    let from_list = items(node).iter().map(|item| {
+    let from_list = items(node).iter().filter(|item| item.value != Value::Null).map(|item| {
         let text = scalar(item);
         match text.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),

@@ -5,6 +5,29 @@ use super::Shape;
 use crate::model::diagnostic::{Diagnostic, Place};
 use crate::recipe::yaml::{Key, Node, Value};
 
+/// Keys of the Compose format that the schemas of stacks never had.
+const COMPOSE_ALONE: &[&str] = &[
+    "annotations",
+    "attach",
+    "content",
+    "develop",
+    "dns_opt",
+    "enable_ipv6",
+    "environment",
+    "gateway",
+    "gpus",
+    "group_add",
+    "include",
+    "mem_reservation",
+    "name",
+    "platform",
+    "profiles",
+    "pull_policy",
+    "runtime",
+    "scale",
+    "uts",
+];
+
 pub fn wrong_kind(node: &Node, shape: &Shape, path: &str) -> Diagnostic {
     let message = format!("{path} must be {}, not {}", expected(shape), kind_of(&node.value));
     let diagnostic = Diagnostic::error(node.place.clone(), message);
@@ -13,7 +36,8 @@ pub fn wrong_kind(node: &Node, shape: &Shape, path: &str) -> Diagnostic {
         Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_) | Value::Time(_) if takes_text => {
             diagnostic.hint("put it in quotes")
         }
-        Value::String(_) if matches!(shape, Shape::Bool) => diagnostic.hint("without quotes"),
+        Value::String(_) if matches!(shape, Shape::Bool) => diagnostic.hint("write true or false, without quotes"),
+        Value::String(ref text) if text.parse::<f64>().is_ok() => diagnostic.hint("write it without quotes"),
         Value::Null => diagnostic.hint("leave the key out"),
         _ => diagnostic,
     }
@@ -56,9 +80,24 @@ fn kind_of(value: &Value) -> &'static str {
 pub fn unknown(key: &Key, path: &str, known: &[(&str, Shape)]) -> Diagnostic {
     let subject = if path.is_empty() { "the top level" } else { path };
     let diagnostic = Diagnostic::error(key.place.clone(), format!("{subject} has no key {:?}", key.text));
-    match nearest(&key.text, known.iter().map(|(name, _)| *name)) {
+    if COMPOSE_ALONE.contains(&key.text.as_str()) {
+        return diagnostic.hint("it is for Docker Compose, a stack does not know it");
+    }
+    match nearest(key, known) {
         Some(name) => diagnostic.hint(format!("did you mean {name:?}?")),
         None => diagnostic,
+    }
+}
+
+/// A scalar of the right kind that says nothing of use.
+pub fn fault(node: &Node, shape: &Shape, path: &str, cause: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::error(node.place.clone(), format!("{path}: {cause}"));
+    match shape {
+        Shape::Duration => diagnostic.hint("such as \"1m30s\""),
+        Shape::Size => diagnostic.hint("such as \"512m\""),
+        Shape::Cpus => diagnostic.hint("such as \"0.5\""),
+        Shape::Port => diagnostic.hint("such as \"8080:80/udp\""),
+        _ => diagnostic,
     }
 }
 
@@ -87,17 +126,18 @@ pub fn early_kind(node: &Node, path: &str, since: u8, version: Version) -> Diagn
 
 fn early(place: &Place, what: &str, since: u8, version: Version) -> Diagnostic {
     let message = format!("{what} needs version \"3.{since}\" or newer, this file says \"{version}\"");
-    Diagnostic::error(place.clone(), message).hint("raise or drop version:")
+    Diagnostic::error(place.clone(), message).hint("raise version: or drop it")
 }
 
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// The known word that a mistyped one most resembles.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The known key that a mistyped one most resembles.
+pub fn nearest<'a>(key: &Key, known: &[(&'a str, Shape)]) -> Option<&'a str> {
     known
-        .map(|name| (strsim::osa_distance(word, name), name))
+        .iter()
+        .map(|(name, _)| (strsim::osa_distance(&key.text, name), *name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min()
         .map(|(_, name)| name)
