@@ -25,7 +25,8 @@ use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{Rule, SecretBytes};
 use crate::model::version::Revision;
 use crate::recipe::Tree;
-use crate::recipe::compose::Project;
+use crate::recipe::compose::{self, Project, Source, Surveyed};
+use crate::recipe::interpolate::Environment;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts};
 pub use app::{Reading, SecretName, environment, read, read_plain, sample, secret_names};
@@ -129,6 +130,35 @@ pub fn convert(
     Ok((Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found))
 }
 
+/// As [`convert`], from the files: what is wrong with the files themselves, and what cannot be sent, all at once.
+///
+/// # Errors
+/// As those of [`compose::load`] and [`convert`], in the order of the files.
+pub fn from_files(
+    sources: &[Source],
+    environment: &Environment,
+    stack: &StackName,
+    tree: &Tree,
+    folder: Option<&str>,
+) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let Surveyed { project, mut found } = compose::survey(sources, environment, tree);
+    let desired = match convert(&project, stack, tree, folder) {
+        Ok((desired, warnings)) => {
+            found.extend(warnings);
+            Some(desired)
+        }
+        Err(errors) => {
+            found.extend(errors);
+            None
+        }
+    };
+    let found = compose::in_order(found, sources);
+    match desired.filter(|_| !found.has_errors()) {
+        Some(desired) => Ok((desired, found)),
+        None => Err(found),
+    }
+}
+
 fn refuse_long_name(
     name: &str,
     service: &crate::recipe::compose::model::Service,
@@ -194,5 +224,7 @@ fn canonical(mut value: Value) -> Value {
     value
 }
 
+#[cfg(test)]
+mod all_at_once;
 #[cfg(test)]
 mod tests;

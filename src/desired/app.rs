@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use super::objects::version_variable;
 use super::references::object_name;
-use super::{Desired, SecretSource, convert};
+use super::{Desired, SecretSource, from_files};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::FileObject;
-use crate::recipe::compose::{self, Loaded, Source};
+use crate::recipe::compose::{self, Source};
 use crate::recipe::env::{self, Variable};
 use crate::recipe::interpolate::Environment;
 use crate::recipe::{Tree, TreeError};
@@ -81,31 +81,11 @@ fn optional_text<'a>(tree: &'a Tree, path: &str) -> Result<&'a str, Diagnostics>
 /// Everything that is wrong in the files, with places.
 pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Diagnostics), Diagnostics> {
     let sources = sources(reading, environment)?;
-    let loaded = compose::load(&sources, environment, reading.tree)?;
-    let (mut desired, found) = converted(reading, &sources, loaded, None)?;
+    let (mut desired, found) = from_files(&sources, environment, reading.stack, reading.tree, None)?;
     let sample = optional_text(reading.tree, SAMPLE)?;
     let rules = env::parse_under(&SAMPLE.into(), sample, &|name| environment.get(name).cloned())?;
     give_rules(&mut desired, &rules);
     Ok((desired, found))
-}
-
-/// The project's bodies; everything that is to be told of it is told in one order, also beside errors.
-fn converted(
-    reading: &Reading,
-    sources: &[Source],
-    loaded: Loaded,
-    folder: Option<&str>,
-) -> Result<(Desired, Diagnostics), Diagnostics> {
-    let files: Vec<&str> = sources.iter().map(|source| &*source.file).collect();
-    let all = |found: Diagnostics| {
-        let mut all = loaded.warnings.clone();
-        all.extend(found);
-        all.in_order(&files)
-    };
-    match convert(&loaded.project, reading.stack, reading.tree, folder) {
-        Ok((desired, warnings)) => Ok((desired, all(warnings))),
-        Err(errors) => Err(all(errors)),
-    }
 }
 
 /// What a plain `docker stack deploy` of a recipe's folder would send: relative bind sources start there.
@@ -118,8 +98,7 @@ pub fn read_plain(
     folder: &str,
 ) -> Result<(Desired, Diagnostics), Diagnostics> {
     let sources = sources(reading, environment)?;
-    let loaded = compose::load(&sources, environment, reading.tree)?;
-    converted(reading, &sources, loaded, Some(folder))
+    from_files(&sources, environment, reading.stack, reading.tree, Some(folder))
 }
 
 /// A secret of the recipe under these variables.
