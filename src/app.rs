@@ -214,6 +214,10 @@ impl<'a> Run<'a> {
         let (observed, sources) = view::look(&self.host.swarm, &view, fetch, self.now).await?;
         let goal = view.goal(&observed, sources, self.options, self.now)?;
         let (goal, plan) = view.planned(goal, &self.keeper(), &observed).await?;
+        // What a recipe does not say well is told when it is taken, not each night.
+        if goal.aim != Aim::Keep && goal.warnings() > 0 {
+            info!(warnings = goal.warnings(), "the recipe has warnings; `evenkeel check` tells them");
+        }
         for note in &plan.notes {
             warn!("{note}");
         }

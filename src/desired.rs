@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::model::app::StackName;
-use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::model::secret::{Rule, SecretBytes};
 use crate::model::version::Revision;
 use crate::recipe::Tree;
@@ -29,7 +29,7 @@ use crate::recipe::compose::{self, Project, Source, Surveyed};
 use crate::recipe::interpolate::Environment;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts};
-pub use app::{Reading, SecretName, environment, read, read_plain, sample, secret_names};
+pub use app::{Reading, SecretName, environment, read, read_as_far_as_it_goes, read_plain, sample, secret_names};
 pub use posts::posts;
 
 /// All objects of one stack. Lists are sorted by name.
@@ -60,6 +60,8 @@ pub struct DesiredSecret {
     /// Body of `POST /secrets/create` without `Data`.
     pub spec: Value,
     pub source: SecretSource,
+    /// Where the recipe declares it.
+    pub place: Option<Place>,
     /// The env variable that holds its version, found in the raw `name:` template.
     pub version_variable: Option<String>,
 }
@@ -114,6 +116,17 @@ pub fn convert(
     tree: &Tree,
     folder: Option<&str>,
 ) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let (desired, found) = convert_as_far_as_it_goes(project, stack, tree, folder);
+    if found.has_errors() { Err(found) } else { Ok((desired, found)) }
+}
+
+/// As [`convert`], with whatever can be said of a project that has errors. Nothing of that is to be sent.
+fn convert_as_far_as_it_goes(
+    project: &Project,
+    stack: &StackName,
+    tree: &Tree,
+    folder: Option<&str>,
+) -> (Desired, Diagnostics) {
     let mut found = Diagnostics::default();
     let (networks, external_networks) = objects::networks(project, stack);
     let secrets = objects::secrets(project, stack, tree, &mut found);
@@ -124,10 +137,7 @@ pub fn convert(
         services.push(service::convert(name, service, project, stack, folder, &mut found));
     }
     services.sort_by(|a, b| a.name.cmp(&b.name));
-    if found.has_errors() {
-        return Err(found);
-    }
-    Ok((Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found))
+    (Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found)
 }
 
 /// As [`convert`], from the files: what is wrong with the files themselves, and what cannot be sent, all at once.
@@ -141,22 +151,22 @@ pub fn from_files(
     tree: &Tree,
     folder: Option<&str>,
 ) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let (desired, found) = from_files_as_far_as_it_goes(sources, environment, stack, tree, folder);
+    if found.has_errors() { Err(found) } else { Ok((desired, found)) }
+}
+
+/// As [`from_files`], with whatever can be said of files that have errors. Nothing of that is to be sent.
+fn from_files_as_far_as_it_goes(
+    sources: &[Source],
+    environment: &Environment,
+    stack: &StackName,
+    tree: &Tree,
+    folder: Option<&str>,
+) -> (Desired, Diagnostics) {
     let Surveyed { project, mut found } = compose::survey(sources, environment, tree);
-    let desired = match convert(&project, stack, tree, folder) {
-        Ok((desired, warnings)) => {
-            found.extend(warnings);
-            Some(desired)
-        }
-        Err(errors) => {
-            found.extend(errors);
-            None
-        }
-    };
-    let found = compose::in_order(found, sources);
-    match desired.filter(|_| !found.has_errors()) {
-        Some(desired) => Ok((desired, found)),
-        None => Err(found),
-    }
+    let (desired, faults) = convert_as_far_as_it_goes(&project, stack, tree, folder);
+    found.extend(faults);
+    (desired, compose::in_order(found, sources))
 }
 
 fn refuse_long_name(

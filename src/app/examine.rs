@@ -2,13 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::view::{DeclaredRelease, Fetch, View};
+use super::reading::Given;
+use super::view::{DeclaredRelease, Fetch, Sources, View};
 use super::{reconciler, recorded};
 use crate::config::{self, Declared};
 use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
 use crate::host::store::Store;
 use crate::model::outcome::Outcome;
+use crate::model::secret::SecretBytes;
 
 /// One app, examined: what is wrong, and what is only worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,26 +26,70 @@ pub struct Finding {
 pub async fn examine(declared: &Declared, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     for app in &declared.apps {
-        let finding = match examine_one(declared, app, now).await {
-            Ok(finding) => finding,
-            Err(outcome) => Finding {
-                app: app.name.to_string(),
-                revision: None,
-                wrong: Some(outcome.sentence().to_owned()),
-                warnings: Vec::new(),
-            },
-        };
-        findings.push(finding);
+        let mut examined = Examined::default();
+        if let Err(outcome) = examined.app(declared, app, now).await {
+            examined.wrong.push(outcome.sentence().to_owned());
+        }
+        findings.push(examined.finding(app));
     }
     findings
 }
 
-async fn examine_one(declared: &Declared, app: &config::App, now: Timestamp) -> Result<Finding, Outcome> {
-    let release = declared_release(declared, app, now).await?;
-    let mut warnings: Vec<String> = release.read.warnings.0.iter().map(ToString::to_string).collect();
-    warnings.extend(release.held);
-    warnings.extend(release.notes);
-    Ok(Finding { app: app.name.to_string(), revision: Some(release.revision.to_string()), wrong: None, warnings })
+/// What has been found of one app so far.
+#[derive(Default)]
+struct Examined {
+    revision: Option<String>,
+    wrong: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Examined {
+    fn finding(self, app: &config::App) -> Finding {
+        let wrong = (!self.wrong.is_empty()).then(|| self.wrong.join("\n"));
+        Finding { app: app.name.to_string(), revision: self.revision, wrong, warnings: self.warnings }
+    }
+
+    /// Collects everything; fails where nothing more can be said.
+    async fn app(&mut self, declared: &Declared, app: &config::App, now: Timestamp) -> Result<(), Outcome> {
+        with_view(declared, app, async |view| {
+            self.wrong.extend(view.reconciler.preflight(now).err());
+            let given = self.given(view);
+            let chosen = view.chosen(Fetch::IfMissing, now).await?;
+            let Some(given) = given else { return Ok(()) };
+            match view.declared_release(Sources { given, chosen }, &|_, _| false, now) {
+                Ok(release) => self.release(release),
+                Err(refused) => {
+                    self.wrong.push(refused.outcome.sentence().to_owned());
+                    self.warnings.extend(refused.warnings.0.iter().map(ToString::to_string));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn release(&mut self, release: DeclaredRelease) {
+        self.revision = Some(release.revision.to_string());
+        self.warnings.extend(release.read.warnings.0.iter().map(ToString::to_string));
+        self.warnings.extend(release.held);
+        self.warnings.extend(release.notes);
+    }
+
+    /// The operator's files. Of secrets that cannot be read the names are enough to read the recipe by; without an env
+    /// file or a compose file what the recipe says would be a consequence of that.
+    fn given(&mut self, view: &View<'_>) -> Option<Given> {
+        let own = view.reconciler.secrets();
+        let wrong = match Given::gather(view.app, own.clone()) {
+            Ok(given) => return Some(given),
+            Err(wrong) => wrong,
+        };
+        self.wrong.extend(wrong);
+        let without_secrets = config::App { secrets: Default::default(), ..view.app.clone() };
+        let mut given = Given::gather(&without_secrets, Vec::new()).ok()?;
+        let names = view.app.secrets.keys().cloned().chain(own.into_iter().map(|(key, _)| key));
+        given.secrets.extend(names.map(|name| (name, SecretBytes::new(b"unread".to_vec()))));
+        Some(given)
+    }
 }
 
 /// Reads the release that the configuration asks for, beside what is recorded of the app.
@@ -55,6 +101,18 @@ pub async fn declared_release(
     app: &config::App,
     now: Timestamp,
 ) -> Result<DeclaredRelease, Outcome> {
+    with_view(declared, app, async |view| {
+        let sources = view.sources(Fetch::IfMissing, now).await?;
+        view.declared_release(sources, &|_, _| false, now).map_err(|refused| refused.outcome)
+    })
+    .await
+}
+
+async fn with_view<T>(
+    declared: &Declared,
+    app: &config::App,
+    look: impl AsyncFnOnce(&View<'_>) -> Result<T, Outcome>,
+) -> Result<T, Outcome> {
     let store = Store::for_reading(&declared.state_dir);
     let reconciler = reconciler(declared, &store, app)?;
     let dir = store.app(&app.name);
@@ -70,5 +128,5 @@ pub async fn declared_release(
         dir: &dir,
         state: &state,
     };
-    view.declared_release(view.sources(Fetch::IfMissing, now).await?, &|_, _| false, now)
+    look(&view).await
 }

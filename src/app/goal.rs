@@ -36,6 +36,11 @@ pub enum Aim {
 }
 
 impl Goal {
+    /// How many warnings there are about the declared recipe.
+    pub fn warnings(&self) -> usize {
+        self.read.as_ref().map_or(0, |read| read.warnings.0.len())
+    }
+
     /// What is told when what runs cannot be kept either, for this reason.
     pub fn not_even_kept(self, why: Outcome) -> Outcome {
         match (self.overlay, why) {

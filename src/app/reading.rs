@@ -135,20 +135,25 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
         tree: &tree,
     };
     let mut env = desired::environment(&reading)?;
-    let secret_versions = give_versions(&reading, &mut env, around)?;
-    let (mut desired, warnings) = desired::read(&reading, &env)?;
+    let mut unknown = Diagnostics::default();
+    let secret_versions = give_versions(&reading, &mut env, around, &mut unknown)?;
+    let (mut desired, mut found) = desired::read_as_far_as_it_goes(&reading, &env)?;
+    found.extend(unknown);
     give_bytes(&mut desired, around.given, &secret_versions);
     let additions =
         Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
     desired::add(&mut desired, &additions);
-    let mut refused = if around.certificate_declared { desired::refuse_acme(&desired) } else { Diagnostics::default() };
-    refused.extend(around.certificate.map(|certificate| uncovered(&desired, certificate)).unwrap_or_default());
-    if refused.has_errors() {
-        return Err(refused);
+    if around.certificate_declared {
+        found.extend(desired::refuse_acme(&desired));
     }
+    found.extend(around.certificate.map(|certificate| uncovered(&desired, certificate)).unwrap_or_default());
+    if found.has_errors() {
+        return Err(found);
+    }
+    found.extend(nobody_makes(&desired));
     let key = desired::digest(&desired, revision);
     let sample = around.recorded.sample.unwrap_or_else(|| desired::sample(&tree)).to_owned();
-    Ok(Read { desired, key, sample, secret_versions, warnings })
+    Ok(Read { desired, key, sample, secret_versions, warnings: found })
 }
 
 /// With a declared certificate no app may ask an authority for another one.
@@ -168,17 +173,18 @@ fn recipe_name(app: &config::App) -> String {
     last.trim_end_matches(".git").to_owned()
 }
 
-/// Puts the version of each given secret into the variable by which the recipe names it.
+/// Puts the version of each given secret into the variable by which the recipe names it. Secrets that the recipe does
+/// not have go to `unknown`.
 fn give_versions(
     reading: &Reading,
     env: &mut Environment,
     around: &Surroundings,
+    unknown: &mut Diagnostics,
 ) -> Result<BTreeMap<String, SecretVersion>, Diagnostics> {
     if around.given.secrets.is_empty() {
         return Ok(BTreeMap::new());
     }
     let named = desired::secret_names(reading, env)?;
-    let mut unknown = Diagnostics::default();
     let mut versions = BTreeMap::new();
     for (key, bytes) in &around.given.secrets {
         let Some(secret) = named.get(key) else {
@@ -195,7 +201,7 @@ fn give_versions(
         }
         versions.insert(key.clone(), SecretVersion { version, content });
     }
-    if unknown.has_errors() { Err(unknown) } else { Ok(versions) }
+    Ok(versions)
 }
 
 fn no_such_secret<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> Diagnostic {
@@ -222,6 +228,24 @@ fn give_bytes(desired: &mut Desired, given: &Given, versions: &BTreeMap<String, 
     for (from, to) in renamed {
         desired::rename_secret(desired, &from, &to);
     }
+}
+
+/// Secrets that are neither given nor made: whether they are there only the Swarm knows.
+fn nobody_makes(desired: &Desired) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for secret in &desired.secrets {
+        let why = match (&secret.source, &secret.version_variable) {
+            (SecretSource::External, Some(variable)) => format!(".env.sample does not set {variable}"),
+            (SecretSource::External, None) => "the recipe says no version of it".to_owned(),
+            (SecretSource::Generated(rule), _) if !rule.generate => "the recipe wants it given".to_owned(),
+            _ => continue,
+        };
+        let key = &secret.key;
+        let message = format!("secret {key} is not made here, because {why}; it has to be in the Swarm already");
+        let hint = format!("or give it: secrets = {{ {key} = \"/path\" }}");
+        found.push(Diagnostic::warning(secret.place.clone(), message).hint(hint));
+    }
+    found
 }
 
 /// A host outside the certificate would be served with a stranger's one, and every client would refuse it.

@@ -54,6 +54,7 @@ pub fn desired(stack: &StackName, body: &ReleaseBody, dir: &AppDir) -> Result<De
     for (name, kept) in &body.secrets {
         let source = dir.secret(name)?.map_or(SecretSource::External, SecretSource::Bytes);
         secrets.push(DesiredSecret {
+            place: None,
             key: kept.key.clone(),
             name: name.clone(),
             spec: kept.spec.clone(),

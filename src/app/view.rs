@@ -54,14 +54,26 @@ pub struct DeclaredRelease {
     pub read: Read,
 }
 
+/// Why the declared release cannot be taken, and what else is to be told of it.
+pub struct Refused {
+    pub outcome: Outcome,
+    pub warnings: Diagnostics,
+}
+
+impl From<Outcome> for Refused {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, warnings: Diagnostics::default() }
+    }
+}
+
 /// What the declared release is read from.
 pub struct Sources {
-    given: Given,
-    chosen: Chosen,
+    pub given: Given,
+    pub chosen: Chosen,
 }
 
 /// The revision to run, why it is not a newer one, and its files.
-struct Chosen {
+pub struct Chosen {
     revision: Revision,
     held: Option<String>,
     notes: Vec<String>,
@@ -92,7 +104,8 @@ impl View<'_> {
             return Err(Outcome::Blocked(why));
         }
         let lives = |name: &str, bytes: &SecretBytes| observed.secrets.contains_key(name) && self.may_hold(name, bytes);
-        let declared = match sources.and_then(|sources| self.declared_release(sources, &lives, now)) {
+        let read = |sources| self.declared_release(sources, &lives, now).map_err(|refused| refused.outcome);
+        let declared = match sources.and_then(read) {
             Ok(declared) => declared,
             Err(in_the_way) => return self.stay(in_the_way),
         };
@@ -162,9 +175,16 @@ impl View<'_> {
         self.reconciler.preflight(now).map_err(Outcome::Blocked)?;
         let given =
             Given::gather(self.app, self.reconciler.secrets()).map_err(|wrong| Outcome::Blocked(wrong.join("; ")))?;
+        Ok(Sources { given, chosen: self.chosen(fetch, now).await? })
+    }
+
+    /// The revision to run, with its files.
+    ///
+    /// # Errors
+    /// When the recipe cannot be had.
+    pub async fn chosen(&self, fetch: Fetch, now: Timestamp) -> Result<Chosen, Outcome> {
         let mirror = self.recipes.mirror(&self.app.recipe.url, self.app.recipe.credentials.as_deref());
-        let chosen = self.choose(&mirror, fetch, now).await?;
-        Ok(Sources { given, chosen })
+        self.choose(&mirror, fetch, now).await
     }
 
     /// Reads what was gathered. `lives` tells whether a Swarm secret of that name exists that may hold these bytes.
@@ -176,7 +196,7 @@ impl View<'_> {
         sources: Sources,
         lives: &Lives<'_>,
         now: Timestamp,
-    ) -> Result<DeclaredRelease, Outcome> {
+    ) -> Result<DeclaredRelease, Refused> {
         let Sources { given, chosen: Chosen { revision, held, notes, tree, .. } } = sources;
         // What is wrong with the certificate is told where it is kept: an app is judged by what is served until then.
         let served =
@@ -196,7 +216,8 @@ impl View<'_> {
         };
         let read = reading::read(&tree, &revision, &around).map_err(|wrong| {
             let errors = Diagnostics(wrong.errors().cloned().collect());
-            Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"))
+            let outcome = Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"));
+            Refused { outcome, warnings: Diagnostics(wrong.warnings().cloned().collect()) }
         })?;
         Ok(DeclaredRelease { revision, held, notes, read })
     }
@@ -288,6 +309,8 @@ pub struct Preview {
     pub revision: Revision,
     pub plan: Plan,
     pub overlay: Option<Outcome>,
+    /// How many warnings there are about the recipe's files.
+    pub warnings: usize,
 }
 
 /// Plans one app as its next run would. Takes no lock and writes nothing of the app's.
@@ -303,6 +326,7 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let (observed, sources) = look(&host.swarm, &view, Fetch::IfMissing, now).await?;
     let goal = view.goal(&observed, sources, Options::default(), now)?;
     let (goal, plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
+    let warnings = goal.warnings();
     let overlay = goal.failed.map(Outcome::Unhealthy).or(goal.overlay);
-    Ok(Preview { revision: goal.revision, plan, overlay })
+    Ok(Preview { revision: goal.revision, plan, overlay, warnings })
 }

@@ -35,6 +35,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
         super::answer(&format!("{:#}\n", Value::Array(all)));
     } else {
         previews.iter().for_each(|(app, preview)| super::answer_styled(&as_text(app, preview)));
+        previews.iter().filter_map(|(app, preview)| warnings(app, preview)).for_each(|line| super::tell(&line));
     }
     Ok(exit_code(previews.iter().map(|(_, preview)| preview)))
 }
@@ -64,6 +65,13 @@ fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
             format!("{told}{} at {}:\n{}\n", app.name, preview.revision, preview.plan.render(true))
         }
     }
+}
+
+/// A plan is short, and what is to be told of a recipe may be long.
+fn warnings(app: &App, preview: &Result<Preview, Outcome>) -> Option<String> {
+    let count = preview.as_ref().ok().filter(|preview| !preview.plan.is_empty())?.warnings;
+    let things = if count == 1 { "a warning" } else { &format!("{count} warnings") };
+    (count > 0).then(|| format!("{}: {things} about the recipe, told by `evenkeel check`", app.name))
 }
 
 fn as_json(app: &App, preview: &Result<Preview, Outcome>) -> Value {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::objects::version_variable;
 use super::references::object_name;
-use super::{Desired, SecretSource, from_files};
+use super::{Desired, SecretSource, from_files, from_files_as_far_as_it_goes};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::FileObject;
@@ -80,8 +80,20 @@ fn optional_text<'a>(tree: &'a Tree, path: &str) -> Result<&'a str, Diagnostics>
 /// # Errors
 /// Everything that is wrong in the files, with places.
 pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Diagnostics), Diagnostics> {
+    let (desired, found) = read_as_far_as_it_goes(reading, environment)?;
+    if found.has_errors() { Err(found) } else { Ok((desired, found)) }
+}
+
+/// As [`read`]. Where the findings have errors, the bodies are of use for finding more of them, and for nothing else.
+///
+/// # Errors
+/// Everything that is wrong in the files, where no bodies can be made of them.
+pub fn read_as_far_as_it_goes(
+    reading: &Reading,
+    environment: &Environment,
+) -> Result<(Desired, Diagnostics), Diagnostics> {
     let sources = sources(reading, environment)?;
-    let (mut desired, found) = from_files(&sources, environment, reading.stack, reading.tree, None)?;
+    let (mut desired, found) = from_files_as_far_as_it_goes(&sources, environment, reading.stack, reading.tree, None);
     let sample = optional_text(reading.tree, SAMPLE)?;
     let rules = env::parse_under(&SAMPLE.into(), sample, &|name| environment.get(name).cloned())?;
     give_rules(&mut desired, &rules);

@@ -86,6 +86,7 @@ pub fn secrets(project: &Project, stack: &StackName, tree: &Tree, found: &mut Di
             key: key.clone(),
             spec: named.spec(stack),
             source,
+            place: object.place.clone(),
             version_variable: version_variable(object),
             name: named.name,
         });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::model::app::StackName;
-use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, nearest};
 use crate::recipe::compose::model::{CredentialSpec, FileObject, FileReference, Project, Service};
 
 /// `Secrets` and `Configs` of a container, without ids, sorted by name.
@@ -20,6 +20,19 @@ struct Kind<'a> {
     word: &'static str,
     name_field: &'static str,
     objects: &'a BTreeMap<String, FileObject>,
+}
+
+impl Kind<'_> {
+    /// What to do about a name that is not declared: a mistyped one is like one that is.
+    fn way_out(&self, name: &str) -> String {
+        let declared = || self.objects.keys().map(String::as_str);
+        let declare = format!("declare it under top-level {}s", self.word);
+        match nearest(name, declared()) {
+            Some(near) => format!("did you mean {near:?}? Else {declare}"),
+            None if self.objects.is_empty() => declare,
+            None => format!("declared are {}; {declare}, too", declared().collect::<Vec<_>>().join(", ")),
+        }
+    }
 }
 
 pub fn of_service(
@@ -52,17 +65,19 @@ fn mounted(
     let mut targets = BTreeSet::new();
     let mut bodies: Vec<(String, Value)> = Vec::new();
     for reference in references {
-        let mut fault = |message: String| {
-            found.push(Diagnostic::error(reference.place.clone(), format!("service {service}: {message}")));
+        let mut fault = |message: String, hint: String| {
+            let message = format!("service {service}: {message}");
+            found.push(Diagnostic::error(reference.place.clone(), message).hint(hint));
         };
         let (word, source) = (kind.word, &reference.source);
         let Some(object) = kind.objects.get(source) else {
-            fault(format!("undefined {word} {source:?} (declare it under top-level {word}s)"));
+            fault(format!("undefined {word} {source:?}"), kind.way_out(source));
             continue;
         };
         let target = if reference.target.is_empty() { source } else { &reference.target };
         if !targets.insert(target) {
-            fault(format!("duplicate {word} target for {source} not allowed"));
+            let hint = "each needs a target of its own".to_owned();
+            fault(format!("duplicate {word} target for {source} not allowed"), hint);
             continue;
         }
         let name = object_name(source, object, stack);

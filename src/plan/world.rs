@@ -72,7 +72,7 @@ impl Desired {
         let name = format!("{STACK}_{key}_v1");
         let spec = json!({ "Name": name, "Labels": { NAMESPACE_LABEL: STACK } });
         let version_variable = None;
-        self.secrets.push(DesiredSecret { key: key.into(), name, spec, source, version_variable });
+        self.secrets.push(DesiredSecret { key: key.into(), name, spec, source, place: None, version_variable });
         self
     }
 

@@ -109,6 +109,43 @@ fn a_given_secret_that_the_recipe_lacks_is_told_with_those_it_has() {
 }
 
 #[test]
+fn everything_that_is_wrong_with_a_recipe_is_told_at_once() {
+    let compose = "services:\n  app:\n    image: a\n    secrets: [ssl_crt]\n    volumes: ['lost:/x']\n    deploy: {labels: \
+                   [\"traefik.http.routers.r.tls.certresolver=le\"]}\nsecrets: {ssl_cert: {external: true, name: c_v1}}\n";
+    let mut case = Case { certificate_declared: true, ..case(compose, "", b"") };
+    case.given = given(&[("nobodys", b"x")]);
+    let wrong = case.read().unwrap_err().to_string();
+    for expected in [
+        "compose.yml:4:15: error: service app: undefined secret \"ssl_crt\" (did you mean \"ssl_cert\"?",
+        "compose.yml:5:15: error: service app: undefined volume \"lost\"",
+        "compose.yml:3:12: warning: services.app.image: a has no tag",
+        "error: a file is given for secret nobodys, which the recipe does not have (it has ssl_cert)",
+        "tls.certresolver=le would ask for a certificate by ACME",
+    ] {
+        assert!(wrong.contains(expected), "{expected} is not in\n{wrong}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_neither_given_nor_made_is_told_at_its_place() {
+    let told = |sample: &str, secrets: &[(&str, &[u8])]| {
+        let compose = TRAEFIK.replace("_VERSION}", "_VERSION:-v1}").replace("traefik:v3", "a:1");
+        let case = Case { given: given(secrets), ..case(&compose, sample, b"") };
+        case.read().unwrap().warnings.to_string()
+    };
+    let expected = "compose.yml:2:11: warning: secret ssl_cert is not made here, because .env.sample does not set \
+                    SECRET_WILDCARD_CERT_VERSION; it has to be in the Swarm already (or give it: secrets = { ssl_cert = \"/path\" })";
+    let others = "compose.yml:1:1: warning: no file uses DOMAIN";
+    let warnings = told("", &[]);
+    assert!(warnings.contains(expected), "{warnings}");
+    assert!(!told("SECRET_WILDCARD_CERT_VERSION=v1\n", &[]).contains("ssl_cert"));
+    assert!(!told("", &[("ssl_cert", b"x")]).contains("ssl_cert"));
+    assert!(warnings.contains(others), "{warnings}");
+    let wants_it_given = told("SECRET_WILDCARD_CERT_VERSION=v1 # generate=false\n", &[]);
+    assert!(wants_it_given.contains("because the recipe wants it given"), "{wants_it_given}");
+}
+
+#[test]
 fn the_key_follows_contents_by_name_and_shows_none_of_them() {
     let key = |secret: &[u8]| case(TRAEFIK, "", secret).read().unwrap().key;
     assert_eq!(key(b"one"), key(b"one"));

@@ -2,7 +2,7 @@
 
 use super::super::version::Version;
 use super::Shape;
-use crate::model::diagnostic::{Diagnostic, Place};
+use crate::model::diagnostic::{self, Diagnostic, Place};
 use crate::recipe::yaml::{Key, Node, Value};
 
 /// Keys of the Compose format that the schemas of stacks never had.
@@ -135,10 +135,5 @@ pub fn join(path: &str, key: &str) -> String {
 
 /// The known key that a mistyped one most resembles.
 pub fn nearest<'a>(key: &Key, known: &[(&'a str, Shape)]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|(name, _)| (strsim::osa_distance(&key.text, name), *name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min()
-        .map(|(_, name)| name)
+    diagnostic::nearest(&key.text, known.iter().map(|(name, _)| *name))
 }
