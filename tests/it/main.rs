@@ -1,6 +1,7 @@
 //! Promises that need more than one module, or the machine.
 
 mod commands;
+mod defects;
 mod demo;
 mod demo_story;
 mod engine;

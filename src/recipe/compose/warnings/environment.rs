@@ -48,14 +48,9 @@ fn of_taken(own: &[Pair], path: &str, variables: &Environment, teller: &mut Tell
     let passed: Vec<&Pair> = own.iter().filter(|pair| pair.value.is_none()).filter(is_set).collect();
     if let Some(first) = passed.first() {
         let names: Vec<&str> = passed.iter().map(|pair| pair.name.as_str()).collect();
-        let (takes, them) = if names.len() == 1 { ("takes its value", "it") } else { ("take their values", "them") };
+        let takes = if names.len() == 1 { "takes its value" } else { "take their values" };
         let message = format!("{path}.environment: {} {takes} from the app's env", listing(&names));
-        teller.tell(
-            "passed",
-            &first.place,
-            message,
-            format!("so is meant by a name without a value; give {them} one if not"),
-        );
+        teller.tell("passed", &first.place, message, "that is what a name without a value means");
     }
 }
 

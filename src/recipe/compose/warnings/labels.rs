@@ -40,7 +40,7 @@ fn of_router(service: &str, label: &str, rule: &str, place: impl Fn() -> Option<
         (message, "write a rule such as Host(`${DOMAIN}`)")
     } else if ["(``", "(\"\"", "( ``"].iter().any(|none| rule.contains(none)) {
         (
-            format!("service {service}: the rule of router {router} names an empty host: {rule}"),
+            format!("service {service}: the rule of router {router} names an empty host"),
             "set the variable that is to give it",
         )
     } else {

@@ -1,5 +1,6 @@
 //! Numbers and dates that become another text than the one written, and modes that are another number.
 
+use super::plain_secret::is_secret;
 use super::{File, Teller};
 use crate::recipe::compose::schema::Shape;
 use crate::recipe::compose::{shapes, take};
@@ -48,7 +49,11 @@ fn below(path: &str, key: &str) -> String {
 
 fn of_text(node: &Node, path: &str, teller: &mut Teller) {
     if let Some(written) = node.respelled() {
-        let message = format!("{path}: {written} reads as {}", take::scalar(node));
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let message = match is_secret(name, written) {
+            true => format!("{path}: the number reads as another text than the one written"),
+            false => format!("{path}: {written} reads as {}", take::scalar(node)),
+        };
         teller.tell("spelling", &node.place, message, "put it in quotes");
     }
 }

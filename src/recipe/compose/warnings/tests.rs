@@ -149,6 +149,8 @@ fn secrets_in_plain_sight_are_told_and_never_shown() {
         ),
     ]);
     assert!(!told(&[&service("environment: {DB_PASSWORD: hunter2}")]).join("").contains("hunter2"));
+    let number = told(&[&service("environment: {DB_PASSWORD: 0123456}")]).join("");
+    assert!(number.contains("another text than the one written") && !number.contains("0123456"), "{number}");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &m
             of_image(name, &service.image, &image.place, teller);
         }
     }
+    of_lonely_services(recipe, teller);
     of_versions(recipe, optional, teller);
     let is_recipe = [SAMPLE, "abra.sh"].iter().any(|file| recipe.tree.entries.contains_key(*file));
     let Some(first) = recipe.files.first().filter(|_| is_recipe) else { return };
@@ -80,6 +81,21 @@ pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &m
         let message = "no file uses DOMAIN, so nothing of the recipe answers at the app's domain";
         let hint = "an app without a web side may be asked by gate.tcp";
         teller.tell("no domain", &first.node.place, message.to_owned(), hint);
+    }
+}
+
+/// A service that names no network is in `default`, where it may be alone.
+fn of_lonely_services(recipe: &Recipe, teller: &mut Teller) {
+    let services = &recipe.project.services;
+    let mut in_default = services.iter().filter(|(_, s)| s.networks.is_empty() || s.networks.contains_key("default"));
+    let (Some((name, alone)), None) = (in_default.next(), in_default.next()) else { return };
+    if services.len() > 1
+        && alone.networks.is_empty()
+        && let Some(place) = &alone.place
+    {
+        let message =
+            format!("service {name} names no network, and is alone in the network default, which is made for it");
+        teller.tell("lonely", place, message, "name the networks of the services that it talks to");
     }
 }
 
@@ -118,11 +134,12 @@ fn of_versions(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mut Teller
     let Some((_, _, place)) = versions.first() else { return };
     let keys: Vec<&str> = versions.iter().map(|(key, ..)| *key).collect();
     let names: Vec<&str> = versions.iter().map(|(_, variable, _)| variable.as_str()).collect();
-    let (config, has) = if keys.len() == 1 { ("config", "has") } else { ("configs", "have") };
+    let (config, version) =
+        if keys.len() == 1 { ("config", "its version is") } else { ("configs", "their versions are") };
     let message = format!(
-        "{config} {}: nothing sets {}, so {has} the version that the compose file says",
+        "{config} {}: nothing sets {}, so {version} what the compose file says",
         listing(&keys),
         listing(&names)
     );
-    teller.tell("version", place, message, "where the content changes without it, Swarm refuses the change");
+    teller.tell("version", place, message, "a changed content needs a changed version; Swarm refuses it else");
 }
