@@ -1,5 +1,12 @@
 //! Mirrors of real git repositories.
 
+mod broken;
+mod hostile;
+mod large;
+mod program;
+mod remotes;
+mod server;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -469,44 +476,6 @@ async fn hooks_and_filters_of_a_repository_never_run() {
     assert_eq!(mirror.fetch(today()).await.unwrap(), Freshness::Fresh);
     assert_eq!(versions(&mirror).await.len(), 2);
     assert!(!ran.exists());
-}
-
-#[tokio::test]
-async fn credentials_reach_the_remote_they_are_for_and_nobody_else() {
-    let world = World::with_versions(&["1.0.0+1"]);
-    let credentials = world.dir.path().join("credentials");
-    fs::write(&credentials, "robot:s3cret\n").unwrap();
-    let (url, mut asked) = asked_for_passwords().await;
-    let mirror = Recipes::new(world.dir.path().join("state")).mirror(&url, Some(&credentials));
-    let error = format!("{:#}", mirror.fetch(today()).await.unwrap_err());
-    // base64 of robot:s3cret
-    assert_eq!(asked.recv().await.unwrap(), Some("Basic cm9ib3Q6czNjcmV0".to_owned()));
-    assert!(error.contains(&url) && error.contains("check the address, the network and the credentials"), "{error}");
-    assert!(!error.contains("s3cret") && !error.contains("cm9ib3Q6czNjcmV0"), "{error}");
-    for file in walk(&world.dir.path().join("state")) {
-        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
-        assert!(!text.contains("s3cret") && !text.contains("cm9ib3Q6"), "{}", file.display());
-    }
-    let (elsewhere, mut asked_elsewhere) = asked_for_passwords().await;
-    let mirror = Recipes::new(world.dir.path().join("state")).mirror(&elsewhere, None);
-    mirror.fetch(today()).await.unwrap_err();
-    assert_eq!(asked_elsewhere.recv().await.unwrap(), None);
-}
-
-/// A remote that lets nobody in, and what each request said of who asks.
-async fn asked_for_passwords() -> (String, tokio::sync::mpsc::UnboundedReceiver<Option<String>>) {
-    use axum::http::{HeaderMap, StatusCode, header};
-    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
-    let refuse = move |headers: HeaderMap| async move {
-        let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
-        tell.send(authorization).unwrap();
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")])
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/wiki.git", listener.local_addr().unwrap());
-    let serve = axum::serve(listener, axum::Router::new().fallback(refuse));
-    tokio::spawn(async move { serve.await.unwrap() });
-    (url, told)
 }
 
 fn walk(dir: &Path) -> Vec<PathBuf> {

@@ -100,8 +100,21 @@ impl Mirror {
     }
 
     fn unreachable(&self, cause: &anyhow::Error) -> String {
-        let url = printable(&self.url);
-        format!("{url} cannot be fetched ({cause:#}); check the address, the network and the credentials")
+        let (url, cause) = (printable(&self.url), format!("{cause:#}"));
+        let file = self.credentials.as_ref().map(|file| file.display());
+        let way_out = match file {
+            Some(file) if cause.contains("could not read Username") => {
+                format!("it does not take the credentials of {file}")
+            }
+            None if cause.contains("could not read Username") => {
+                "it asks who we are: name a file with one line `user:token` as `credentials`".to_owned()
+            }
+            Some(_) if cause.contains("error: 30") => {
+                "credentials follow no redirect: name the address where it leads".to_owned()
+            }
+            _ => "check the address, the network and the credentials".to_owned(),
+        };
+        format!("{url} cannot be fetched ({cause}); {way_out}")
     }
 
     /// Waits for another run's fetch, which is worth as much as ours but may be of the past. `None` when it does not

@@ -59,10 +59,11 @@ pub(super) fn is_ours(mirror: &Path) -> bool {
         && all(&mirror.join("objects/pack"), |entry, _| is_file(entry))
 }
 
-/// Loose objects, and packs. `info/alternates` would send git to other folders.
+/// Loose objects, packs, and what a cleaning leaves. `info/alternates` would send git to other folders.
 fn is_object_folder(entry: &DirEntry, name: &str) -> bool {
     if name == "info" {
-        return is_dir(entry) && all(&entry.path(), |file, name| name == "packs" && is_file(file));
+        return is_dir(entry)
+            && all(&entry.path(), |file, name| matches!(name, "packs" | "commit-graph") && is_file(file));
     }
     let by_id = name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_dir(entry) && (name == "pack" || by_id && all(&entry.path(), |object, _| is_file(object)))
