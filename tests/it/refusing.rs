@@ -104,7 +104,7 @@ impl Host {
     }
 
     /// Puts a text in the place of an app's state.
-    fn put_state(&self, app: &str, text: &str) {
+    pub fn put_state(&self, app: &str, text: &str) {
         fs::create_dir_all(self.state_dir().join(app)).unwrap();
         fs::write(self.state_dir().join(app).join("state.json"), text).unwrap();
     }

@@ -11,6 +11,9 @@ use evenkeel::recipe::Entry;
 
 use super::{World, compose, today, versions};
 
+/// Mode, name and id.
+type RawEntry<'a> = (&'a str, &'a [u8], &'a str);
+
 impl World {
     /// Writes an object as it is, whatever git thinks of it.
     fn object(&self, kind: &str, bytes: &[u8]) -> String {
@@ -21,9 +24,9 @@ impl World {
         String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
     }
 
-    /// A folder with these entries: mode, name, id.
-    fn folder(&self, entries: &[(&str, &[u8], &str)]) -> String {
-        let raw = |(mode, name, id): &(&str, &[u8], &str)| [mode.as_bytes(), b" ", name, b"\0", &bytes_of(id)].concat();
+    /// A folder with these entries.
+    fn folder(&self, entries: &[RawEntry]) -> String {
+        let raw = |(mode, name, id): &RawEntry| [mode.as_bytes(), b" ", name, b"\0", &bytes_of(id)].concat();
         self.object("tree", &entries.iter().flat_map(raw).collect::<Vec<_>>())
     }
 
@@ -76,7 +79,7 @@ async fn folders_that_git_does_not_make_are_refused() {
     let empty = world.folder(&[]);
     let head = world.commit("first");
     let file = "100644";
-    let rows: [(&[(&str, &[u8], &str)], &str); 9] = [
+    let rows: [(&[RawEntry], &str); 9] = [
         (&[(file, b"..", &blob)], "the path /.. is none"),
         (&[(file, b".git", &blob)], "the path /.git is git's own"),
         (&[(file, b"a/b", &blob)], "the path /a/b is none"),

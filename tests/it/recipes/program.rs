@@ -1,6 +1,11 @@
 //! The real program and a recipe's remote.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use evenkeel::model::state::{Release, ReleaseBody, State};
+use evenkeel::model::version::{Commit, Revision};
 
 use crate::refusing::{Host, PLAIN};
 
@@ -80,6 +85,94 @@ fn a_moved_tag_is_told_and_what_it_named_first_is_taken() {
     assert!(said.out.starts_with("wiki: fine at 1.0.0+1\n") && said.out.contains(&told), "{said:#?}");
 }
 
+/// The state of an app that was installed at this version and commit, whatever it consists of.
+fn installed(version: Option<&str>, commit: &Commit) -> String {
+    let revision = Revision { version: version.map(str::to_owned), commit: commit.clone() };
+    let body = ReleaseBody {
+        revision,
+        networks: BTreeMap::new(),
+        external_networks: Vec::new(),
+        secrets: BTreeMap::new(),
+        configs: BTreeMap::new(),
+        services: BTreeMap::new(),
+        images: BTreeMap::new(),
+    };
+    let current = Some(Release { body, key: "a key".to_owned(), since: "2026-01-01T00:00:00Z".to_owned() });
+    let state = State { current, ..State::new(&"wiki_x_example".parse().unwrap()) };
+    serde_json::to_string(&state).unwrap()
+}
+
+#[test]
+fn a_moved_tag_is_held_for_an_app_that_runs_it_even_when_all_else_is_lost() {
+    let world = World::new();
+    let first = world.commit(PLAIN);
+    world.git(&["tag", "1.0.0+1"]);
+    let host = world.host(&world.remote().display().to_string(), "latest");
+    assert_eq!(host.run(&["check"]).code, 0);
+    let now = world.commit(&format!("{PLAIN}# now\n"));
+    world.git(&["tag", "--force", "1.0.0+1"]);
+    host.put_state("wiki", &installed(Some("1.0.0+1"), &first));
+    for lost in [false, true] {
+        if lost {
+            fs::remove_dir_all(host.state_dir().join("recipes")).unwrap();
+        }
+        let told = format!("the tag of version 1.0.0+1 was moved to commit {}", now.short());
+        let ran = host.run(&["app"]);
+        let status = host.run(&["status"]);
+        let check = host.run(&["check"]);
+        assert!(status.out.contains(&format!("held: {told}")), "{lost}: {status:#?}{ran:#?}");
+        assert!(check.out.contains("wiki: fine at 1.0.0+1\n") && check.out.contains(&told), "{lost}: {check:#?}");
+    }
+}
+
+#[test]
+fn status_names_a_commit_and_no_version_for_an_app_without_one() {
+    let world = World::new();
+    let head = world.commit(PLAIN);
+    let host = world.host(&world.remote().display().to_string(), "latest");
+    host.put_state("wiki", &installed(None, &head));
+    let said = host.run(&["status"]);
+    assert!(said.out.contains(&format!("wiki             commit {} ", head.short())), "{said:#?}");
+    let said: serde_json::Value = serde_json::from_str(&host.run(&["status", "--json"]).out).unwrap();
+    assert_eq!((&said[0]["version"], &said[0]["commit"]), (&serde_json::Value::Null, &head.to_string().into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_cannot_be_used_or_that_everybody_can_read_are_told() {
+    let world = World::new();
+    world.commit(PLAIN);
+    let server = Server::start(world.dir.path()).await;
+    let url = server.url("wiki");
+    let file = world.dir.path().join("credentials");
+    let table = format!(
+        "[app.wiki]\nrecipe = {{ url = \"{url}\", credentials = \"{}\" }}\nversion = \"latest\"\n",
+        file.display()
+    );
+    let host = Host::new().table(&table);
+    let told = |words: &str| {
+        let said = host.run(&["check"]);
+        assert!(said.code == 1 && said.out.contains(words), "{words}: {said:#?}");
+        assert!(!format!("{said:?}").contains("s3cret"), "{said:#?}");
+    };
+    told("credentials: No such file");
+    fs::create_dir(&file).unwrap();
+    told("credentials: it is not a file");
+    fs::remove_dir(&file).unwrap();
+    for text in ["", "robot:s3cret\nrobot:s3cret\n", "s3cret", "robot:s3cret\u{0}", ":s3cret"] {
+        fs::write(&file, text).unwrap();
+        told("it has to be one line `user:token`");
+    }
+    assert!(server.asked().is_empty());
+    fs::write(&file, "robot:s3cret\n").unwrap();
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        let _ = fs::remove_dir_all(host.state_dir());
+        let said = host.run(&["check"]);
+        assert!(said.out.contains("wiki: fine at commit"), "{said:#?}");
+        assert_eq!(said.err.contains("everybody on this host can read the credentials"), warned, "{said:#?}");
+    }
+}
+
 #[test]
 fn nothing_in_our_environment_changes_what_git_does() {
     let world = World::new();
@@ -91,7 +184,7 @@ fn nothing_in_our_environment_changes_what_git_does() {
     let ran = trap.join("ran");
     let script = format!("#!/bin/sh\ntouch {}\n", ran.display());
     fs::write(trap.join("run"), script).unwrap();
-    fs::set_permissions(trap.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(trap.join("run"), PermissionsExt::from_mode(0o755)).unwrap();
     let run = trap.join("run").display().to_string();
     fs::write(trap.join(".gitconfig"), format!("[core]\n\tfsmonitor = {run}\n[url \"/nowhere\"]\n\tinsteadOf = /\n"))
         .unwrap();
