@@ -130,10 +130,10 @@ fn read(
     schema::sift(&mut node, shapes::FILE, version, unsound, found);
     let mut project = Project {
         services: services(&node, environment, tree, found),
-        networks: objects::networks(&node, found),
-        volumes: objects::volumes(&node, found),
-        secrets: objects::file_objects(&node, "secret", found),
-        configs: objects::file_objects(&node, "config", found),
+        networks: objects::networks(&node, version, found),
+        volumes: objects::volumes(&node, version, found),
+        secrets: objects::file_objects(&node, "secret", version, found),
+        configs: objects::file_objects(&node, "config", version, found),
     };
     objects::keep_templates(&mut project, &raw);
     let file = File { raw, node };

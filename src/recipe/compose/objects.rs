@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::{FileObject, Network, Project, Volume};
 use crate::recipe::compose::take;
+use crate::recipe::compose::version::Version;
 use crate::recipe::yaml::{Key, Node, Value};
 
 /// What `external:` says: whether, and the name of its old form `external: {name: …}`.
@@ -22,7 +23,8 @@ fn external(node: &Node) -> External {
 }
 
 /// The object's own name: `name:`, for an external one also `external.name:` or else its key.
-fn name(what: &str, key: &Key, node: &Node, external: &External, found: &mut Diagnostics) -> String {
+fn name(what: &str, key: &Key, node: &Node, external: &External, version: Version, found: &mut Diagnostics) -> String {
+    let has_name_since = if what == "volume" { 4 } else { 5 };
     let name = take::text(node, "name");
     if !external.is {
         return name;
@@ -33,19 +35,19 @@ fn name(what: &str, key: &Key, node: &Node, external: &External, found: &mut Dia
     if !name.is_empty() {
         let message = format!("{what} {}: {what}.external.name and {what}.name conflict", key.text);
         found.push(Diagnostic::error(key.place.clone(), message).hint(format!("only use {what}.name")));
-    } else {
+    } else if version.minor >= has_name_since {
         let message = format!("{what} {}: {what}.external.name is deprecated", key.text);
         found.push(Diagnostic::warning(key.place.clone(), message).hint(format!("use {what}.name")));
     }
     external.name.clone()
 }
 
-pub fn networks(file: &Node, found: &mut Diagnostics) -> BTreeMap<String, Network> {
+pub fn networks(file: &Node, version: Version, found: &mut Diagnostics) -> BTreeMap<String, Network> {
     let read = |(key, node): &(Key, Node)| {
         let external = external(node);
         let ipam = node.get("ipam");
         let network = Network {
-            name: name("network", key, node, &external, found),
+            name: name("network", key, node, &external, version, found),
             external: external.is,
             driver: take::text(node, "driver"),
             driver_opts: node.get("driver_opts").map(|_| take::pairs(node, "driver_opts")),
@@ -63,11 +65,11 @@ pub fn networks(file: &Node, found: &mut Diagnostics) -> BTreeMap<String, Networ
     take::entries(file.get("networks")).iter().map(read).collect()
 }
 
-pub fn volumes(file: &Node, found: &mut Diagnostics) -> BTreeMap<String, Volume> {
+pub fn volumes(file: &Node, version: Version, found: &mut Diagnostics) -> BTreeMap<String, Volume> {
     let read = |(key, node): &(Key, Node)| {
         let external = external(node);
         let volume = Volume {
-            name: name("volume", key, node, &external, found),
+            name: name("volume", key, node, &external, version, found),
             external: external.is,
             driver: take::text(node, "driver"),
             driver_opts: node.get("driver_opts").map(|_| take::pairs(node, "driver_opts")),
@@ -93,12 +95,17 @@ fn refuse_settings_of_external(key: &Key, volume: &Volume, found: &mut Diagnosti
 }
 
 /// Secrets or configs; `what` is `secret` or `config`.
-pub fn file_objects(file: &Node, what: &str, found: &mut Diagnostics) -> BTreeMap<String, FileObject> {
+pub fn file_objects(
+    file: &Node,
+    what: &str,
+    version: Version,
+    found: &mut Diagnostics,
+) -> BTreeMap<String, FileObject> {
     let read = |(key, node): &(Key, Node)| {
         let external = external(node);
         let object = FileObject {
             place: Some(key.place.clone()),
-            name: name(what, key, node, &external, found),
+            name: name(what, key, node, &external, version, found),
             name_template: String::new(),
             file: take::text(node, "file"),
             external: external.is,

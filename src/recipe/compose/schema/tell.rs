@@ -38,7 +38,7 @@ pub fn wrong_kind(node: &Node, shape: &Shape, path: &str) -> Diagnostic {
         }
         Value::String(_) if matches!(shape, Shape::Bool) => diagnostic.hint("write true or false, without quotes"),
         Value::String(ref text) if text.parse::<f64>().is_ok() => diagnostic.hint("write it without quotes"),
-        Value::Null => diagnostic.hint("leave the key out"),
+        Value::Null => diagnostic.hint("leave it out"),
         _ => diagnostic,
     }
 }
@@ -107,7 +107,8 @@ pub fn missing(node: &Node, path: &str, key: &str) -> Diagnostic {
 
 pub fn no_name(key: &Key, path: &str) -> Diagnostic {
     let message = format!("{:?} is no name for an entry of {path}", key.text);
-    Diagnostic::error(key.place.clone(), message).hint("letters, digits, '.', '_' and '-'")
+    let diagnostic = Diagnostic::error(key.place.clone(), message);
+    if key.text.is_empty() { diagnostic } else { diagnostic.hint("letters, digits, '.', '_' and '-'") }
 }
 
 pub fn twice(item: &Node, path: &str, index: usize, first: usize) -> Diagnostic {
