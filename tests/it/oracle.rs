@@ -30,6 +30,8 @@ const WANTED: &[(&str, Wanted, &str)] = &[
     ("wanted-tmpfs", Wanted::Mounted(&["/run", "/tmp"]), "service-level tmpfs is dropped silently by the Docker CLI"),
     ("wanted-versions-differ", Wanted::Accepted, "recipes mix files with and without a version"),
     ("wanted-one-letter-volume", Wanted::Refused, "the Docker CLI mounts an anonymous volume at \"v:/x\""),
+    ("wanted-port-out-of-range", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
+    ("wanted-tab-behind-a-colon", Wanted::Refused, "the YAML parser takes no tab there, and says so"),
     ("wanted-long-name", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
 ];
 
