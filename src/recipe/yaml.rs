@@ -5,6 +5,7 @@
 
 mod build;
 mod scalar;
+mod spelling;
 mod timestamp;
 
 use std::sync::Arc;

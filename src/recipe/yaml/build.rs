@@ -4,24 +4,43 @@
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Marker, Parser, ScanError};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
+use super::spelling::{Spelling, ends_inside_a_line};
 use super::{FileName, Key, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES, Node, Value, at, scalar};
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 
 pub(super) fn document(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
-    let mut builder = Builder::new(file);
-    if let Err(fatal) = builder.read(text) {
-        builder.diagnostics.push(fatal);
+    let mut spelling = Spelling::new(text);
+    loop {
+        match Builder::new(file, &spelling).document() {
+            Ok(node) => return Ok(node),
+            Err(Stopped { unreadable: Some(error), .. }) if spelling.mend(&error) => {}
+            Err(stopped) => return Err(stopped.found),
+        }
     }
-    if builder.diagnostics.has_errors() {
-        return Err(builder.diagnostics);
+}
+
+/// Why there is no document: all that was found, and the last of it once more where that was the parser's.
+struct Stopped {
+    found: Diagnostics,
+    unreadable: Option<ScanError>,
+}
+
+enum Fatal {
+    Parser(ScanError),
+    Told(Diagnostic),
+}
+
+impl From<Diagnostic> for Fatal {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Told(diagnostic)
     }
-    Ok(builder.root.unwrap_or_else(|| Node::new(Value::Null, Place::new(file, 1, 1))))
 }
 
 struct Builder<'a> {
     file: &'a FileName,
+    spelling: &'a Spelling<'a>,
     diagnostics: Diagnostics,
     open: Vec<Collection>,
     anchors: HashMap<usize, Built>,
@@ -76,9 +95,10 @@ enum Next {
 }
 
 impl<'a> Builder<'a> {
-    fn new(file: &'a FileName) -> Self {
+    fn new(file: &'a FileName, spelling: &'a Spelling<'a>) -> Self {
         Self {
             file,
+            spelling,
             diagnostics: Diagnostics::default(),
             open: Vec::new(),
             anchors: HashMap::new(),
@@ -88,22 +108,41 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn document(mut self) -> Result<Node, Stopped> {
+        let unreadable = match self.read() {
+            Ok(()) => None,
+            Err(Fatal::Told(diagnostic)) => {
+                self.diagnostics.push(diagnostic);
+                None
+            }
+            Err(Fatal::Parser(error)) => {
+                self.diagnostics.push(self.unreadable(&error));
+                Some(error)
+            }
+        };
+        if self.diagnostics.has_errors() {
+            return Err(Stopped { found: self.diagnostics, unreadable });
+        }
+        Ok(self.root.unwrap_or_else(|| Node::new(Value::Null, Place::new(self.file, 1, 1))))
+    }
+
     /// Reads the first document; an error ends the reading.
-    fn read(&mut self, text: &str) -> Result<(), Diagnostic> {
-        let mut parser = Parser::new_from_str(text);
+    fn read(&mut self) -> Result<(), Fatal> {
+        let mut parser = Parser::new_from_str(self.spelling.text());
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| self.unreadable(&error))?;
+            let (event, span) = event.map_err(Fatal::Parser)?;
             let place = self.place(&span.start);
             match event {
                 Event::Scalar(text, style, anchor, tag) => {
-                    let node = match scalar::resolve(&text, style, tag.as_deref()) {
-                        Ok(value) => scalar_node(value, &text, place),
+                    let text = self.as_go_ends_it(&text, style, &span);
+                    let node = match scalar::resolve(text, style, tag.as_deref()) {
+                        Ok(value) => scalar_node(value, text, place),
                         Err(message) => {
                             self.diagnostics.push(Diagnostic::error(place.clone(), message));
                             Node::new(Value::Null, place)
                         }
                     };
-                    let is_merge = scalar::is_merge(&text, style, tag.as_deref());
+                    let is_merge = scalar::is_merge(text, style, tag.as_deref());
                     self.finish(anchor, Built { node, nodes: 1, bytes: text.len(), depth: 0, is_merge })?;
                 }
                 Event::SequenceStart(anchor, _) => self.enter(place, anchor, Content::Seq(Vec::new()))?,
@@ -117,8 +156,18 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// A block scalar without the line end that the parser adds behind a text that has none.
+    fn as_go_ends_it<'t>(&self, text: &'t str, style: ScalarStyle, span: &Span) -> &'t str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        match text.strip_suffix('\n') {
+            Some(shorter) if is_block && ends_inside_a_line(self.spelling.text(), span) => shorter,
+            _ => text,
+        }
+    }
+
     fn place(&self, marker: &Marker) -> Place {
-        Place::new(self.file, at(marker.line()), at(marker.col() + 1))
+        let column = self.spelling.given_column(marker.line().saturating_sub(1), marker.col());
+        Place::new(self.file, at(marker.line()), at(column + 1))
     }
 
     fn unreadable(&self, error: &ScanError) -> Diagnostic {
