@@ -32,6 +32,7 @@ const WANTED: &[(&str, Wanted, &str)] = &[
     ("wanted-one-letter-volume", Wanted::Refused, "the Docker CLI mounts an anonymous volume at \"v:/x\""),
     ("wanted-port-out-of-range", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
     ("wanted-tab-behind-a-colon", Wanted::Refused, "the YAML parser takes no tab there, and says so"),
+    ("wanted-forgotten-fault", Wanted::Refused, "the Docker CLI forgets a fault before another variable, and a $"),
     ("wanted-long-name", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
 ];
 
