@@ -40,6 +40,7 @@ pub enum Value {
     Int(i64),
     /// Above `i64::MAX` only.
     Uint(u64),
+    /// Finite, as far as it comes from a text.
     Float(f64),
     /// A date or timestamp; the text is what Go prints for it.
     Time(String),
@@ -121,7 +122,7 @@ fn is_printable(character: char) -> bool {
     match character {
         '\t' | '\n' => true,
         // To Go the separators end a line, and with it a comment; to the parser they do not.
-        '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+        '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}' => false,
         other => !other.is_control(),
     }
 }

@@ -58,6 +58,7 @@ struct Built {
     /// Levels of collections in it.
     depth: usize,
     is_merge: bool,
+    is_alias: bool,
 }
 
 /// A sequence or mapping that is not closed yet.
@@ -143,7 +144,8 @@ impl<'a> Builder<'a> {
                         }
                     };
                     let is_merge = scalar::is_merge(text, style, tag.as_deref());
-                    self.finish(anchor, Built { node, nodes: 1, bytes: text.len(), depth: 0, is_merge })?;
+                    let bytes = text.len();
+                    self.finish(anchor, Built { node, nodes: 1, bytes, depth: 0, is_merge, is_alias: false })?;
                 }
                 Event::SequenceStart(anchor, _) => self.enter(place, anchor, Content::Seq(Vec::new()))?,
                 Event::MappingStart(anchor, _) => self.enter(place, anchor, Content::Map(Mapping::default()))?,
@@ -172,7 +174,11 @@ impl<'a> Builder<'a> {
 
     fn unreadable(&self, error: &ScanError) -> Diagnostic {
         let diagnostic = Diagnostic::error(self.place(error.marker()), format!("not YAML: {}", error.info()));
-        if error.info().contains("tab") { diagnostic.hint("indent with spaces") } else { diagnostic }
+        match error.info() {
+            info if info.contains("tab") => diagnostic.hint("indent with spaces"),
+            info if info.contains("must be followed by a valid YAML whitespace") => diagnostic.hint("a space, no tab"),
+            _ => diagnostic,
+        }
     }
 
     fn enter(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Diagnostic> {
@@ -190,7 +196,8 @@ impl<'a> Builder<'a> {
             Content::Map(mapping) => Value::Map(self.merge(mapping)),
         };
         let node = Node::new(value, closed.place);
-        let built = Built { node, nodes: closed.nodes, bytes: closed.bytes, depth: closed.depth, is_merge: false };
+        let Collection { nodes, bytes, depth, .. } = closed;
+        let built = Built { node, nodes, bytes, depth, is_merge: false, is_alias: false };
         // The content was counted when it came.
         self.nodes -= closed.nodes - 1;
         self.bytes -= closed.bytes;
@@ -205,7 +212,7 @@ impl<'a> Builder<'a> {
         if self.open.len() + target.depth > MAX_DEPTH {
             return Err(too_deep(place));
         }
-        let built = target.clone();
+        let built = Built { is_merge: false, is_alias: true, ..target.clone() };
         self.finish(0, built)
     }
 
@@ -249,8 +256,7 @@ impl<'a> Builder<'a> {
         let mut keys: HashSet<String> = mapping.keys.into_keys().collect();
         for source in mapping.merged.into_iter().flat_map(sources) {
             let Value::Map(merged) = source.value else {
-                let message = "map merge requires map or sequence of maps as the value";
-                self.diagnostics.push(Diagnostic::error(source.place, message));
+                self.diagnostics.push(no_merge(source.place));
                 continue;
             };
             entries.extend(merged.into_iter().filter(|(key, _)| keys.insert(key.text.clone())));
@@ -264,6 +270,10 @@ impl Mapping {
         match std::mem::take(&mut self.next) {
             Next::Key => self.next = self.key(built, diagnostics),
             Next::ValueOf(key) => self.entries.push((key, built.node)),
+            // A list may be written here, but not stand behind an alias.
+            Next::Merged if built.is_alias && matches!(built.node.value, Value::Seq(_)) => {
+                diagnostics.push(no_merge(built.node.place));
+            }
             Next::Merged => self.merged.push(built.node),
             Next::Dropped => {}
         }
@@ -287,6 +297,10 @@ impl Mapping {
         self.keys.insert(text.clone(), place.clone());
         Next::ValueOf(Key { text, place })
     }
+}
+
+fn no_merge(place: Place) -> Diagnostic {
+    Diagnostic::error(place, "map merge requires map or sequence of maps as the value")
 }
 
 fn duplicate_merge(place: Place, diagnostics: &mut Diagnostics) -> Next {

@@ -1,23 +1,32 @@
 //! What a scalar is: the rules of Go's yaml.v3, and how Go prints it where text is wanted.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, general_purpose::PAD};
 use saphyr_parser::{ScalarStyle, Tag};
 
 use super::{Value, timestamp};
 
 const CORE: &str = "tag:yaml.org,2002:";
+/// Go does not look at the bits behind the last byte.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
 /// The value of a scalar; the error says why its tag does not fit it.
 pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
-    let plain = style == ScalarStyle::Plain;
-    let Some(tag) = tag.map(full_name).filter(|tag| tag != "!") else {
-        return Ok(if plain { untagged(text) } else { Value::String(text.to_owned()) });
+    let string = || Value::String(text.to_owned());
+    let value = match tag.map(full_name).filter(|tag| tag != "!") {
+        None if style == ScalarStyle::Plain => untagged(text),
+        None => string(),
+        Some(tag) => match tag.strip_prefix(CORE) {
+            Some("binary") => binary(text)?,
+            Some(kind @ ("bool" | "int" | "float" | "null" | "timestamp")) => of_kind(kind, text)?,
+            _ => string(),
+        },
     };
-    match tag.strip_prefix(CORE) {
-        Some("binary") => binary(text),
-        Some(kind @ ("bool" | "int" | "float" | "null" | "timestamp")) => of_kind(kind, text),
-        _ => Ok(Value::String(text.to_owned())),
+    match value {
+        // The Docker CLI refuses the file, wherever it stands.
+        Value::Float(number) if !number.is_finite() => Err(format!("`{text}` is no number that can be sent")),
+        value => Ok(value),
     }
 }
 
@@ -33,7 +42,7 @@ fn full_name(tag: &Tag) -> String {
 
 fn binary(text: &str) -> Result<Value, String> {
     let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
-    let bytes = STANDARD.decode(compact).map_err(|_| "!!binary value contains invalid base64 data".to_owned())?;
+    let bytes = BASE64.decode(compact).map_err(|_| "!!binary value contains invalid base64 data".to_owned())?;
     String::from_utf8(bytes).map(Value::String).map_err(|_| "!!binary value is not UTF-8 text".to_owned())
 }
 
@@ -101,18 +110,10 @@ fn radix_of(text: &str) -> (u32, &str) {
     }
 }
 
-/// A decimal number. One without point and exponent comes here because it is no octal (`08`) or too large; Go holds
-/// the former as a float too, which nothing downstream can tell from the integer.
+/// A decimal number. One without point and exponent comes here because it is no octal (`08`) or too large.
 fn float(text: &str) -> Option<Value> {
-    if !is_decimal(text) {
-        return None;
-    }
-    let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
-    let whole = text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(value) if whole => Some(Value::Int(value)),
-        _ => Some(Value::Float(value)),
-    }
+    let value = text.parse().ok().filter(|value: &f64| is_decimal(text) && value.is_finite());
+    value.map(Value::Float)
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
