@@ -46,6 +46,7 @@ struct Size {
 impl Size {
     fn measure(&mut self, node: &Node, lines: &Lines, depth: usize) {
         assert!(depth <= MAX_DEPTH && lines.have(&node.place), "{node:?}");
+        assert!(!matches!(node.value, Value::Float(number) if !number.is_finite()));
         self.nodes += 1;
         match &node.value {
             Value::Seq(items) => items.iter().for_each(|item| self.measure(item, lines, depth + 1)),
@@ -56,7 +57,6 @@ impl Size {
                     self.measure(value, lines, depth + 1);
                 }
             }
-            // A scalar may be longer than its source: as bytes of its own only by escapes, which are longer still.
             Value::String(text) => self.bytes += text.len(),
             _ => assert!(node.source.is_some() || node.value == Value::Null, "{node:?}"),
         }
@@ -67,7 +67,7 @@ impl Size {
 fn write(node: &Node, out: &mut String) {
     match &node.value {
         Value::Null => out.push('~'),
-        Value::Float(value) => float(*value, out),
+        Value::Float(value) => write!(out, "{value:?}").expect("a string takes all"),
         Value::Bool(_) | Value::Int(_) | Value::Uint(_) => out.push_str(&text_of(&node.value)),
         Value::Time(text) | Value::String(text) => quoted(text, out),
         Value::Seq(items) => {
@@ -92,15 +92,6 @@ fn write(node: &Node, out: &mut String) {
     }
 }
 
-fn float(value: f64, out: &mut String) {
-    match value {
-        _ if value.is_nan() => out.push_str(".nan"),
-        f64::INFINITY => out.push_str(".inf"),
-        f64::NEG_INFINITY => out.push_str("-.inf"),
-        _ => write!(out, "{value:?}").expect("a string takes all"),
-    }
-}
-
 fn quoted(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -121,7 +112,7 @@ fn same(a: &Node, b: &Node) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0.text == b.0.text && same(&a.1, &b.1))
         }
         (Value::Time(a), Value::String(b)) => a == b,
-        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
+        (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
         (a, b) => a == b,
     }
 }
