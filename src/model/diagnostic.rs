@@ -75,17 +75,26 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// All findings about one input, in the order in which they were met.
+/// Nobody mends more at once, and a hostile text could have one finding a byte.
+pub const MAX_FINDINGS: usize = 1000;
+
+/// All findings about one input, in the order in which they were met; of more than [`MAX_FINDINGS`] the first, and the
+/// first error in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        if self.0.len() == MAX_FINDINGS {
+            self.0.push(Diagnostic::warning(None, format!("only the first {MAX_FINDINGS} findings are told")));
+        }
+        if self.0.len() < MAX_FINDINGS || diagnostic.severity == Severity::Error && !self.has_errors() {
+            self.0.push(diagnostic);
+        }
     }
 
     pub fn extend(&mut self, others: Diagnostics) {
-        self.0.extend(others.0);
+        others.0.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
     /// Errors before warnings, each in the order of their places, and nothing said twice of one place. `files` is the
@@ -156,5 +165,21 @@ mod tests {
             told,
             ["z:1:1: error: e", "b:2:1: warning: w", "a:9:1: warning: w", "a:10:1: warning: w", "warning: w"]
         );
+    }
+
+    #[test]
+    fn findings_are_bounded_and_an_error_is_never_lost() {
+        let warning = |number: usize| Diagnostic::warning(None, number.to_string());
+        let mut found = Diagnostics::default();
+        (0..MAX_FINDINGS).for_each(|number| found.push(warning(number)));
+        assert_eq!(found.0.len(), MAX_FINDINGS);
+        let mut more = Diagnostics::default();
+        (0..5000).for_each(|number| more.push(warning(number)));
+        more.push(Diagnostic::error(None, "wrong"));
+        more.push(Diagnostic::error(None, "wrong too"));
+        found.extend(more);
+        assert_eq!(found.0.len(), MAX_FINDINGS + 2);
+        assert_eq!(found.0[MAX_FINDINGS].message, "only the first 1000 findings are told");
+        assert_eq!(found.errors().map(|error| error.message.as_str()).collect::<Vec<_>>(), ["wrong"]);
     }
 }
