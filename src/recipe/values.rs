@@ -6,6 +6,7 @@
 mod capabilities;
 mod duration;
 mod image;
+mod number;
 mod ports;
 mod quantity;
 mod shell;

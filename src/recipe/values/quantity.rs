@@ -1,19 +1,21 @@
 //! Bytes (`512M`, `1.5g`) and CPUs (`0.5`, `1/2`).
 
+use super::number;
+
 /// Bytes of a size: a decimal number and a unit out of b, k, m, g, t, p, each optionally as `kb` or `kib`; all are
 /// powers of 1024.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let last = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
     let (number, suffix) = text.split_at(last.ok_or_else(|| format!("invalid size: '{text}'"))? + 1);
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let decimal = number.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-    let parsed = number.parse::<f64>().ok().filter(|_| decimal);
+    let decimal = |plain: &String| plain.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    let parsed = number::without_underscores(number).filter(decimal).and_then(|plain| plain.parse::<f64>().ok());
     let size = parsed.ok_or_else(|| format!("strconv.ParseFloat: parsing {number:?}: invalid syntax"))?;
     if size < 0.0 {
         return Err(format!("invalid size: '{text}'"));
     }
     let unit = unit(&suffix.to_lowercase()).ok_or_else(|| format!("invalid suffix: '{}'", suffix.to_lowercase()))?;
-    whole(size * unit).ok_or_else(|| format!("invalid size: '{text}' is too large"))
+    whole(size * unit).ok_or_else(|| format!("invalid size: '{text}' is out of range"))
 }
 
 fn unit(suffix: &str) -> Option<f64> {
@@ -37,41 +39,67 @@ fn whole(size: f64) -> Option<i64> {
 
 /// Billionths of a CPU: a decimal number (`.25`, `1e-3`) or a fraction of whole numbers (`1/2`).
 pub fn nano_cpus(text: &str) -> Result<i64, String> {
-    let not_rational = || format!("failed to parse {text} as a rational number");
-    let (numerator, denominator) = fraction(text).or_else(|| decimal(text)).ok_or_else(not_rational)?;
-    let scaled = numerator.checked_mul(1_000_000_000).ok_or_else(not_rational)?;
+    let (numerator, denominator) = match text.split_once('/') {
+        Some((numerator, denominator)) => fraction(numerator, denominator),
+        None => decimal(text),
+    }
+    .ok_or_else(|| format!("failed to parse {text} as a rational number"))?;
+    let out_of_range = || format!("{text} is out of range");
+    let (Some(numerator), Some(denominator)) = (numerator, denominator) else { return Err(out_of_range()) };
+    let scaled = numerator.checked_mul(1_000_000_000).ok_or_else(out_of_range)?;
     if scaled % denominator != 0 {
         return Err("value is too precise".to_owned());
     }
-    i64::try_from(scaled / denominator).map_err(|_| not_rational())
+    i64::try_from(scaled / denominator).map_err(|_| out_of_range())
 }
 
-/// `1/2`; a leading zero would mean octal to Go, and nobody means it.
-fn fraction(text: &str) -> Option<(i128, i128)> {
-    let (numerator, denominator) = text.split_once('/')?;
-    let unsigned = numerator.strip_prefix(['+', '-']).unwrap_or(numerator);
-    let ambiguous = |digits: &str| digits.len() > 1 && digits.starts_with('0');
-    if ambiguous(unsigned) || ambiguous(denominator) || denominator.starts_with('+') {
-        return None;
-    }
-    let denominator = denominator.parse().ok().filter(|value: &i128| *value > 0)?;
-    Some((numerator.parse().ok()?, denominator))
+/// Numerator and denominator, each `None` when it is too large.
+type Rational = (Option<i128>, Option<i128>);
+
+/// `1/2`; a leading zero means octal.
+fn fraction(numerator: &str, denominator: &str) -> Option<Rational> {
+    let (negative, unsigned) = number::signed(numerator);
+    let numerator = whole_number(unsigned)?;
+    let denominator = whole_number(denominator)?;
+    (denominator != Some(0)).then_some((numerator.map(|value| if negative { -value } else { value }), denominator))
 }
 
-/// `-1.5e-3` as numerator and denominator.
-fn decimal(text: &str) -> Option<(i128, i128)> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
+fn whole_number(text: &str) -> Option<Option<i128>> {
+    let text = number::without_underscores(text)?;
+    let (radix, digits) = match number::radix(&text) {
+        (10, digits) if digits.len() > 1 && digits.starts_with('0') => (8, &digits[1..]),
+        other => other,
+    };
+    digits_of(digits, radix)
+}
+
+/// `None`: no digits; `Some(None)`: too many.
+fn digits_of(digits: &str, radix: u32) -> Option<Option<i128>> {
+    let valid = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
+    valid.then(|| i128::from_str_radix(digits, radix).ok())
+}
+
+/// `-1.5e-3`; also `0x1.8p-2` as Go writes numbers.
+fn decimal(text: &str) -> Option<Rational> {
+    let (negative, unsigned) = number::signed(text);
+    let unsigned = number::without_underscores(unsigned)?;
+    let (radix, digits) = number::radix(&unsigned);
+    let (mantissa, base, exponent) = match digits.split_once(['p', 'P']) {
+        Some((mantissa, exponent)) => (mantissa, 2, exponent),
+        None => match digits.split_once(['e', 'E']).filter(|_| radix == 10) {
+            Some((mantissa, exponent)) => (mantissa, 10, exponent),
+            None => (digits, 10, "0"),
+        },
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let power = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let scale = 10_i128.checked_pow(power.unsigned_abs())?;
-    if power >= 0 { Some((digits.checked_mul(scale)?, 1)) } else { Some((digits, scale)) }
+    let numerator = digits_of(&format!("{whole}{fraction}"), radix)?;
+    let numerator = numerator.map(|value| if negative { -value } else { value });
+    let places = u32::try_from(fraction.len()).ok()?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let scale = i128::from(base).checked_pow(exponent.unsigned_abs());
+    let denominator = i128::from(radix).checked_pow(places);
+    let times = |a: Option<i128>, b: Option<i128>| a?.checked_mul(b?);
+    Some(if exponent < 0 { (numerator, times(denominator, scale)) } else { (times(numerator, scale), denominator) })
 }
 
 #[cfg(test)]
@@ -96,6 +124,7 @@ mod tests {
             ("1T", MIB * MIB),
             ("1p", 1024 * MIB * MIB),
             ("1e3", 1000),
+            ("1_0k", 10_240),
             ("0", 0),
         ];
         for (text, expected) in table {
@@ -116,7 +145,7 @@ mod tests {
             ("1x", "invalid suffix: 'x'"),
             (" 32 ", "strconv.ParseFloat: parsing \" 32\": invalid syntax"),
             ("1.2.3m", "strconv.ParseFloat: parsing \"1.2.3\": invalid syntax"),
-            ("9e30", "invalid size: '9e30' is too large"),
+            ("9e30", "invalid size: '9e30' is out of range"),
         ];
         for (text, expected) in table {
             assert_eq!(bytes(text), Err(expected.to_owned()), "{text}");
@@ -134,6 +163,11 @@ mod tests {
             ("2.", 2_000_000_000),
             ("0.000000001", 1),
             ("-1", -1_000_000_000),
+            ("010", 10_000_000_000),
+            ("010/1", 8_000_000_000),
+            ("1_0", 10_000_000_000),
+            ("0x1", 1_000_000_000),
+            ("0x1.8p-1", 750_000_000),
         ];
         for (text, expected) in table {
             assert_eq!(nano_cpus(text), Ok(expected), "{text}");
@@ -141,7 +175,12 @@ mod tests {
         for text in ["0.0000000001", "1/3"] {
             assert_eq!(nano_cpus(text), Err("value is too precise".to_owned()), "{text}");
         }
-        for text in ["", "two", "1/0", "1/-2", "1e", "1e999999999999", "1e2147483647", "1.-5", ".", "1/2/3", " 1"] {
+        for text in ["9223372037", "1e2147483647", "1e60", "170141183460469231731687303715884105728"] {
+            assert_eq!(nano_cpus(text), Err(format!("{text} is out of range")), "{text}");
+        }
+        for text in
+            ["", "two", "1/0", "1/-2", "1e", "1e999999999999", "1.-5", ".", "1/2/3", " 1", "1/08", "0.5/1", "1_"]
+        {
             assert_eq!(nano_cpus(text), Err(format!("failed to parse {text} as a rational number")), "{text}");
         }
     }
