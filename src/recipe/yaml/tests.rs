@@ -48,6 +48,7 @@ fn plain_scalars_are_what_go_takes_them_for() {
         ("!!float 5", 5.0),
         ("08", 8.0),
         ("-09", -9.0),
+        ("0999", 999.0),
     ];
     for (text, expected) in floats {
         assert_eq!(value(text), Value::Float(expected), "{text}");
