@@ -29,6 +29,8 @@ pub enum Shape {
     /// An integer from zero on.
     Count,
     Number,
+    /// A number that a float of 32 bits holds.
+    Ratio,
     /// A number from zero on.
     Amount,
     /// A number that 32 bits hold.
@@ -313,7 +315,7 @@ fn is_of_kind(value: &Value, shape: &Shape) -> bool {
         Shape::Bool => matches!(value, Value::Bool(_)),
         Shape::Integer | Shape::Count => integer,
         Shape::PlainInteger => matches!(value, Value::Int(_)),
-        Shape::Number | Shape::Amount | Shape::Mode => number,
+        Shape::Number | Shape::Ratio | Shape::Amount | Shape::Mode => number,
         Shape::Port => text || matches!(value, Value::Int(_) | Value::Uint(_)),
         Shape::List(_) | Shape::Set(_) | Shape::SetBelow(..) => matches!(value, Value::Seq(_)),
         Shape::Fields(..) | Shape::Named(..) => matches!(value, Value::Map(_)),
@@ -323,11 +325,15 @@ fn is_of_kind(value: &Value, shape: &Shape) -> bool {
     }
 }
 
+/// What 64 bits with a sign do not hold. The Docker CLI sends such numbers as others.
+const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
+
 /// What is wrong with a scalar of the right kind.
 fn fault(value: &Value, shape: &Shape) -> Option<String> {
     let text = yaml::text_of(value);
     let number = match value {
         Value::Int(number) => *number as f64,
+        Value::Uint(number) => *number as f64,
         Value::Float(number) => *number,
         _ => 0.0,
     };
@@ -340,7 +346,11 @@ fn fault(value: &Value, shape: &Shape) -> Option<String> {
             Some(format!("{text:?} is none of {}", words.join(", ")))
         }
         Shape::Count | Shape::Amount | Shape::Mode if number < 0.0 => Some(format!("{text} is less than 0")),
-        Shape::Mode if number > f64::from(u32::MAX) => Some(format!("{text} is too large for a file mode")),
+        Shape::Mode if number > f64::from(u32::MAX) => Some(format!("{text} is out of range for a file mode")),
+        Shape::Ratio if (number as f32).is_infinite() => Some(format!("{text} is out of range")),
+        Shape::Integer | Shape::Count | Shape::Number | Shape::Amount if number.abs() >= TOO_LARGE => {
+            Some(format!("{text} is out of range"))
+        }
         _ => None,
     }
 }

@@ -4,7 +4,7 @@ use super::schema::Names::{LowercaseOr, NotEmpty, NotEmptyOr, Plain, PlainOr};
 use super::schema::Rest::{Allowed, Extensions, Refused};
 use super::schema::Shape::{
     self, Amount, Anything, Bool, Count, Cpus, Duration, Either, Fields, Integer, List, Mode, Named, Nullable, Number,
-    OneOf, PlainInteger, Port, Set, SetBelow, Since, Size, Text, TextOrDate, TextOrNull, TextOrNumber,
+    OneOf, PlainInteger, Port, Ratio, Set, SetBelow, Since, Size, Text, TextOrDate, TextOrNull, TextOrNumber,
     TextOrNumberOrNull, With,
 };
 
@@ -21,7 +21,8 @@ const STRINGS: Shape = Set(&Text);
 const TEXT_OR_STRINGS: Shape = Either(&[Text, STRINGS]);
 const TEXT_OR_LIST: Shape = Either(&[Text, List(&Text)]);
 const PAIRS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), STRINGS]);
-const HOSTS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), Set(&TextOrDate)]);
+/// No numbers: the Docker CLI would send `%!s(int=1)` as the address.
+const HOSTS: Shape = Either(&[Named(&Either(&[TextOrDate, TextOrNull]), NotEmpty), Set(&TextOrDate)]);
 const OPTIONS: Shape = Named(&TextOrNumber, NotEmptyOr(&SCALAR));
 const SCALAR: Shape = Either(&[TextOrNumberOrNull, Bool]);
 
@@ -172,7 +173,7 @@ const UPDATE: Shape = Fields(
     &[
         ("delay", Duration),
         ("failure_action", Text),
-        ("max_failure_ratio", Number),
+        ("max_failure_ratio", Ratio),
         ("monitor", Duration),
         ("order", Since(4, &OneOf(&["start-first", "stop-first"]))),
         ("parallelism", Count),

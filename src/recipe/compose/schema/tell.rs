@@ -52,7 +52,7 @@ fn expected(shape: &Shape) -> String {
         Shape::TextOrNumberOrNull => "a string, number or null",
         Shape::Bool => "true or false",
         Shape::Integer | Shape::PlainInteger | Shape::Count => "an integer",
-        Shape::Number | Shape::Amount | Shape::Mode => "a number",
+        Shape::Number | Shape::Ratio | Shape::Amount | Shape::Mode => "a number",
         Shape::Duration => "a duration like \"1m30s\"",
         Shape::Size => "a size like \"512m\"",
         Shape::Port => "a port like \"8080:80\"",
