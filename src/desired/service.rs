@@ -78,7 +78,7 @@ fn container(
     put_given(&mut body, "StopGracePeriod", service.stop_grace_period);
     put_given(&mut body, "Healthcheck", service.healthcheck.as_ref().and_then(|check| healthcheck(check, fault)));
     put(&mut body, "Hosts", json!(hosts(service)));
-    put(&mut body, "DNSConfig", dns(service));
+    put_given(&mut body, "DNSConfig", dns(service));
     put(&mut body, "Secrets", json!(references.secrets));
     put(&mut body, "Configs", json!(references.configs));
     put(&mut body, "Isolation", json!(service.isolation));
@@ -106,11 +106,14 @@ fn hosts(service: &Service) -> Vec<String> {
     service.extra_hosts.iter().filter_map(line).collect()
 }
 
-fn dns(service: &Service) -> Value {
-    let mut body = Map::new();
-    put(&mut body, "Nameservers", json!(service.dns));
-    put(&mut body, "Search", json!(service.dns_search));
-    Value::Object(body)
+fn dns(service: &Service) -> Option<Value> {
+    let given = service.dns.is_some() || service.dns_search.is_some();
+    given.then(|| {
+        let mut body = Map::new();
+        put(&mut body, "Nameservers", json!(service.dns));
+        put(&mut body, "Search", json!(service.dns_search));
+        Value::Object(body)
+    })
 }
 
 fn ulimits(service: &Service) -> Vec<Value> {
@@ -175,7 +178,8 @@ fn resource(resource: &Resource) -> Value {
     put(&mut body, "NanoCPUs", json!(resource.nano_cpus));
     put(&mut body, "MemoryBytes", json!(resource.memory_bytes));
     put(&mut body, "Pids", json!(resource.pids));
-    let generic = |(kind, value): &(String, i64)| {
+    let generic = |entry: &Option<(String, i64)>| {
+        let Some((kind, value)) = entry else { return json!({}) };
         let mut discrete = Map::new();
         put(&mut discrete, "Kind", json!(kind));
         put(&mut discrete, "Value", json!(value));
@@ -228,7 +232,8 @@ fn legacy_restart_policy(restart: &str) -> Result<Option<Value>, String> {
     match name {
         "" | "no" => Ok(None),
         "always" | "unless-stopped" => Ok(Some(json!({ "Condition": "any" }))),
-        "on-failure" => Ok(Some(json!({ "Condition": "on-failure", "MaxAttempts": count.max(0) }))),
+        "on-failure" if count < 0 => Err(format!("restart: {restart}: the maximum retry count is out of range")),
+        "on-failure" => Ok(Some(json!({ "Condition": "on-failure", "MaxAttempts": count }))),
         _ => Err(format!("unknown restart policy: {restart} (always, unless-stopped, on-failure or no)")),
     }
 }

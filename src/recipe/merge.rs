@@ -32,8 +32,8 @@ fn merge_service(base: &mut Service, over: Service) {
     base.sysctls.extend(over.sysctls);
     base.ulimits.extend(over.ulimits);
     base.extra_hosts.extend(over.extra_hosts);
-    base.dns.extend(over.dns);
-    base.dns_search.extend(over.dns_search);
+    append_if_any(&mut base.dns, over.dns);
+    append_if_any(&mut base.dns_search, over.dns_search);
     base.cap_add.extend(over.cap_add);
     base.cap_drop.extend(over.cap_drop);
     base.tmpfs.extend(over.tmpfs);
@@ -92,6 +92,14 @@ fn override_count(base: &mut Option<u64>, over: Option<u64>) {
 fn replace_if_any(base: &mut Vec<String>, over: Vec<String>) {
     if !over.is_empty() {
         *base = over;
+    }
+}
+
+/// An empty list makes none where the base has none.
+fn append_if_any(base: &mut Option<Vec<String>>, over: Option<Vec<String>>) {
+    let over = over.unwrap_or_default();
+    if !over.is_empty() {
+        base.get_or_insert_default().extend(over);
     }
 }
 

@@ -57,7 +57,7 @@ fn resource(node: &Node) -> Resource {
         nano_cpus: amount("cpus", values::nano_cpus),
         memory_bytes: amount("memory", values::bytes),
         pids: node.get("pids").and_then(take::integer).unwrap_or_default(),
-        generic: take::items(node.get("generic_resources")).iter().filter_map(generic).collect(),
+        generic: take::items(node.get("generic_resources")).iter().map(generic).collect(),
     }
 }
 

@@ -44,8 +44,9 @@ pub struct Service {
     pub restart: String,
     /// `host:address`, in the order of the file.
     pub extra_hosts: Vec<String>,
-    pub dns: Vec<String>,
-    pub dns_search: Vec<String>,
+    /// Empty is not absent, also of the next one: the Engine is then sent an empty `DNSConfig`.
+    pub dns: Option<Vec<String>>,
+    pub dns_search: Option<Vec<String>>,
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
     pub sysctls: BTreeMap<String, String>,
@@ -105,8 +106,8 @@ pub struct Resource {
     pub nano_cpus: i64,
     pub memory_bytes: i64,
     pub pids: i64,
-    /// Kind and value.
-    pub generic: Vec<(String, i64)>,
+    /// Kind and value, where an entry has any.
+    pub generic: Vec<Option<(String, i64)>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
