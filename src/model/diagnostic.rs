@@ -2,7 +2,7 @@
 //!
 //! Readers of text collect [`Diagnostics`] instead of stopping at the first: whoever mends a file wants all of them.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -102,9 +102,12 @@ impl Diagnostics {
     #[must_use]
     pub fn in_order(mut self, files: &[&str]) -> Self {
         let rank = |place: &Place| files.iter().position(|file| **file == *place.file).unwrap_or(files.len());
-        self.0.sort_by_cached_key(|d| (d.severity, d.place.is_none(), d.place.as_ref().map(rank), d.place.clone()));
-        let mut told = BTreeSet::new();
-        self.0.retain(|d| d.place.is_none() || told.insert((d.place.clone(), d.message.clone())));
+        let key = |d: &Diagnostic| (d.severity, d.place.is_none(), d.place.as_ref().map(rank));
+        self.0.sort_by(|a, b| {
+            let words = || if a.place.is_some() { a.message.cmp(&b.message) } else { Ordering::Equal };
+            key(a).cmp(&key(b)).then_with(|| a.place.cmp(&b.place)).then_with(words)
+        });
+        self.0.dedup_by(|b, a| a.place.is_some() && a.place == b.place && a.message == b.message);
         self
     }
 

@@ -14,7 +14,7 @@ mod unset;
 mod unused;
 mod whole;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::recipe::Tree;
@@ -30,6 +30,40 @@ pub use whole::of_documents;
 pub struct File {
     pub raw: Node,
     pub node: Node,
+}
+
+/// The entries of a file's sections by section and name: hostile files have very many of them.
+#[derive(Default)]
+struct Entries<'a>(BTreeMap<(&'a str, &'a str), &'a (Key, Node)>);
+
+impl<'a> Entries<'a> {
+    fn of(file: &'a Node) -> Self {
+        let mut entries = Self::default();
+        entries.lay_over(file);
+        entries
+    }
+
+    /// Those of the files together, each as the last file has it.
+    fn last_of(files: &'a [File]) -> Self {
+        let mut entries = Self::default();
+        files.iter().for_each(|file| entries.lay_over(&file.node));
+        entries
+    }
+
+    fn lay_over(&mut self, file: &'a Node) {
+        for (section, node) in take::entries(Some(file)) {
+            let named = take::entries(Some(node)).iter().map(|entry| ((&*section.text, &*entry.0.text), entry));
+            self.0.extend(named);
+        }
+    }
+
+    fn get(&self, section: &'a str, name: &'a str) -> Option<&'a (Key, Node)> {
+        self.0.get(&(section, name)).copied()
+    }
+
+    fn service(&self, name: &'a str) -> Option<&'a Node> {
+        self.get("services", name).map(|(_, node)| node)
+    }
 }
 
 /// All that the recipe's files say, after the last of them.
@@ -64,10 +98,11 @@ pub fn of_recipe(recipe: &Recipe, found: &mut Diagnostics) {
     environment::of_unset(recipe, &optional, &mut teller);
     whole::of_sample(recipe, &mut teller);
     if !recipe.project.services.is_empty() {
-        unused::of_recipe(recipe, &mut teller);
+        let entries = Entries::last_of(recipe.files);
+        unused::of_recipe(recipe, &entries, &mut teller);
         labels::of_recipe(recipe, &mut teller);
         templates::of_recipe(recipe, &optional, &mut teller);
-        whole::of_recipe(recipe, &optional, &mut teller);
+        whole::of_recipe(recipe, &entries, &optional, &mut teller);
     }
 }
 
@@ -103,13 +138,6 @@ fn key_place<'a>(node: &'a Node, key: &str) -> Option<&'a Place> {
 /// Below `node`, key by key.
 fn at<'a>(node: &'a Node, path: &[&str]) -> Option<&'a Node> {
     path.iter().try_fold(node, |node, key| node.get(key))
-}
-
-/// The last file's entry at a path, with its key.
-fn last<'a>(files: &'a [File], path: &[&str]) -> Option<&'a (Key, Node)> {
-    let (name, parents) = path.split_last()?;
-    let entry = |file: &'a File| take::entries(at(&file.node, parents)).iter().find(|(key, _)| key.text == *name);
-    files.iter().rev().find_map(entry)
 }
 
 /// An entry of a section that is a list of `NAME=value` or a mapping.

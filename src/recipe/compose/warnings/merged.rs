@@ -1,6 +1,8 @@
 //! What laying one file over others loses, or joins to something that nobody meant.
 
-use super::{File, Teller, at, key_place, last, listing, pairs};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Entries, File, Teller, at, key_place, listing, pairs};
 use crate::model::diagnostic::{Diagnostics, Place};
 use crate::recipe::compose::model::{Port, Project, Service};
 use crate::recipe::compose::take;
@@ -60,10 +62,13 @@ const WHY: &str = "files are laid over each other as docker stack deploy does it
 /// Warnings about laying `file` (alone: `over`) on the `earlier` files (together: `base`).
 pub fn of_merge(earlier: &[File], base: &Project, file: &File, over: &Project, found: &mut Diagnostics) {
     let mut teller = Teller::new(found);
+    let each: Vec<Entries> = earlier.iter().map(|file| Entries::of(&file.node)).collect();
+    let before = Entries::last_of(earlier);
     for (key, node) in take::entries(file.node.get("services")) {
         let name = key.text.as_str();
         let (Some(base), Some(over)) = (base.services.get(name), over.services.get(name)) else { continue };
-        let service = Laid { earlier, name, key, node, base, over };
+        let earlier: Vec<&Node> = each.iter().filter_map(|file| file.service(name)).collect();
+        let service = Laid { earlier: &earlier, name, key, node, base, over };
         service.zeros(&mut teller);
         service.emptied_variables(&mut teller);
         service.twins(&mut teller);
@@ -73,14 +78,15 @@ pub fn of_merge(earlier: &[File], base: &Project, file: &File, over: &Project, f
         service.lost_ports(&mut teller);
     }
     for section in ["networks", "volumes", "secrets", "configs"] {
-        of_replaced(section, earlier, &file.node, &mut teller);
+        of_replaced(section, &before, &file.node, &mut teller);
     }
     of_extensions(earlier, &file.node, &mut teller);
 }
 
 /// A service of the file that is laid over one of the same name.
 struct Laid<'a> {
-    earlier: &'a [File],
+    /// As it is in each of the earlier files.
+    earlier: &'a [&'a Node],
     name: &'a str,
     key: &'a Key,
     node: &'a Node,
@@ -97,9 +103,7 @@ impl<'a> Laid<'a> {
         for dotted in STICKY {
             let path: Vec<&str> = dotted.split('.').collect();
             let Some(here) = at(self.node, &path).filter(|node| is_zero(node)) else { continue };
-            let set = |file: &'a File| {
-                at(&file.node, &["services", self.name]).and_then(|node| at(node, &path)).filter(|node| !is_zero(node))
-            };
+            let set = |earlier: &&'a Node| at(earlier, &path).filter(|node| !is_zero(node));
             if let Some(before) = self.earlier.iter().rev().find_map(set) {
                 let (name, zero) = (self.name, spelled(here));
                 let message =
@@ -127,12 +131,8 @@ impl<'a> Laid<'a> {
     fn twins(&self, teller: &mut Teller) {
         for dotted in JOINED {
             let path: Vec<&str> = dotted.split('.').collect();
-            let before: Vec<String> = self
-                .earlier
-                .iter()
-                .flat_map(|file| entries(at(&file.node, &["services", self.name]).and_then(|node| at(node, &path))))
-                .map(|(text, _)| text)
-                .collect();
+            let before: BTreeSet<String> =
+                self.earlier.iter().flat_map(|node| entries(at(node, &path))).map(|(text, _)| text).collect();
             for (text, place) in entries(at(self.node, &path)).into_iter().filter(|(text, _)| before.contains(text)) {
                 let message = format!("services.{}.{dotted}: {text} is there already, and now twice", self.name);
                 teller.tell("twin", place, message, format!("leave it out: {WHY}, and lists are joined"));
@@ -189,12 +189,12 @@ impl<'a> Laid<'a> {
         if self.base.ports.is_empty() {
             return;
         }
-        let ports: Vec<&Port> = self.base.ports.iter().chain(&self.over.ports).collect();
-        for (index, lost) in ports.iter().enumerate() {
-            let Some(stays) = ports[index + 1..].iter().rev().find(|port| port.published == lost.published) else {
-                continue;
-            };
-            if is_change(lost, stays) {
+        let ports = || self.base.ports.iter().chain(&self.over.ports).enumerate();
+        let last: BTreeMap<u32, (usize, &Port)> =
+            ports().map(|(index, port)| (port.published, (index, port))).collect();
+        for (index, lost) in ports() {
+            let (last, stays) = last[&lost.published];
+            if index == last || is_change(lost, stays) {
                 continue;
             }
             let message = format!(
@@ -258,9 +258,9 @@ fn entries(node: Option<&Node>) -> Vec<(String, &Place)> {
 }
 
 /// A top-level entry stands for itself: keys that only the earlier one has are gone.
-fn of_replaced(section: &str, earlier: &[File], over: &Node, teller: &mut Teller) {
+fn of_replaced<'a>(section: &'a str, earlier: &Entries<'a>, over: &'a Node, teller: &mut Teller) {
     for (key, node) in take::entries(over.get(section)) {
-        let Some((before, old)) = last(earlier, &[section, &key.text]) else { continue };
+        let Some((before, old)) = earlier.get(section, &key.text) else { continue };
         let lost: Vec<&str> = take::entries(Some(old))
             .iter()
             .map(|(key, _)| key.text.as_str())
@@ -279,10 +279,13 @@ fn of_replaced(section: &str, earlier: &[File], over: &Node, teller: &mut Teller
 }
 
 /// Anchors do not reach over files, so a section of the same name changes nothing in the earlier file.
-fn of_extensions(earlier: &[File], over: &Node, teller: &mut Teller) {
-    for (key, _) in take::entries(Some(over)).iter().filter(|(key, _)| key.text.starts_with("x-")) {
-        if let Some((before, _)) = last(earlier, &[&key.text]) {
-            let message = format!("{} changes nothing at {}", key.text, before.place);
+fn of_extensions<'a>(earlier: &'a [File], over: &'a Node, teller: &mut Teller) {
+    let extensions = |file: &'a Node| take::entries(Some(file)).iter().filter(|(key, _)| key.text.starts_with("x-"));
+    let before: BTreeMap<&str, &Place> =
+        earlier.iter().flat_map(|file| extensions(&file.node)).map(|(key, _)| (&*key.text, &key.place)).collect();
+    for (key, _) in extensions(over) {
+        if let Some(before) = before.get(&*key.text) {
+            let message = format!("{} changes nothing at {before}", key.text);
             teller.tell("extension", &key.place, message, "aliases stand for the anchors of their own file");
         }
     }

@@ -1,7 +1,7 @@
 //! Numbers and dates that become another text than the one written, and modes that are another number.
 
 use super::plain_secret::is_secret;
-use super::{File, Teller};
+use super::{Entries, File, Teller};
 use crate::recipe::compose::schema::Shape;
 use crate::recipe::compose::{shapes, take};
 use crate::recipe::yaml::{Node, Value};
@@ -60,8 +60,9 @@ fn of_text(node: &Node, path: &str, teller: &mut Teller) {
 
 /// `mode: "${MODE}"` with 0444 is decimal, and so another mode than `mode: 0444`.
 fn of_modes(file: &File, teller: &mut Teller) {
+    let as_written = Entries::of(&file.raw);
     for (name, service) in take::entries(file.node.get("services")) {
-        let raw = file.raw.get("services").and_then(|services| services.get(&name.text));
+        let raw = as_written.service(&name.text);
         for section in ["secrets", "configs"] {
             let raw = take::items(raw.and_then(|service| service.get(section)));
             for (read, raw) in take::items(service.get(section)).iter().zip(raw) {

@@ -9,20 +9,31 @@ use crate::recipe::compose::model::Service;
 
 /// A variable that a service's container does not have is empty in the template, and nobody says so.
 pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mut Teller) {
-    let project = recipe.project;
-    let templates = project.configs.iter().filter(|(_, config)| !config.template_driver.is_empty() && !config.external);
-    for (key, config) in templates {
-        let Ok(text) = recipe.tree.text(&config.file) else { continue };
-        let asked = variables(&config.file, text);
-        let mounted = |service: &Service| service.configs.iter().any(|reference| reference.source == *key);
-        for (name, service) in project.services.iter().filter(|(_, service)| mounted(service)) {
+    let mut files: BTreeMap<&str, Asked> = BTreeMap::new();
+    for (name, service) in &recipe.project.services {
+        let mut told = BTreeSet::new();
+        for reference in &service.configs {
+            let config = recipe.project.configs.get(&reference.source);
+            let Some(config) = config.filter(|config| !config.template_driver.is_empty() && !config.external) else {
+                continue;
+            };
+            let asked = files.entry(&config.file).or_insert_with(|| asked_in(&config.file, recipe));
             let missing =
                 |variable: &str| !has(name, service, variable, recipe) && !is_left_out(variable, recipe, optional);
             for (variable, (place, more)) in asked.iter().filter(|(variable, _)| missing(variable)) {
-                tell(name, variable, place, *more, teller);
+                if told.insert((place.clone(), *variable)) {
+                    tell(name, variable, place, *more, teller);
+                }
             }
         }
     }
+}
+
+/// The variables of a template, with the first place of each and how many more there are.
+type Asked<'a> = BTreeMap<&'a str, (Place, usize)>;
+
+fn asked_in<'a>(file: &str, recipe: &'a Recipe) -> Asked<'a> {
+    recipe.tree.text(file).map(|text| variables(file, text)).unwrap_or_default()
 }
 
 /// Service `app` gets all variables of the app's env.
@@ -47,14 +58,19 @@ fn tell(service: &str, variable: &str, place: &Place, more: usize, teller: &mut 
     teller.add(place, message, hint);
 }
 
-/// The variables of `{{ env "NAME" }}`, with the first place and how many more there are.
-fn variables<'a>(file: &str, text: &'a str) -> BTreeMap<&'a str, (Place, usize)> {
+/// The variables of `{{ env "NAME" }}`.
+fn variables<'a>(file: &str, text: &'a str) -> Asked<'a> {
     let file: Arc<str> = file.into();
-    let mut found: BTreeMap<&str, (Place, usize)> = BTreeMap::new();
+    let mut found = Asked::new();
+    let (mut line, mut column, mut read) = (1, 1, 0);
     for (start, name) in calls(text) {
-        let before = &text[..start];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let passed = &text[read..start];
+        line += passed.matches('\n').count();
+        column = match passed.rsplit_once('\n') {
+            Some((_, behind)) => behind.chars().count() + 1,
+            None => column + passed.chars().count(),
+        };
+        read = start;
         let place =
             Place::new(&file, u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX));
         found.entry(name).and_modify(|(_, more)| *more += 1).or_insert((place, 0));

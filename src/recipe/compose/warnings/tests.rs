@@ -143,8 +143,8 @@ fn secrets_in_plain_sight_are_told_and_never_shown() {
         (
             "environment: [DB_PASSWORD]",
             &[
-                "0:4:19: warning: services.a.environment: DB_PASSWORD takes",
                 "0:4:19: warning: services.a.environment.DB_PASSWORD is",
+                "0:4:19: warning: services.a.environment: DB_PASSWORD takes",
             ],
         ),
     ]);

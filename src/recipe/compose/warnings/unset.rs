@@ -48,6 +48,8 @@ pub(super) fn of_files(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mu
 #[derive(Default)]
 struct Met {
     variables: Vec<Variable>,
+    /// Where each variable is in the list.
+    indexes: BTreeMap<String, usize>,
     /// An anchored value is met once for each alias.
     places: BTreeSet<Place>,
 }
@@ -78,10 +80,12 @@ impl Met {
     }
 
     fn add(&mut self, name: &str, place: &Place) {
-        match self.variables.iter_mut().find(|variable| variable.name == name) {
-            Some(variable) => variable.more += 1,
-            None => self.variables.push(Variable { name: name.to_owned(), first: place.clone(), more: 0 }),
+        if let Some(index) = self.indexes.get(name) {
+            self.variables[*index].more += 1;
+            return;
         }
+        self.indexes.insert(name.to_owned(), self.variables.len());
+        self.variables.push(Variable { name: name.to_owned(), first: place.clone(), more: 0 });
     }
 }
 

@@ -2,33 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, Teller, last};
+use super::{Entries, Recipe, Teller};
 use crate::recipe::compose::model::{FileReference, Project, Service};
 
-pub(super) fn of_recipe(recipe: &Recipe, teller: &mut Teller) {
+pub(super) fn of_recipe<'a>(recipe: &'a Recipe, entries: &Entries<'a>, teller: &mut Teller) {
     let project = recipe.project;
     let networks = project.networks.keys().map(|key| (key, false));
-    tell("network", networks, &used_networks(project), recipe, teller);
+    tell("networks", networks, &used_networks(project), entries, teller);
     let volumes = project.volumes.keys().map(|key| (key, false));
-    tell("volume", volumes, &used_volumes(project), recipe, teller);
+    tell("volumes", volumes, &used_volumes(project), entries, teller);
     let secrets = project.secrets.iter().map(|(key, secret)| (key, !secret.external));
-    tell("secret", secrets, &sources(project, |service| &service.secrets), recipe, teller);
+    tell("secrets", secrets, &sources(project, |service| &service.secrets), entries, teller);
     let mut used = sources(project, |service| &service.configs);
     used.extend(project.services.values().map(|service| service.credential_spec.config.as_str()));
     let configs = project.configs.iter().map(|(key, config)| (key, !config.external));
-    tell("config", configs, &used, recipe, teller);
+    tell("configs", configs, &used, entries, teller);
 }
 
 /// `objects`: keys, and whether one is made where no service uses it.
 fn tell<'a>(
-    what: &str,
+    section: &'a str,
     objects: impl Iterator<Item = (&'a String, bool)>,
     used: &BTreeSet<&str>,
-    recipe: &Recipe,
+    entries: &Entries<'a>,
     teller: &mut Teller,
 ) {
+    let what = section.trim_end_matches('s');
     for (key, is_made) in objects.filter(|(key, _)| !used.contains(key.as_str())) {
-        if let Some((key, _)) = last(recipe.files, &[&format!("{what}s"), key]) {
+        if let Some((key, _)) = entries.get(section, key) {
             let made = if is_made { ", and it is made all the same" } else { "" };
             let message = format!("no service uses the {what} {:?}{made}", key.text);
             teller.tell("unused", &key.place, message, "leave it out, or name it in the service that is to have it");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, Teller, last, listing};
+use super::{Entries, Recipe, Teller, listing};
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::model::secret::Charset;
 use crate::recipe::compose::Source;
@@ -45,9 +45,10 @@ pub(super) fn of_sample(recipe: &Recipe, teller: &mut Teller) {
         return;
     };
     let known = |name: &str| recipe.environment.get(name).cloned();
+    let lines: Vec<&str> = text.lines().collect();
     for variable in env::parse_under(&SAMPLE.into(), text, &known).unwrap_or_default() {
-        let line = text.lines().nth(variable.place.line.saturating_sub(1) as usize).unwrap_or_default();
-        let comment = line.split_once('#').map(|(_, comment)| comment).unwrap_or_default();
+        let line = lines.get(variable.place.line.saturating_sub(1) as usize);
+        let comment = line.and_then(|line| line.split_once('#')).map(|(_, comment)| comment).unwrap_or_default();
         let asked = comment.split_whitespace().find_map(|word| word.strip_prefix("charset="));
         if let Some(charset) = asked.filter(|name| Charset::known(name).is_none()) {
             let message =
@@ -57,14 +58,20 @@ pub(super) fn of_sample(recipe: &Recipe, teller: &mut Teller) {
     }
 }
 
-pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mut Teller) {
+pub(super) fn of_recipe<'a>(
+    recipe: &'a Recipe,
+    entries: &Entries<'a>,
+    optional: &BTreeSet<String>,
+    teller: &mut Teller,
+) {
     for (name, service) in &recipe.project.services {
-        if let Some((_, image)) = last(recipe.files, &["services", name, "image"]) {
-            of_image(name, &service.image, &image.place, teller);
+        let image = entries.service(name).and_then(|node| node.get("image")).map(|node| node.place.clone());
+        if let Some(place) = image.or(service.place.clone()) {
+            of_image(name, &service.image, &place, teller);
         }
     }
     of_lonely_services(recipe, teller);
-    of_versions(recipe, optional, teller);
+    of_versions(recipe, entries, optional, teller);
     let is_recipe = [SAMPLE, "abra.sh"].iter().any(|file| recipe.tree.entries.contains_key(*file));
     let Some(first) = recipe.files.first().filter(|_| is_recipe) else { return };
     if !recipe.project.services.contains_key("app") {
@@ -109,7 +116,7 @@ fn mentions(node: &Node, variable: &str) -> bool {
 }
 
 fn of_image(service: &str, image: &str, place: &Place, teller: &mut Teller) {
-    if image.contains('@') {
+    if image.is_empty() || image.contains('@') {
         return;
     }
     let tag = image.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
@@ -122,10 +129,10 @@ fn of_image(service: &str, image: &str, place: &Place, teller: &mut Teller) {
 }
 
 /// Versions of configs that only the compose file's own default gives: a changed body needs another one there.
-fn of_versions(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mut Teller) {
+fn of_versions<'a>(recipe: &'a Recipe, entries: &Entries<'a>, optional: &BTreeSet<String>, teller: &mut Teller) {
     let mut versions: Vec<(&str, String, &Place)> = Vec::new();
     for (key, config) in &recipe.project.configs {
-        let Some((_, node)) = last(recipe.files, &["configs", key, "name"]) else { continue };
+        let Some(node) = entries.get("configs", key).and_then(|(_, node)| node.get("name")) else { continue };
         let Some(variable) = interpolate::variables(&config.name_template).pop() else { continue };
         if !recipe.environment.contains_key(&variable) && !optional.contains(&variable) && !config.name.ends_with('_') {
             versions.push((key, variable, &node.place));
