@@ -112,6 +112,9 @@ impl Mirror {
             Some(_) if cause.contains("error: 30") => {
                 "credentials follow no redirect: name the address where it leads".to_owned()
             }
+            _ if cause.to_lowercase().contains("out of memory") => {
+                format!("what it sends unpacks to more than git may use ({} MiB)", self.bounds.memory >> 20)
+            }
             _ => "check the address, the network and the credentials".to_owned(),
         };
         format!("{url} cannot be fetched ({cause}); {way_out}")

@@ -12,6 +12,8 @@ use super::git::{self, Access};
 use crate::host::command::CommandError;
 use crate::model::version::Commit;
 
+const SHA256_LENGTH: usize = 64;
+
 /// The tips of a remote.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,8 @@ pub(super) enum Unknown {
     Git(#[from] CommandError),
     #[error("it has more than {0} branches and tags, and a recipe has few")]
     TooMany(usize),
+    #[error("its ids are SHA-256, which is not read yet: convert it, or take a copy with SHA-1 ids")]
+    Sha256,
     #[error("it answered with what is no list of branches and tags")]
     Nonsense,
 }
@@ -52,6 +56,9 @@ impl Tips {
             let tab = line.iter().position(|byte| *byte == b'\t').ok_or(Unknown::Nonsense)?;
             let (id, name) = (String::from_utf8_lossy(&line[..tab]), String::from_utf8_lossy(&line[tab + 1..]));
             let id: Commit = id.parse().map_err(|_| Unknown::Nonsense)?;
+            if id.as_str().len() == SHA256_LENGTH {
+                return Err(Unknown::Sha256);
+            }
             if name == "HEAD" {
                 tips.head = Some(id);
             } else if name.starts_with("refs/heads/") {
@@ -122,5 +129,7 @@ mod tests {
             assert!(matches!(Tips::read(nonsense, 5), Err(Unknown::Nonsense)));
         }
         assert_eq!(Tips::read(b"", 5).unwrap(), Tips::default());
+        let sha256 = format!("{}\tHEAD\n", "a".repeat(64));
+        assert!(matches!(Tips::read(sha256.as_bytes(), 5), Err(Unknown::Sha256)));
     }
 }

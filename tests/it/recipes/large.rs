@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use evenkeel::host::recipes::{Bounds, Freshness, Mirror, Recipes};
 use evenkeel::recipe::Entry;
 
 use super::remotes::noise;
+use super::server::Server;
 use super::{World, compose, today, versions};
 
 impl World {
@@ -32,6 +34,21 @@ fn begin(to: &mut dyn Write, second: usize) {
 
 fn file(to: &mut dyn Write, path: &str, text: &str) {
     write!(to, "M 644 inline {path}\ndata {}\n{text}\n", text.len()).unwrap();
+}
+
+#[test]
+fn the_readme_tells_the_bounds_as_they_are() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let bounds = Bounds::default();
+    let rows = [
+        format!("| the remote's answer to what it has | {} s;", bounds.listing.as_secs()),
+        format!("| branches and tags | {},000 |", bounds.tips / 1_000),
+        format!("| one fetch | {} s |", bounds.fetch.as_secs()),
+        format!("| the mirror on disk | {} MiB |", bounds.mirror >> 20),
+        format!("git and of each of its children | {} GiB |", bounds.memory >> 30),
+        format!("fetches the same recipe | {} s |", bounds.other_run.as_secs()),
+    ];
+    rows.iter().for_each(|row| assert!(readme.contains(row), "{row}"));
 }
 
 #[tokio::test]
@@ -73,6 +90,26 @@ async fn a_giant_file_costs_neither_memory_nor_its_recipe() {
 }
 
 #[tokio::test]
+async fn a_small_object_that_needs_a_large_one_is_not_unpacked() {
+    let world = World::new();
+    let large = noise(62 << 20);
+    world.git(&["config", "core.compression", "0"]);
+    fs::write(world.remote().join("z.bin"), &large).unwrap();
+    fs::write(world.remote().join("b.bin"), &large[..2 << 20]).unwrap();
+    world.commit("text");
+    // The second file is a few bytes now, and the first one has to be in memory to read it.
+    world.git(&["repack", "-adfq", "--window=4"]);
+    let blob = world.git(&["rev-parse", "HEAD:b.bin"]);
+    let packed = world.git(&["cat-file", "--batch-check=%(objectsize:disk)", "--batch-all-objects"]);
+    assert!(packed.lines().filter(|size| size.parse::<u64>().unwrap() > 100_000).count() == 1, "{blob}: {packed}");
+    let server = Server::start(world.dir.path()).await;
+    let bounds = Bounds { memory: 48 << 20, ..Bounds::default() };
+    let recipes = Recipes::new(world.dir.path().join("state")).within(bounds);
+    let error = format!("{:#}", recipes.mirror(&server.url("wiki"), None).fetch(today()).await.unwrap_err());
+    assert!(error.contains("unpacks to more than git may use (48 MiB)"), "{error}");
+}
+
+#[tokio::test]
 async fn a_repository_beyond_the_bound_is_not_kept() {
     let world = World::with_versions(&["1.0.0+1"]);
     let bounds = Bounds { mirror: 1 << 20, ..Bounds::default() };
@@ -92,7 +129,7 @@ async fn a_repository_beyond_the_bound_is_not_kept() {
     assert!(world.recipes().iter().all(|name| name.ends_with(".lock")), "{:?}", world.recipes());
 }
 
-fn walk_size(folder: &std::path::Path) -> u64 {
+fn walk_size(folder: &Path) -> u64 {
     super::walk(folder).iter().map(|file| fs::metadata(file).unwrap().len()).sum()
 }
 
