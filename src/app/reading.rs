@@ -5,12 +5,13 @@
 //! once with the versions that the contents ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::certificate::Certificate;
 use crate::config::{self, MEND_FILE};
-use crate::desired::{self, Additions, Desired, Reading, SecretSource};
-use crate::host::recipes::operator_file;
+use crate::desired::{self, Additions, Desired, LARGEST_SECRET, Reading, SecretSource};
+use crate::host::recipes::{operator_bytes, operator_file};
 use crate::model::app::Domain;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{HostKey, SecretBytes, version_of_given};
@@ -35,18 +36,19 @@ pub struct Read {
 pub struct Given {
     pub env: Environment,
     pub secrets: BTreeMap<String, SecretBytes>,
-    /// Compose files outside the recipe, by absolute path.
-    pub compose: BTreeMap<String, Entry>,
+    /// Compose files outside the recipe and the files that they name, by absolute path.
+    pub files: BTreeMap<String, Entry>,
 }
 
 impl Given {
-    /// Reads every file that the app's table and its kind name.
+    /// Reads every file that the app's table and its kind name. What its overlays name in their turn depends on the
+    /// recipe's variables: [`Self::follow`] reads that.
     ///
     /// # Errors
     /// All files that cannot be read, in one sentence each.
     pub fn gather(app: &config::App, own_secrets: Vec<(String, PathBuf)>) -> Result<Self, Vec<String>> {
         let mut wrong = Vec::new();
-        let mut given = Self { env: app.env.clone(), secrets: BTreeMap::new(), compose: BTreeMap::new() };
+        let mut given = Self { env: app.env.clone(), secrets: BTreeMap::new(), files: BTreeMap::new() };
         for path in &app.env_files {
             match env_file(path, &given.env) {
                 Ok(values) => given.env.extend(values),
@@ -56,39 +58,116 @@ impl Given {
         given.env.extend(app.env.clone());
         let declared = app.secrets.iter().map(|(key, path)| (key.clone(), path.clone()));
         for (key, path) in declared.chain(own_secrets) {
-            match std::fs::read(&path) {
-                Ok(bytes) if bytes.is_empty() => {
-                    wrong.push(format!("secret {key}: its file {} is empty; put the value into it", path.display()))
-                }
-                Ok(bytes) => drop(given.secrets.insert(key, SecretBytes::new(bytes))),
-                Err(error) => wrong
-                    .push(format!("secret {key}: its file {} cannot be read: {error}; {MEND_FILE}", path.display())),
+            match secret(&key, &path) {
+                Ok(bytes) => drop(given.secrets.insert(key, bytes)),
+                Err(error) => wrong.push(error),
             }
         }
-        for path in app.compose.iter().flatten().filter(|path| path.starts_with('/')) {
-            match operator_file(std::path::Path::new(path)) {
-                Ok((name, entry)) => drop(given.compose.insert(name, entry)),
-                Err(error) => wrong.push(format!("{error:#}")),
-            }
-        }
+        let overlays = desired::overlays(app.compose.as_deref(), &given.env);
+        wrong.extend(given.take("compose file", overlays));
         if wrong.is_empty() { Ok(given) } else { Err(wrong) }
+    }
+
+    /// Reads the files of this host that the overlays name, under the variables that the recipe gives.
+    ///
+    /// # Errors
+    /// All files that cannot be read, in one sentence each.
+    pub fn follow(&mut self, app: &config::App, tree: &Tree, sample: Option<&str>) -> Result<(), Vec<String>> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let recipe = reading_of(app, &self.env, tree, sample);
+        // What is wrong with the recipe is told when it is read.
+        let Ok(environment) = desired::environment(&recipe) else { return Ok(()) };
+        let overlays = Tree { entries: self.files.clone() };
+        let named = desired::files_of_overlays(&Reading { tree: &overlays, ..recipe }, &environment);
+        let wrong = self.take("a compose file of yours names a file", named);
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Reads these files; returns what is wrong with them.
+    fn take(&mut self, what: &str, paths: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for path in paths {
+            match operator_file(Path::new(&path)) {
+                Ok((name, entry)) => drop(self.files.insert(name, entry)),
+                Err(error) => wrong.push(format!("{what} that cannot be had: {error:#}; {MEND_FILE}")),
+            }
+        }
+        wrong
+    }
+}
+
+/// The app's recipe before it is known what else is to be forced on it.
+fn reading_of<'a>(
+    app: &'a config::App,
+    operator_env: &'a Environment,
+    tree: &'a Tree,
+    frozen_sample: Option<&'a str>,
+) -> Reading<'a> {
+    static NOTHING: Environment = Environment::new();
+    Reading {
+        stack: &app.stack,
+        domain: Some(app.domain.as_str()),
+        compose: app.compose.as_deref(),
+        operator_env,
+        frozen_sample,
+        forced: &NOTHING,
+        tree,
+    }
+}
+
+/// The Engine's bounds are told while the file's path is known.
+fn secret(key: &str, path: &Path) -> Result<SecretBytes, String> {
+    let bytes = operator_bytes(path)
+        .map_err(|error| format!("secret {key}: its file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
+    match bytes.len() {
+        0 => Err(format!("secret {key}: its file {} is empty; put the value into it", path.display())),
+        size if size > LARGEST_SECRET => Err(format!(
+            "secret {key}: its file {} has {size} bytes, and the Engine takes {LARGEST_SECRET} at most; keep large data \
+             in a volume",
+            path.display()
+        )),
+        _ => Ok(SecretBytes::new(bytes)),
     }
 }
 
 /// The operator's values can be named in the file, so the file is read with them in sight.
-fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
+fn env_file(path: &Path, outer: &Environment) -> Result<Environment, String> {
+    let text = operator_bytes(path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+    });
+    let text = text.map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
     let name = path.display().to_string().into();
     let variables = env::parse(&name, &text, &|key| outer.get(key).cloned()).map_err(|wrong| wrong.to_string())?;
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
 }
 
-/// The variables that the operator's files give, whose values are shown to nobody; `None` if a file cannot be read now.
+/// The variables that the operator's files give, whose values are shown to nobody; `None` if that cannot be told now.
 pub fn variables_of_files(app: &config::App) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
+    let mut env = app.env.clone();
     for path in &app.env_files {
-        names.extend(env_file(path, &app.env).ok()?.into_keys());
+        let values = env_file(path, &env).ok()?;
+        names.extend(values.keys().cloned());
+        env.extend(values);
+    }
+    env.extend(app.env.clone());
+    names.extend(variables_of_overlays(app, &env)?);
+    Some(names)
+}
+
+/// Those of the env files that the operator's compose files name.
+fn variables_of_overlays(app: &config::App, env: &Environment) -> Option<BTreeSet<String>> {
+    let mut overlays = Tree::default();
+    for path in desired::overlays(app.compose.as_deref(), env) {
+        overlays.entries.extend([operator_file(Path::new(&path)).ok()?]);
+    }
+    let mut names = BTreeSet::new();
+    for path in desired::env_files_of_overlays(&reading_of(app, env, &overlays, None))? {
+        let text = String::from_utf8(operator_bytes(Path::new(&path)).ok()?).ok()?;
+        let entries = env::env_file(&path.as_str().into(), &text, &|_| None).ok()?;
+        names.extend(entries.into_iter().map(|(name, _)| name));
     }
     Some(names)
 }
@@ -123,7 +202,7 @@ pub struct Surroundings<'a> {
 /// certificate does not cover.
 pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<Read, Diagnostics> {
     let mut tree = tree.clone();
-    tree.entries.extend(around.given.compose.clone());
+    tree.entries.extend(around.given.files.clone());
     let forced = forced(around.certificate_declared);
     let reading = Reading {
         stack: &around.app.stack,

@@ -1,6 +1,5 @@
 //! `render`: Engine API bodies, without an Engine.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -15,8 +14,8 @@ use crate::desired::{self, Reading};
 use crate::host::recipes::{operator_file, tree_of_directory};
 use crate::model::app::{Domain, StackName};
 use crate::model::diagnostic::Diagnostics;
-use crate::recipe::env;
 use crate::recipe::interpolate::Environment;
+use crate::recipe::{Tree, env};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -90,8 +89,9 @@ async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, St
     };
     let mut posts = desired::posts(&release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
-    let hidden = app::variables_of_files(app).unwrap_or_default();
-    posts.iter_mut().for_each(|(_, body)| hide_variables(body, &hidden));
+    let hidden = app::variables_of_files(app);
+    let is_hidden = |name: &str| hidden.as_ref().is_none_or(|names| names.contains(name));
+    posts.iter_mut().for_each(|(_, body)| hide_variables(body, &is_hidden));
     Ok(Ok(Rendered { posts, warnings: release.read.warnings }))
 }
 
@@ -106,11 +106,8 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
     let mut tree = tree_of_directory(dir)?;
     let compose: Option<Vec<String>> =
         arguments.compose.as_ref().map(|list| list.split(':').map(str::to_owned).collect());
-    for path in compose.iter().flatten().filter(|path| path.starts_with('/')) {
-        tree.entries.extend([operator_file(Path::new(path))?]);
-    }
-    let stack = stack_name(dir, arguments)?;
-    let none = Environment::new();
+    let (stack, none) = (stack_name(dir, arguments)?, Environment::new());
+    add_operator_files(&mut tree, desired::overlays(compose.as_deref(), &none))?;
     let reading = Reading {
         stack: &stack,
         domain: arguments.domain.as_ref().map(Domain::as_str),
@@ -120,11 +117,22 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
         forced: &none,
         tree: &tree,
     };
+    let env = match environment(&reading, arguments)? {
+        Ok(env) => env,
+        Err(wrong) => return Ok(Err(wrong)),
+    };
+    let mut whole = tree.clone();
+    add_operator_files(&mut whole, desired::files_of_overlays(&reading, &env))?;
     let folder = std::path::absolute(dir)?.display().to_string();
-    Ok(environment(&reading, arguments)?.and_then(|env| {
-        let (desired, warnings) = desired::read_plain(&reading, &env, &folder)?;
-        Ok(Rendered { posts: desired::posts(&desired), warnings })
-    }))
+    let read = desired::read_plain(&Reading { tree: &whole, ..reading }, &env, &folder);
+    Ok(read.map(|(desired, warnings)| Rendered { posts: desired::posts(&desired), warnings }))
+}
+
+fn add_operator_files(tree: &mut Tree, paths: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+    for path in paths {
+        tree.entries.extend([operator_file(Path::new(&path))?]);
+    }
+    Ok(())
 }
 
 fn environment(reading: &Reading, arguments: &Arguments) -> anyhow::Result<Result<Environment, Diagnostics>> {
@@ -151,11 +159,11 @@ fn stack_name(dir: &Path, arguments: &Arguments) -> anyhow::Result<StackName> {
 }
 
 /// Nor a value that comes from a file of his.
-fn hide_variables(body: &mut Value, hidden: &BTreeSet<String>) {
+fn hide_variables(body: &mut Value, is_hidden: &dyn Fn(&str) -> bool) {
     let entries = body.pointer_mut("/TaskTemplate/ContainerSpec/Env").and_then(Value::as_array_mut);
     for entry in entries.into_iter().flatten() {
         if let Some((name, _)) = entry.as_str().and_then(|text| text.split_once('='))
-            && hidden.contains(name)
+            && is_hidden(name)
         {
             *entry = json!(format!("{name}=(hidden)"));
         }
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn values_of_the_operators_files_are_not_shown() {
         let mut body = json!({"TaskTemplate": {"ContainerSpec": {"Env": ["ADMIN=a=b", "TZ=UTC", "BARE"]}}});
-        hide_variables(&mut body, &["ADMIN".to_owned(), "BARE".to_owned()].into());
+        hide_variables(&mut body, &|name| ["ADMIN", "BARE"].contains(&name));
         assert_eq!(body["TaskTemplate"]["ContainerSpec"]["Env"], json!(["ADMIN=(hidden)", "TZ=UTC", "BARE"]));
     }
 

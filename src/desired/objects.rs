@@ -14,6 +14,9 @@ use crate::model::secret::SecretBytes;
 use crate::recipe::compose::model::{FileObject, FileReference, Network, Project, Service};
 use crate::recipe::{Tree, interpolate};
 
+/// The most bytes of a secret that the Engine takes (measured: 512,000 are refused).
+pub const LARGEST_SECRET: usize = 500 * 1024 - 1;
+
 /// The networks that services use: those to be made, and the names of those that must be there.
 pub fn networks(project: &Project, stack: &StackName) -> (Vec<DesiredNetwork>, Vec<String>) {
     let mut own = BTreeMap::new();
@@ -151,15 +154,21 @@ impl Named<'_> {
 
     fn file(&self, tree: &Tree, found: &mut Diagnostics) -> Vec<u8> {
         let Named { what, key, object, .. } = self;
-        let cause = match object.file.as_str() {
-            "" => format!("it has neither file nor external{}", if *what == "secret" { " nor driver" } else { "" }),
-            file => match tree.bytes(file) {
-                Ok(bytes) => return bytes.to_vec(),
-                Err(cause) => cause.to_string(),
-            },
-        };
-        found.push(Diagnostic::error(object.place.clone(), format!("{what} {key}: {cause}")));
-        Vec::new()
+        if object.file.is_empty() {
+            let driver = if *what == "secret" { " nor driver" } else { "" };
+            let message = format!("{what} {key}: it has neither file nor external{driver}");
+            found.push(Diagnostic::error(object.place.clone(), message));
+            return Vec::new();
+        }
+        let namer = object.place.as_ref().map_or("", |place| &place.file);
+        match tree.bytes_named_in(namer, &object.file) {
+            Ok(bytes) => bytes.to_vec(),
+            Err(cause) => {
+                let message = format!("{what} {key}: {cause}");
+                found.push(Diagnostic::error(object.place.clone(), message).hint(cause.hint()));
+                Vec::new()
+            }
+        }
     }
 
     fn spec(&self, stack: &StackName) -> Value {

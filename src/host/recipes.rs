@@ -24,7 +24,7 @@ use crate::recipe::Tree;
 use git::{local_git, printable};
 use objects::Objects;
 
-pub use directory::{operator_file, tree_of_directory};
+pub use directory::{operator_bytes, operator_file, tree_of_directory};
 
 /// The largest file that is read; a longer one is [`crate::recipe::Entry::TooLarge`].
 const LARGEST_FILE: u64 = 1 << 20;

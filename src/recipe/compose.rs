@@ -7,6 +7,7 @@ mod deploy;
 mod environment;
 pub mod model;
 mod mount;
+mod named;
 mod objects;
 mod schema;
 mod service;
@@ -16,10 +17,12 @@ mod warnings;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::interpolate::{self, Environment};
+use crate::recipe::merge;
+use crate::recipe::tree::{self, Named, Tree};
 use crate::recipe::yaml::{self, FileName, Node, Value};
-use crate::recipe::{Tree, merge};
 
 pub use model::Project;
+pub use named::{NamedFiles, named_files};
 
 /// A compose file: the name under which it is reported, and what it says.
 #[derive(Debug, Clone)]
@@ -35,7 +38,8 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
-/// Reads the files in their order, later ones over earlier ones. Files named by `env_file:` come from the tree.
+/// Reads the files in their order, later ones over earlier ones. Files named by `env_file:` come from the tree;
+/// relative paths start in the folder of the first file.
 ///
 /// # Errors
 /// Everything that is wrong in any of the files, with its place; the warnings of the same files are among it.
@@ -43,10 +47,11 @@ pub fn load(sources: &[Source], environment: &Environment, tree: &Tree) -> Resul
     let mut found = Diagnostics::default();
     let mut project: Option<Project> = None;
     let mut versions: Vec<String> = Vec::new();
+    let files = Named { tree, folder: sources.first().map_or("", |first| tree::folder_of(&first.file)) };
     for source in sources {
         let Some(node) = document(source, &mut found) else { continue };
         warn_of_version(&node, &mut versions, &mut found);
-        let next = read(node, environment, tree, &mut found);
+        let next = read(node, environment, files, &mut found);
         match &mut project {
             None => project = Some(next),
             Some(project) => merge::merge(project, next, &mut found),
@@ -75,7 +80,7 @@ fn document(source: &Source, found: &mut Diagnostics) -> Option<Node> {
 }
 
 /// One file, as far as it can be read.
-fn read(raw: Node, environment: &Environment, tree: &Tree, found: &mut Diagnostics) -> Project {
+fn read(raw: Node, environment: &Environment, files: Named, found: &mut Diagnostics) -> Project {
     refuse_forbidden(&raw, found);
     let mut node = raw.clone();
     interpolate::document(&mut node, environment, found);
@@ -89,20 +94,23 @@ fn read(raw: Node, environment: &Environment, tree: &Tree, found: &mut Diagnosti
     }
     warnings::of_file(&node, found);
     let mut project = Project {
-        services: services(&node, environment, tree, found),
+        services: services(&node, environment, files, found),
         networks: objects::networks(&node, found),
         volumes: objects::volumes(&node, found),
         secrets: objects::file_objects(&node, "secret", found),
         configs: objects::file_objects(&node, "config", found),
     };
     objects::keep_templates(&mut project, &raw);
+    for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
+        object.file = tree::from_folder(files.folder, &object.file);
+    }
     project
 }
 
 fn services(
     node: &Node,
     environment: &Environment,
-    tree: &Tree,
+    files: Named,
     found: &mut Diagnostics,
 ) -> std::collections::BTreeMap<String, model::Service> {
     let home = environment.get("HOME").map(String::as_str);
@@ -110,7 +118,7 @@ fn services(
         let path = format!("services.{}", key.text);
         let mut service = service::read(node, &path, home, found);
         service.place = Some(key.place.clone());
-        environment::resolve(&mut service, node, environment, tree, found);
+        environment::resolve(&mut service, node, environment, files, found);
         (key.text.clone(), service)
     };
     take::entries(node.get("services")).iter().map(read).collect()

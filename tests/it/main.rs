@@ -7,6 +7,7 @@ mod engine;
 mod fixtures;
 mod layers;
 mod oracle;
+mod overlays;
 mod readme;
 mod real;
 mod recipes;

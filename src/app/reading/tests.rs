@@ -25,7 +25,7 @@ fn revision(version: Option<&str>) -> Revision {
 
 fn given(secrets: &[(&str, &[u8])]) -> Given {
     let secrets = secrets.iter().map(|(key, bytes)| ((*key).to_owned(), SecretBytes::new(bytes.to_vec())));
-    Given { env: Environment::new(), secrets: secrets.collect(), compose: BTreeMap::new() }
+    Given { env: Environment::new(), secrets: secrets.collect(), files: BTreeMap::new() }
 }
 
 struct Case<'a> {

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
-use crate::recipe::Tree;
 use crate::recipe::compose::model::Service;
 use crate::recipe::compose::take;
 use crate::recipe::env;
 use crate::recipe::interpolate::Environment;
+use crate::recipe::tree::Named;
 use crate::recipe::yaml::Node;
 
 /// Puts the files of `env_file:` under the service's own environment.
-pub fn resolve(service: &mut Service, node: &Node, variables: &Environment, tree: &Tree, found: &mut Diagnostics) {
+pub fn resolve(service: &mut Service, node: &Node, variables: &Environment, files: Named, found: &mut Diagnostics) {
     let own = std::mem::take(&mut service.environment);
     let mut given = BTreeMap::new();
     for file in take::one_or_more(node, "env_file") {
-        given.extend(file_entries(&file, node, variables, tree, found));
+        given.extend(file_entries(&file, node, variables, files, found));
     }
     fill(&mut service.environment, given, variables);
     fill(&mut service.environment, own, variables);
@@ -25,11 +25,11 @@ fn file_entries(
     file: &str,
     node: &Node,
     variables: &Environment,
-    tree: &Tree,
+    files: Named,
     found: &mut Diagnostics,
 ) -> BTreeMap<String, Option<String>> {
     let place = node.get("env_file").map(|node| node.place.clone());
-    match tree.text(file) {
+    match files.text(&node.place.file, file) {
         Ok(text) => match env::env_file(&file.into(), text, &|name| variables.get(name).cloned()) {
             Ok(entries) => entries.into_iter().map(|(name, value)| (name, Some(value))).collect(),
             Err(errors) => {
@@ -38,7 +38,7 @@ fn file_entries(
             }
         },
         Err(cause) => {
-            found.push(Diagnostic::error(place, format!("env_file: {cause}")));
+            found.push(Diagnostic::error(place, format!("env_file: {cause}")).hint(cause.hint()));
             BTreeMap::new()
         }
     }
