@@ -9,6 +9,7 @@ mod app;
 mod body;
 mod endpoint;
 mod mounts;
+mod names;
 mod objects;
 mod posts;
 mod references;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::model::app::StackName;
-use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::diagnostic::{Diagnostics, Place};
 use crate::model::secret::{Rule, SecretBytes};
 use crate::model::version::Revision;
 use crate::recipe::Tree;
@@ -118,13 +119,14 @@ pub fn convert(
     folder: Option<&str>,
 ) -> Result<(Desired, Diagnostics), Diagnostics> {
     let mut found = Diagnostics::default();
-    let (networks, external_networks) = objects::networks(project, stack);
+    let (networks, external_networks) = objects::networks(project, stack, &mut found);
     let secrets = objects::secrets(project, stack, tree, &mut found);
     let configs = objects::configs(project, stack, tree, &mut found);
     let mut services = Vec::new();
     for (name, service) in &project.services {
-        refuse_long_name(name, service, stack, &mut found);
-        services.push(service::convert(name, service, project, stack, folder, &mut found));
+        let converted = service::convert(name, service, project, stack, folder, &mut found);
+        refuse_service(name, &converted, service.place.as_ref(), &mut found);
+        services.push(converted);
     }
     services.sort_by(|a, b| a.name.cmp(&b.name));
     if found.has_errors() {
@@ -133,17 +135,11 @@ pub fn convert(
     Ok((Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found))
 }
 
-fn refuse_long_name(
-    name: &str,
-    service: &crate::recipe::compose::model::Service,
-    stack: &StackName,
-    found: &mut Diagnostics,
-) {
-    let full = format!("{stack}_{name}");
-    if full.len() > 63 {
-        let message = format!("service {name}: the name {full:?} has {} characters, and 63 are allowed", full.len());
-        found.push(Diagnostic::error(service.place.clone(), message).hint("use a shorter domain or stack name"));
+fn refuse_service(key: &str, service: &DesiredService, place: Option<&Place>, found: &mut Diagnostics) {
+    if let Some(fault) = names::dns_name_fault(&service.name) {
+        found.push(fault.told("service", key, &service.name, place.cloned()));
     }
+    names::refuse_body("service", key, &service.spec, place, found);
 }
 
 /// The named volumes that the services mount.

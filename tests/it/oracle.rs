@@ -32,6 +32,7 @@ const WANTED: &[(&str, Wanted, &str)] = &[
     ("wanted-new-keys-in-old-versions", Wanted::Accepted, "one schema for every 3.x, a version says nothing else"),
     ("wanted-one-letter-volume", Wanted::Refused, "the Docker CLI mounts an anonymous volume at \"v:/x\""),
     ("wanted-long-name", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
+    ("wanted-empty-content", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
 ];
 
 #[test]

@@ -90,7 +90,7 @@ fn a_changed_file_of_the_operators_is_a_change_of_the_release() {
 #[test]
 fn an_operators_file_that_cannot_be_had_is_told() {
     type Spoil = fn(&Path);
-    let cases: [(Spoil, &str); 8] = [
+    let cases: [(Spoil, &str); 9] = [
         (|dir| fs::remove_file(dir.join("extra.yml")).unwrap(), "extra.yml: No such file"),
         (|dir| fs::write(dir.join("extra.yml"), vec![b'#'; (1 << 20) + 1]).unwrap(), "extra.yml has 1048577 bytes"),
         (|dir| fs::write(dir.join("extra.yml"), b"\xff").unwrap(), "extra.yml is not UTF-8 text"),
@@ -98,6 +98,10 @@ fn an_operators_file_that_cannot_be_had_is_told() {
         (|dir| replace(&dir.join("extra.yml"), make_pipe), "extra.yml: it is not a file"),
         (|dir| replace(&dir.join("motd"), make_pipe), "motd: it is not a file"),
         (|dir| fs::remove_file(dir.join("extra.env")).unwrap(), "extra.env: No such file"),
+        (
+            |dir| fs::write(dir.join("motd"), vec![b'#'; 1_024_000]).unwrap(),
+            "motd has 1024000 bytes, and the Engine takes 1023999",
+        ),
         (|dir| fs::write(dir.join("extra.yml"), "services: {app: {imagine: x}}").unwrap(), "extra.yml:1:18: error: "),
     ];
     for (spoil, words) in cases {

@@ -192,6 +192,7 @@ pub struct CredentialSpec {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Network {
+    pub place: Option<Place>,
     pub name: String,
     pub external: bool,
     pub driver: String,

@@ -45,6 +45,7 @@ pub fn networks(file: &Node, found: &mut Diagnostics) -> BTreeMap<String, Networ
         let external = external(node);
         let ipam = node.get("ipam");
         let network = Network {
+            place: Some(key.place.clone()),
             name: name("network", key, node, &external, found),
             external: external.is,
             driver: take::text(node, "driver"),
