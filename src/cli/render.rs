@@ -16,6 +16,7 @@ use crate::model::app::{Domain, StackName};
 use crate::model::diagnostic::Diagnostics;
 use crate::recipe::interpolate::Environment;
 use crate::recipe::{Tree, env};
+use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -51,7 +52,7 @@ struct Rendered {
 pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let rendered = match (&arguments.app, &arguments.recipe) {
         (Some(name), _) => of_app(config, name).await?,
-        (None, Some(dir)) => of_directory(dir, arguments)?.map_err(|wrong| wrong.to_string()),
+        (None, Some(dir)) => of_directory(dir, arguments)?.map_err(|wrong| texts(&wrong)),
         (None, None) => bail!("name an app, or a folder with --recipe"),
     };
     let code = u8::from(rendered.is_err());
@@ -60,32 +61,36 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(code);
     }
     match rendered {
-        Err(wrong) => super::tell(&wrong),
+        Err(wrong) => wrong.iter().for_each(|wrong| super::tell(&telemetry::indented(wrong))),
         Ok(rendered) => {
-            rendered.warnings.0.iter().for_each(|warning| super::tell(&warning.to_string()));
+            texts(&rendered.warnings).iter().for_each(|warning| super::tell(&telemetry::indented(warning)));
             rendered.posts.iter().for_each(|(path, body)| super::answer(&format!("POST {path}\n{body:#}\n\n")));
         }
     }
     Ok(code)
 }
 
-fn as_json(rendered: &Result<Rendered, String>) -> Value {
+/// One text a finding: a finding's own further lines are indented where they are shown.
+fn texts(findings: &Diagnostics) -> Vec<String> {
+    findings.0.iter().map(ToString::to_string).collect()
+}
+
+fn as_json(rendered: &Result<Rendered, Vec<String>>) -> Value {
     match rendered {
         Ok(rendered) => {
-            let warnings: Vec<String> = rendered.warnings.0.iter().map(ToString::to_string).collect();
-            json!({"ok": true, "error": "", "warnings": warnings, "posts": rendered.posts})
+            json!({"ok": true, "error": "", "warnings": texts(&rendered.warnings), "posts": rendered.posts})
         }
-        Err(wrong) => json!({"ok": false, "error": wrong, "warnings": [], "posts": []}),
+        Err(wrong) => json!({"ok": false, "error": wrong.join("\n"), "warnings": [], "posts": []}),
     }
 }
 
 /// The inner error is what stands in the way of the app itself.
-async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, String>> {
+async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Vec<String>>> {
     let declared = world::declared(config)?;
     let Some(app) = declared.app(name) else { bail!("{}", no_such_app(&declared, &[name])) };
     let release = match app::declared_release(&declared, app, Timestamp::now()).await {
         Ok(release) => release,
-        Err(outcome) => return Ok(Err(format!("{name}: {outcome}"))),
+        Err(outcome) => return Ok(Err(vec![format!("{name}: {outcome}")])),
     };
     let mut posts = desired::posts(&release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));

@@ -13,4 +13,5 @@ mod real;
 mod recipes;
 mod refusing;
 mod store;
+mod terminals;
 mod world;
