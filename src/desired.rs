@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::model::app::StackName;
-use crate::model::diagnostic::{Diagnostics, Place};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::model::secret::{Rule, SecretBytes};
 use crate::model::version::Revision;
 use crate::recipe::Tree;
@@ -133,6 +133,21 @@ pub fn convert(
         return Err(found);
     }
     Ok((Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found))
+}
+
+/// Whether the Engine takes a name for a service or network.
+pub fn is_dns_name(name: &str) -> bool {
+    names::dns_name_fault(name).is_none()
+}
+
+/// Whether the Engine takes a name for a secret or config.
+pub fn is_object_name(name: &str) -> bool {
+    names::object_name_fault(name).is_none()
+}
+
+/// What keeps the Engine from taking a name for a secret or config.
+pub fn object_name_fault(what: &str, key: &str, name: &str) -> Option<Diagnostic> {
+    Some(names::object_name_fault(name)?.told(what, key, name, None))
 }
 
 fn refuse_service(key: &str, service: &DesiredService, place: Option<&Place>, found: &mut Diagnostics) {

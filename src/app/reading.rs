@@ -4,6 +4,8 @@
 //! that version follows the content, so the recipe is read twice: once to learn which variable names which secret,
 //! once with the versions that the contents ask for.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -214,9 +216,13 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
         tree: &tree,
     };
     let mut env = desired::environment(&reading)?;
-    let secret_versions = give_versions(&reading, &mut env, around)?;
-    let (mut desired, warnings) = desired::read(&reading, &env)?;
+    let mut secret_versions = give_versions(&reading, &mut env, around)?;
+    let (mut desired, mut warnings) = desired::read(&reading, &env)?;
     give_bytes(&mut desired, around.given, &secret_versions);
+    let of_files = files::follow_contents(&mut desired, around);
+    of_files.iter().filter_map(files::OfFile::told).for_each(|told| warnings.push(told));
+    secret_versions.extend(of_files.into_iter().map(|secret| (secret.recorded_as, secret.version)));
+    files::refuse_long_names(&desired)?;
     let additions =
         Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
     desired::add(&mut desired, &additions);
@@ -284,7 +290,7 @@ fn no_such_secret<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> Dia
 }
 
 /// The operator's bytes beat every other source. A secret whose name has no version gets one, so that new bytes are a
-/// new object.
+/// new object; and the stack's name before it, as everything that we make for a stack has.
 fn give_bytes(desired: &mut Desired, given: &Given, versions: &BTreeMap<String, SecretVersion>) {
     let mut renamed = Vec::new();
     for secret in &mut desired.secrets {
@@ -293,7 +299,7 @@ fn give_bytes(desired: &mut Desired, given: &Given, versions: &BTreeMap<String, 
         };
         secret.source = SecretSource::Bytes(bytes.clone());
         if secret.version_variable.is_none() {
-            let name = format!("{}_{}", secret.name, version.version);
+            let name = format!("{}_{}", files::of_stack(&desired.stack, &secret.name), version.version);
             renamed.push((std::mem::replace(&mut secret.name, name.clone()), name.clone()));
             secret.spec["Name"] = name.into();
         }
