@@ -29,10 +29,7 @@ use crate::recipe::Tree;
 use crate::recipe::compose::Project;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts};
-pub use app::{
-    Reading, SecretName, env_files_of_overlays, environment, files_of_overlays, overlays, read, read_plain, sample,
-    secret_names,
-};
+pub use app::{Reading, SecretName, environment, files_of_overlays, overlays, read, read_plain, sample, secret_names};
 pub use objects::LARGEST_SECRET;
 pub use posts::posts;
 

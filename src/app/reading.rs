@@ -19,6 +19,7 @@ use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{HostKey, SecretBytes, version_of_given};
 use crate::model::state::SecretVersion;
 use crate::model::version::{Revision, Wanted};
+use crate::recipe::compose::NamedFiles;
 use crate::recipe::interpolate::Environment;
 use crate::recipe::{Entry, Tree, env};
 
@@ -43,8 +44,8 @@ pub struct Given {
 }
 
 impl Given {
-    /// Reads every file that the app's table and its kind name. What its overlays name in their turn depends on the
-    /// recipe's variables: [`Self::follow`] reads that.
+    /// Reads every file that the app's table and its kind name. So it does with those that his
+    /// compose files name in their turn.
     ///
     /// # Errors
     /// All files that cannot be read, in one sentence each.
@@ -67,24 +68,10 @@ impl Given {
         }
         let overlays = desired::overlays(app.compose.as_deref(), &given.env);
         wrong.extend(given.take("compose file", overlays));
+        let named = named_by_overlays(app, &given.env, &given.files);
+        let files: BTreeSet<String> = named.env_files.into_iter().chain(named.objects).collect();
+        wrong.extend(given.take("a compose file of yours names a file", files));
         if wrong.is_empty() { Ok(given) } else { Err(wrong) }
-    }
-
-    /// Reads the files of this host that the overlays name, under the variables that the recipe gives.
-    ///
-    /// # Errors
-    /// All files that cannot be read, in one sentence each.
-    pub fn follow(&mut self, app: &config::App, tree: &Tree, sample: Option<&str>) -> Result<(), Vec<String>> {
-        if self.files.is_empty() {
-            return Ok(());
-        }
-        let recipe = reading_of(app, &self.env, tree, sample);
-        // What is wrong with the recipe is told when it is read.
-        let Ok(environment) = desired::environment(&recipe) else { return Ok(()) };
-        let overlays = Tree { entries: self.files.clone() };
-        let named = desired::files_of_overlays(&Reading { tree: &overlays, ..recipe }, &environment);
-        let wrong = self.take("a compose file of yours names a file", named);
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
     /// Reads these files; returns what is wrong with them.
@@ -100,23 +87,17 @@ impl Given {
     }
 }
 
-/// The app's recipe before it is known what else is to be forced on it.
-fn reading_of<'a>(
-    app: &'a config::App,
-    operator_env: &'a Environment,
-    tree: &'a Tree,
-    frozen_sample: Option<&'a str>,
-) -> Reading<'a> {
-    static NOTHING: Environment = Environment::new();
-    Reading {
+/// The files of this host that the operator's compose files name.
+fn named_by_overlays(app: &config::App, env: &Environment, files: &BTreeMap<String, Entry>) -> NamedFiles {
+    desired::files_of_overlays(&Reading {
         stack: &app.stack,
         domain: Some(app.domain.as_str()),
         compose: app.compose.as_deref(),
-        operator_env,
-        frozen_sample,
-        forced: &NOTHING,
-        tree,
-    }
+        operator_env: env,
+        frozen_sample: None,
+        forced: &Environment::new(),
+        tree: &Tree { entries: files.clone() },
+    })
 }
 
 /// The Engine's bounds are told while the file's path is known.
@@ -161,12 +142,12 @@ pub fn variables_of_files(app: &config::App) -> Option<BTreeSet<String>> {
 
 /// Those of the env files that the operator's compose files name.
 fn variables_of_overlays(app: &config::App, env: &Environment) -> Option<BTreeSet<String>> {
-    let mut overlays = Tree::default();
+    let mut overlays = BTreeMap::new();
     for path in desired::overlays(app.compose.as_deref(), env) {
-        overlays.entries.extend([operator_file(Path::new(&path)).ok()?]);
+        overlays.extend([operator_file(Path::new(&path)).ok()?]);
     }
     let mut names = BTreeSet::new();
-    for path in desired::env_files_of_overlays(&reading_of(app, env, &overlays, None))? {
+    for path in named_by_overlays(app, env, &overlays).env_files {
         let text = String::from_utf8(operator_bytes(Path::new(&path)).ok()?).ok()?;
         let entries = env::env_file(&path.as_str().into(), &text, &|_| None).ok()?;
         names.extend(entries.into_iter().map(|(name, _)| name));

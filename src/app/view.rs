@@ -173,9 +173,7 @@ impl View<'_> {
         lives: &Lives<'_>,
         now: Timestamp,
     ) -> Result<DeclaredRelease, Outcome> {
-        let Sources { mut given, chosen: Chosen { revision, held, tree } } = sources;
-        let sample = self.state.current.as_ref().map(|_| self.state.frozen.sample.as_str());
-        given.follow(self.app, &tree, sample).map_err(|wrong| Outcome::Blocked(wrong.join("; ")))?;
+        let Sources { given, chosen: Chosen { revision, held, tree } } = sources;
         // What is wrong with the certificate is told where it is kept: an app is judged by what is served until then.
         let served =
             || certificate::describe(&proxy::kept_leaf(self.declared, &Store::for_reading(&self.declared.state_dir))?);
@@ -185,7 +183,11 @@ impl View<'_> {
             given: &given,
             certificate_declared: self.declared.certificate.is_some(),
             certificate: certificate.as_ref(),
-            recorded: Recorded { sample, secret_versions: &self.state.frozen.secret_versions, lives },
+            recorded: Recorded {
+                sample: self.state.current.as_ref().map(|_| self.state.frozen.sample.as_str()),
+                secret_versions: &self.state.frozen.secret_versions,
+                lives,
+            },
             host_key: self.host_key,
         };
         let read = reading::read(&tree, &revision, &around).map_err(|wrong| {

@@ -127,7 +127,8 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
         Err(wrong) => return Ok(Err(wrong)),
     };
     let mut whole = tree.clone();
-    add_operator_files(&mut whole, desired::files_of_overlays(&reading, &env))?;
+    let named = desired::files_of_overlays(&reading);
+    add_operator_files(&mut whole, named.env_files.into_iter().chain(named.objects))?;
     let folder = std::path::absolute(dir)?.display().to_string();
     let read = desired::read_plain(&Reading { tree: &whole, ..reading }, &env, &folder);
     Ok(read.map(|(desired, warnings)| Rendered { posts: desired::posts(&desired), warnings }))

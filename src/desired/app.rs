@@ -11,7 +11,7 @@ use super::{Desired, SecretSource, convert};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::FileObject;
-use crate::recipe::compose::{self, Source};
+use crate::recipe::compose::{self, NamedFiles, Source};
 use crate::recipe::env::{self, Variable};
 use crate::recipe::interpolate::Environment;
 use crate::recipe::tree::{self, Tree, TreeError};
@@ -61,10 +61,15 @@ pub fn sample(tree: &Tree) -> &str {
 fn fixed(reading: &Reading) -> Result<Environment, Diagnostics> {
     let mut fixed = reading.operator_env.clone();
     fixed.extend(env::exports(optional_text(reading.tree, EXPORTS)?));
-    fixed.insert("STACK_NAME".to_owned(), reading.stack.to_string());
-    fixed.extend(reading.domain.map(|domain| ("DOMAIN".to_owned(), domain.to_owned())));
+    fixed.extend(own_variables(reading));
     fixed.extend(reading.forced.clone());
     Ok(fixed)
+}
+
+/// What we say of the app ourselves.
+fn own_variables(reading: &Reading) -> impl Iterator<Item = (String, String)> {
+    let stack = ("STACK_NAME".to_owned(), reading.stack.to_string());
+    std::iter::once(stack).chain(reading.domain.map(|domain| ("DOMAIN".to_owned(), domain.to_owned())))
 }
 
 fn optional_text<'a>(tree: &'a Tree, path: &str) -> Result<&'a str, Diagnostics> {
@@ -179,23 +184,18 @@ pub fn overlays(compose: Option<&[String]>, operator_env: &Environment) -> Vec<S
     files.into_iter().filter(|file| tree::is_absolute(file)).collect()
 }
 
-/// The host's files that the operator's overlays name: they have to be in the tree, too.
-pub fn files_of_overlays(reading: &Reading, environment: &Environment) -> BTreeSet<String> {
-    let named = overlay_sources(reading).into_iter().flat_map(|overlay| {
-        let named = compose::named_files(&overlay, Some(environment));
-        named.env_files.into_iter().chain(named.objects)
-    });
-    named.filter(|file| tree::is_absolute(file)).collect()
-}
-
-/// The host's files that the overlays' services take their environment from; `None` where a path cannot be told
-/// without a recipe's variables.
-pub fn env_files_of_overlays(reading: &Reading) -> Option<BTreeSet<String>> {
-    let sources = overlay_sources(reading);
-    let files = sources.iter().flat_map(|overlay| compose::named_files(overlay, None).env_files);
-    let files: BTreeSet<String> = files.collect();
-    let is_told = files.iter().all(|file| !file.contains('$'));
-    is_told.then(|| files.into_iter().filter(|file| tree::is_absolute(file)).collect())
+/// The host's files that the operator's overlays name: they have to be in the tree, too. His variables count and those
+/// that are ours, and nobody else's: no recipe says which file of the host is read.
+pub fn files_of_overlays(reading: &Reading) -> NamedFiles {
+    let mut environment = reading.operator_env.clone();
+    environment.extend(own_variables(reading));
+    let mut files = NamedFiles::default();
+    for overlay in overlay_sources(reading) {
+        let named = compose::named_files(&overlay, &environment);
+        files.env_files.extend(named.env_files.into_iter().filter(|file| tree::is_absolute(file)));
+        files.objects.extend(named.objects.into_iter().filter(|file| tree::is_absolute(file)));
+    }
+    files
 }
 
 fn overlay_sources(reading: &Reading) -> Vec<Source> {

@@ -55,7 +55,9 @@ impl TreeError {
                 "put the file into the recipe; a file of this host can be named by an overlay of the operator's \
                  (compose = [\"compose.yml\", \"/etc/evenkeel/extra.yml\"])"
             }
-            Self::Unread(_) => "write the path out, without a secret's version in it",
+            Self::Unread(_) => {
+                "write the path out, or with variables of yours: a recipe's do not say which file of this host is read"
+            }
             Self::Folder(_) => "name one file",
             Self::Symlink(_) => "put a plain file in its place",
             Self::Submodule(_) => "copy its files into the recipe",

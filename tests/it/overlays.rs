@@ -24,13 +24,13 @@ fn host(recipe: &[(&str, &str)], overlay: &str, more: &str) -> Host {
     host.app("wiki", &recipe, &whole(more))
 }
 
-const BOTH: &str = "compose = [\"compose.yml\", \"DIR/extra.yml\"]";
+const BOTH: &str = "compose = [\"compose.yml\", \"DIR/extra.yml\"]\nenv = { PLACE = \"DIR\" }";
 
 const OVERLAY: &str = "services:\n  app:\n    env_file: DIR/extra.env\n    environment: {HOST: '${DOMAIN}'}\n    \
                        deploy: {labels: {by.operator: 'yes'}}\n    configs: [motd, tune]\n\
                        configs:\n  motd: {file: '${PLACE}/motd'}\n  tune: {file: ./conf/tune}\n";
 
-const RECIPE: &[(&str, &str)] = &[("compose.yml", PLAIN), (".env.sample", "PLACE=DIR\n"), ("conf/tune", "fast\n")];
+const RECIPE: &[(&str, &str)] = &[("compose.yml", PLAIN), (".env.sample", "PLACE=/nowhere\n"), ("conf/tune", "fast\n")];
 
 fn posts(host: &Host) -> Vec<(String, Value)> {
     let said = host.run(&["render", "wiki", "--json"]);
@@ -64,7 +64,7 @@ fn an_overlay_names_files_of_this_host_and_of_the_recipe() {
 
 #[test]
 fn the_operators_compose_file_variable_names_his_overlay_too() {
-    let variable = "env = { COMPOSE_FILE = \"compose.yml:DIR/extra.yml\" }";
+    let variable = "env = { COMPOSE_FILE = \"compose.yml:DIR/extra.yml\", PLACE = \"DIR\" }";
     assert_eq!(service(&posts(&host(RECIPE, OVERLAY, variable)))["Labels"]["by.operator"], "yes");
 }
 
@@ -133,7 +133,8 @@ fn a_list_of_compose_files_that_makes_no_sense_is_refused() {
         ("compose = [\"conf\"]", "conf is a folder"),
         ("compose = [\"nope.yml\"]", "nope.yml is not in the recipe"),
     ] {
-        tells(&host(RECIPE, OVERLAY, compose).run(&["plan"]), 12, &[words]);
+        let more = format!("{compose}\nenv = {{ PLACE = \"DIR\" }}");
+        tells(&host(RECIPE, OVERLAY, &more).run(&["plan"]), 12, &[words]);
     }
 }
 
@@ -168,6 +169,23 @@ fn a_recipe_gets_no_file_of_the_host() {
         &host(&files, OVERLAY, "").run(&["plan"]),
         12,
         &["extra.yml is an absolute path", "overlay of the operator's"],
+    );
+}
+
+/// The operator wrote the variable, and a recipe gives it its value.
+#[test]
+fn no_variable_of_a_recipe_says_which_file_of_the_host_is_read() {
+    let only = "compose = [\"compose.yml\", \"DIR/extra.yml\"]";
+    for recipe in [(".env.sample", "PLACE=DIR\n"), ("abra.sh", "export PLACE=DIR\n")] {
+        let said = host(&[RECIPE[0], RECIPE[2], recipe], OVERLAY, only).run(&["plan"]);
+        tells(&said, 12, &["motd"]);
+        assert!(!said.out.contains("welcome"), "{said:#?}");
+    }
+    let told = host(RECIPE, &OVERLAY.replace("${PLACE}/motd", "DIR/${PLACE}motd"), only).run(&["plan"]);
+    tells(
+        &told,
+        12,
+        &["extra.yml:8:3: error: config motd: ", "was not read from this host", "with variables of yours"],
     );
 }
 
