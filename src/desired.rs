@@ -9,6 +9,7 @@ mod app;
 mod body;
 mod endpoint;
 mod mounts;
+mod names;
 mod objects;
 mod posts;
 mod references;
@@ -29,7 +30,11 @@ use crate::recipe::compose::{self, Project, Source, Surveyed};
 use crate::recipe::interpolate::Environment;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts};
-pub use app::{Reading, SecretName, environment, read, read_as_far_as_it_goes, read_plain, sample, secret_names};
+pub use app::{
+    Reading, SecretName, environment, files_of_overlays, overlays, read, read_as_far_as_it_goes, read_plain, sample,
+    secret_names,
+};
+pub use objects::LARGEST_SECRET;
 pub use posts::posts;
 
 /// All objects of one stack. Lists are sorted by name.
@@ -128,13 +133,14 @@ fn convert_as_far_as_it_goes(
     folder: Option<&str>,
 ) -> (Desired, Diagnostics) {
     let mut found = Diagnostics::default();
-    let (networks, external_networks) = objects::networks(project, stack);
+    let (networks, external_networks) = objects::networks(project, stack, &mut found);
     let secrets = objects::secrets(project, stack, tree, &mut found);
     let configs = objects::configs(project, stack, tree, &mut found);
     let mut services = Vec::new();
     for (name, service) in &project.services {
-        refuse_long_name(name, service, stack, &mut found);
-        services.push(service::convert(name, service, project, stack, folder, &mut found));
+        let converted = service::convert(name, service, project, stack, folder, &mut found);
+        refuse_service(name, &converted, service.place.as_ref(), &mut found);
+        services.push(converted);
     }
     services.sort_by(|a, b| a.name.cmp(&b.name));
     (Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found)
@@ -169,17 +175,26 @@ fn from_files_as_far_as_it_goes(
     (desired, compose::in_order(found, sources))
 }
 
-fn refuse_long_name(
-    name: &str,
-    service: &crate::recipe::compose::model::Service,
-    stack: &StackName,
-    found: &mut Diagnostics,
-) {
-    let full = format!("{stack}_{name}");
-    if full.len() > 63 {
-        let message = format!("service {name}: the name {full:?} has {} characters, and 63 are allowed", full.len());
-        found.push(Diagnostic::error(service.place.clone(), message).hint("use a shorter domain or stack name"));
+/// Whether the Engine takes a name for a service or network.
+pub fn is_dns_name(name: &str) -> bool {
+    names::dns_name_fault(name).is_none()
+}
+
+/// Whether the Engine takes a name for a secret or config.
+pub fn is_object_name(name: &str) -> bool {
+    names::object_name_fault(name).is_none()
+}
+
+/// What keeps the Engine from taking a name for a secret or config.
+pub fn object_name_fault(what: &str, key: &str, name: &str) -> Option<Diagnostic> {
+    Some(names::object_name_fault(name)?.told(what, key, name, None))
+}
+
+fn refuse_service(key: &str, service: &DesiredService, place: Option<&Place>, found: &mut Diagnostics) {
+    if let Some(fault) = names::dns_name_fault(&service.name) {
+        found.push(fault.told("service", key, &service.name, place.cloned()));
     }
+    names::refuse_body("service", key, &service.spec, place, found);
 }
 
 /// The named volumes that the services mount.

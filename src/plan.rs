@@ -20,7 +20,7 @@ pub(crate) mod world;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -196,6 +196,13 @@ pub enum PlanError {
          or remove the volume if its data is not wanted"
     )]
     SecretLostWithVolume { key: String, name: String, volume: String },
+    #[error(
+        "secret {name} belongs to stack {owner}: another app's secret is not mounted; give the recipe's a name of its own, or \
+         name a file with its value in the app's table: secrets = {{ {key} = \"/path\" }}"
+    )]
+    SecretOfAnotherStack { key: String, name: String, owner: String },
+    #[error("config {name} belongs to stack {owner}: give the recipe's a name of its own, or declare it external")]
+    ConfigOfAnotherStack { name: String, owner: String },
     #[error("config {name} is external and does not exist: create it (docker config create {name} FILE)")]
     ExternalConfigMissing { name: String },
     #[error(
@@ -218,6 +225,12 @@ pub enum PlanError {
     NetworkTaken { name: String, stack: StackName },
     #[error("{what} name {name} has {length} characters, the Engine takes {most}: choose a shorter domain or name")]
     NameTooLong { what: &'static str, name: String, length: usize, most: usize },
+}
+
+/// The stack that an object belongs to, if that is another one.
+fn other_owner<'a>(labels: &'a BTreeMap<String, String>, stack: &StackName) -> Option<&'a str> {
+    let owners = [OUR_LABEL, NAMESPACE_LABEL].into_iter().filter_map(|label| labels.get(label));
+    owners.map(String::as_str).find(|owner| *owner != stack.as_str())
 }
 
 /// What the parts of a plan are made of.

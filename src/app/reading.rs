@@ -4,18 +4,22 @@
 //! that version follows the content, so the recipe is read twice: once to learn which variable names which secret,
 //! once with the versions that the contents ask for.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::certificate::Certificate;
 use crate::config::{self, MEND_FILE};
-use crate::desired::{self, Additions, Desired, Reading, SecretSource};
-use crate::host::recipes::operator_file;
+use crate::desired::{self, Additions, Desired, LARGEST_SECRET, Reading, SecretSource};
+use crate::host::recipes::{operator_bytes, operator_file};
 use crate::model::app::Domain;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{HostKey, SecretBytes, version_of_given};
 use crate::model::state::SecretVersion;
 use crate::model::version::{Revision, Wanted};
+use crate::recipe::compose::NamedFiles;
 use crate::recipe::interpolate::Environment;
 use crate::recipe::{Entry, Tree, env};
 
@@ -35,18 +39,19 @@ pub struct Read {
 pub struct Given {
     pub env: Environment,
     pub secrets: BTreeMap<String, SecretBytes>,
-    /// Compose files outside the recipe, by absolute path.
-    pub compose: BTreeMap<String, Entry>,
+    /// Compose files outside the recipe and the files that they name, by absolute path.
+    pub files: BTreeMap<String, Entry>,
 }
 
 impl Given {
-    /// Reads every file that the app's table and its kind name.
+    /// Reads every file that the app's table and its kind name. So it does with those that his
+    /// compose files name in their turn.
     ///
     /// # Errors
     /// All files that cannot be read, in one sentence each.
     pub fn gather(app: &config::App, own_secrets: Vec<(String, PathBuf)>) -> Result<Self, Vec<String>> {
         let mut wrong = Vec::new();
-        let mut given = Self { env: app.env.clone(), secrets: BTreeMap::new(), compose: BTreeMap::new() };
+        let mut given = Self { env: app.env.clone(), secrets: BTreeMap::new(), files: BTreeMap::new() };
         for path in &app.env_files {
             match env_file(path, &given.env) {
                 Ok(values) => given.env.extend(values),
@@ -56,39 +61,96 @@ impl Given {
         given.env.extend(app.env.clone());
         let declared = app.secrets.iter().map(|(key, path)| (key.clone(), path.clone()));
         for (key, path) in declared.chain(own_secrets) {
-            match std::fs::read(&path) {
-                Ok(bytes) if bytes.is_empty() => {
-                    wrong.push(format!("secret {key}: its file {} is empty; put the value into it", path.display()))
-                }
-                Ok(bytes) => drop(given.secrets.insert(key, SecretBytes::new(bytes))),
-                Err(error) => wrong
-                    .push(format!("secret {key}: its file {} cannot be read: {error}; {MEND_FILE}", path.display())),
+            match secret(&key, &path) {
+                Ok(bytes) => drop(given.secrets.insert(key, bytes)),
+                Err(error) => wrong.push(error),
             }
         }
-        for path in app.compose.iter().flatten().filter(|path| path.starts_with('/')) {
-            match operator_file(std::path::Path::new(path)) {
-                Ok((name, entry)) => drop(given.compose.insert(name, entry)),
-                Err(error) => wrong.push(format!("{error:#}")),
-            }
-        }
+        let overlays = desired::overlays(app.compose.as_deref(), &given.env);
+        wrong.extend(given.take("compose file", overlays));
+        let named = named_by_overlays(app, &given.env, &given.files);
+        let files: BTreeSet<String> = named.env_files.into_iter().chain(named.objects).collect();
+        wrong.extend(given.take("a compose file of yours names a file", files));
         if wrong.is_empty() { Ok(given) } else { Err(wrong) }
+    }
+
+    /// Reads these files; returns what is wrong with them.
+    fn take(&mut self, what: &str, paths: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for path in paths {
+            match operator_file(Path::new(&path)) {
+                Ok((name, entry)) => drop(self.files.insert(name, entry)),
+                Err(error) => wrong.push(format!("{what} that cannot be had: {error:#}; {MEND_FILE}")),
+            }
+        }
+        wrong
+    }
+}
+
+/// The files of this host that the operator's compose files name.
+fn named_by_overlays(app: &config::App, env: &Environment, files: &BTreeMap<String, Entry>) -> NamedFiles {
+    desired::files_of_overlays(&Reading {
+        stack: &app.stack,
+        domain: Some(app.domain.as_str()),
+        compose: app.compose.as_deref(),
+        operator_env: env,
+        frozen_sample: None,
+        forced: &Environment::new(),
+        tree: &Tree { entries: files.clone() },
+    })
+}
+
+/// The Engine's bounds are told while the file's path is known.
+fn secret(key: &str, path: &Path) -> Result<SecretBytes, String> {
+    let bytes = operator_bytes(path)
+        .map_err(|error| format!("secret {key}: its file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
+    match bytes.len() {
+        0 => Err(format!("secret {key}: its file {} is empty; put the value into it", path.display())),
+        size if size > LARGEST_SECRET => Err(format!(
+            "secret {key}: its file {} has {size} bytes, and the Engine takes {LARGEST_SECRET} at most; keep large data \
+             in a volume",
+            path.display()
+        )),
+        _ => Ok(SecretBytes::new(bytes)),
     }
 }
 
 /// The operator's values can be named in the file, so the file is read with them in sight.
-fn env_file(path: &std::path::Path, outer: &Environment) -> Result<Environment, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
+fn env_file(path: &Path, outer: &Environment) -> Result<Environment, String> {
+    let text = operator_bytes(path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+    });
+    let text = text.map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
     let name = path.display().to_string().into();
     let variables = env::parse(&name, &text, &|key| outer.get(key).cloned()).map_err(|wrong| wrong.to_string())?;
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
 }
 
-/// The variables that the operator's files give, whose values are shown to nobody; `None` if a file cannot be read now.
+/// The variables that the operator's files give, whose values are shown to nobody; `None` if that cannot be told now.
 pub fn variables_of_files(app: &config::App) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
+    let mut env = app.env.clone();
     for path in &app.env_files {
-        names.extend(env_file(path, &app.env).ok()?.into_keys());
+        let values = env_file(path, &env).ok()?;
+        names.extend(values.keys().cloned());
+        env.extend(values);
+    }
+    env.extend(app.env.clone());
+    names.extend(variables_of_overlays(app, &env)?);
+    Some(names)
+}
+
+/// Those of the env files that the operator's compose files name.
+fn variables_of_overlays(app: &config::App, env: &Environment) -> Option<BTreeSet<String>> {
+    let mut overlays = BTreeMap::new();
+    for path in desired::overlays(app.compose.as_deref(), env) {
+        overlays.extend([operator_file(Path::new(&path)).ok()?]);
+    }
+    let mut names = BTreeSet::new();
+    for path in named_by_overlays(app, env, &overlays).env_files {
+        let text = String::from_utf8(operator_bytes(Path::new(&path)).ok()?).ok()?;
+        let entries = env::env_file(&path.as_str().into(), &text, &|_| None).ok()?;
+        names.extend(entries.into_iter().map(|(name, _)| name));
     }
     Some(names)
 }
@@ -123,7 +185,7 @@ pub struct Surroundings<'a> {
 /// certificate does not cover.
 pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<Read, Diagnostics> {
     let mut tree = tree.clone();
-    tree.entries.extend(around.given.compose.clone());
+    tree.entries.extend(around.given.files.clone());
     let forced = forced(around.certificate_declared);
     let reading = Reading {
         stack: &around.app.stack,
@@ -136,10 +198,14 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     };
     let mut env = desired::environment(&reading)?;
     let mut unknown = Diagnostics::default();
-    let secret_versions = give_versions(&reading, &mut env, around, &mut unknown)?;
+    let mut secret_versions = give_versions(&reading, &mut env, around, &mut unknown)?;
     let (mut desired, mut found) = desired::read_as_far_as_it_goes(&reading, &env)?;
     found.extend(unknown);
     give_bytes(&mut desired, around.given, &secret_versions);
+    let of_files = files::follow_contents(&mut desired, around);
+    of_files.iter().filter_map(files::OfFile::told).for_each(|told| found.push(told));
+    secret_versions.extend(of_files.into_iter().map(|secret| (secret.recorded_as, secret.version)));
+    found.extend(files::refuse_long_names(&desired).err().unwrap_or_default());
     let additions =
         Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
     desired::add(&mut desired, &additions);
@@ -211,7 +277,7 @@ fn no_such_secret<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> Dia
 }
 
 /// The operator's bytes beat every other source. A secret whose name has no version gets one, so that new bytes are a
-/// new object.
+/// new object; and the stack's name before it, as everything that we make for a stack has.
 fn give_bytes(desired: &mut Desired, given: &Given, versions: &BTreeMap<String, SecretVersion>) {
     let mut renamed = Vec::new();
     for secret in &mut desired.secrets {
@@ -220,7 +286,7 @@ fn give_bytes(desired: &mut Desired, given: &Given, versions: &BTreeMap<String, 
         };
         secret.source = SecretSource::Bytes(bytes.clone());
         if secret.version_variable.is_none() {
-            let name = format!("{}_{}", secret.name, version.version);
+            let name = format!("{}_{}", files::of_stack(&desired.stack, &secret.name), version.version);
             renamed.push((std::mem::replace(&mut secret.name, name.clone()), name.clone()));
             secret.spec["Name"] = name.into();
         }

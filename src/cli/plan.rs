@@ -59,10 +59,12 @@ fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
             let overlay = preview.overlay.as_ref().map(ToString::to_string);
             let told = overlay.map(|overlay| format!("{}: {}\n", app.name, telemetry::indented(&overlay)));
             let told = told.unwrap_or_default();
+            // A tag is the recipe's word, too.
+            let revision = telemetry::one_line(&preview.revision.to_string());
             if preview.plan.is_empty() {
-                return format!("{told}{} at {}: nothing to do\n", app.name, preview.revision);
+                return format!("{told}{} at {revision}: nothing to do\n", app.name);
             }
-            format!("{told}{} at {}:\n{}\n", app.name, preview.revision, preview.plan.render(true))
+            format!("{told}{} at {revision}:\n{}\n", app.name, preview.plan.render(true))
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `render`: Engine API bodies, without an Engine.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -15,8 +14,9 @@ use crate::desired::{self, Reading};
 use crate::host::recipes::{operator_file, tree_of_directory};
 use crate::model::app::{Domain, StackName};
 use crate::model::diagnostic::Diagnostics;
-use crate::recipe::env;
 use crate::recipe::interpolate::Environment;
+use crate::recipe::{Tree, env};
+use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -52,7 +52,7 @@ struct Rendered {
 pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let rendered = match (&arguments.app, &arguments.recipe) {
         (Some(name), _) => of_app(config, name).await?,
-        (None, Some(dir)) => of_directory(dir, arguments)?.map_err(|wrong| wrong.to_string()),
+        (None, Some(dir)) => of_directory(dir, arguments)?.map_err(|wrong| texts(&wrong)),
         (None, None) => bail!("name an app, or a folder with --recipe"),
     };
     let code = u8::from(rendered.is_err());
@@ -61,37 +61,42 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
         return Ok(code);
     }
     match rendered {
-        Err(wrong) => super::tell(&wrong),
+        Err(wrong) => wrong.iter().for_each(|wrong| super::tell(&telemetry::indented(wrong))),
         Ok(rendered) => {
-            rendered.warnings.0.iter().for_each(|warning| super::tell(&warning.to_string()));
+            texts(&rendered.warnings).iter().for_each(|warning| super::tell(&telemetry::indented(warning)));
             rendered.posts.iter().for_each(|(path, body)| super::answer(&format!("POST {path}\n{body:#}\n\n")));
         }
     }
     Ok(code)
 }
 
-fn as_json(rendered: &Result<Rendered, String>) -> Value {
+/// One text a finding: a finding's own further lines are indented where they are shown.
+fn texts(findings: &Diagnostics) -> Vec<String> {
+    findings.0.iter().map(ToString::to_string).collect()
+}
+
+fn as_json(rendered: &Result<Rendered, Vec<String>>) -> Value {
     match rendered {
         Ok(rendered) => {
-            let warnings: Vec<String> = rendered.warnings.0.iter().map(ToString::to_string).collect();
-            json!({"ok": true, "error": "", "warnings": warnings, "posts": rendered.posts})
+            json!({"ok": true, "error": "", "warnings": texts(&rendered.warnings), "posts": rendered.posts})
         }
-        Err(wrong) => json!({"ok": false, "error": wrong, "warnings": [], "posts": []}),
+        Err(wrong) => json!({"ok": false, "error": wrong.join("\n"), "warnings": [], "posts": []}),
     }
 }
 
 /// The inner error is what stands in the way of the app itself.
-async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, String>> {
+async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Vec<String>>> {
     let declared = world::declared(config)?;
     let Some(app) = declared.app(name) else { bail!("{}", no_such_app(&declared, &[name])) };
     let release = match app::declared_release(&declared, app, Timestamp::now()).await {
         Ok(release) => release,
-        Err(outcome) => return Ok(Err(format!("{name}: {outcome}"))),
+        Err(outcome) => return Ok(Err(vec![format!("{name}: {outcome}")])),
     };
     let mut posts = desired::posts(&release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
-    let hidden = app::variables_of_files(app).unwrap_or_default();
-    posts.iter_mut().for_each(|(_, body)| hide_variables(body, &hidden));
+    let hidden = app::variables_of_files(app);
+    let is_hidden = |name: &str| hidden.as_ref().is_none_or(|names| names.contains(name));
+    posts.iter_mut().for_each(|(_, body)| hide_variables(body, &is_hidden));
     Ok(Ok(Rendered { posts, warnings: release.read.warnings }))
 }
 
@@ -106,11 +111,8 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
     let mut tree = tree_of_directory(dir)?;
     let compose: Option<Vec<String>> =
         arguments.compose.as_ref().map(|list| list.split(':').map(str::to_owned).collect());
-    for path in compose.iter().flatten().filter(|path| path.starts_with('/')) {
-        tree.entries.extend([operator_file(Path::new(path))?]);
-    }
-    let stack = stack_name(dir, arguments)?;
-    let none = Environment::new();
+    let (stack, none) = (stack_name(dir, arguments)?, Environment::new());
+    add_operator_files(&mut tree, desired::overlays(compose.as_deref(), &none))?;
     let reading = Reading {
         stack: &stack,
         domain: arguments.domain.as_ref().map(Domain::as_str),
@@ -120,11 +122,23 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
         forced: &none,
         tree: &tree,
     };
+    let env = match environment(&reading, arguments)? {
+        Ok(env) => env,
+        Err(wrong) => return Ok(Err(wrong)),
+    };
+    let mut whole = tree.clone();
+    let named = desired::files_of_overlays(&reading);
+    add_operator_files(&mut whole, named.env_files.into_iter().chain(named.objects))?;
     let folder = std::path::absolute(dir)?.display().to_string();
-    Ok(environment(&reading, arguments)?.and_then(|env| {
-        let (desired, warnings) = desired::read_plain(&reading, &env, &folder)?;
-        Ok(Rendered { posts: desired::posts(&desired), warnings })
-    }))
+    let read = desired::read_plain(&Reading { tree: &whole, ..reading }, &env, &folder);
+    Ok(read.map(|(desired, warnings)| Rendered { posts: desired::posts(&desired), warnings }))
+}
+
+fn add_operator_files(tree: &mut Tree, paths: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+    for path in paths {
+        tree.entries.extend([operator_file(Path::new(&path))?]);
+    }
+    Ok(())
 }
 
 fn environment(reading: &Reading, arguments: &Arguments) -> anyhow::Result<Result<Environment, Diagnostics>> {
@@ -151,11 +165,11 @@ fn stack_name(dir: &Path, arguments: &Arguments) -> anyhow::Result<StackName> {
 }
 
 /// Nor a value that comes from a file of his.
-fn hide_variables(body: &mut Value, hidden: &BTreeSet<String>) {
+fn hide_variables(body: &mut Value, is_hidden: &dyn Fn(&str) -> bool) {
     let entries = body.pointer_mut("/TaskTemplate/ContainerSpec/Env").and_then(Value::as_array_mut);
     for entry in entries.into_iter().flatten() {
         if let Some((name, _)) = entry.as_str().and_then(|text| text.split_once('='))
-            && hidden.contains(name)
+            && is_hidden(name)
         {
             *entry = json!(format!("{name}=(hidden)"));
         }
@@ -169,7 +183,7 @@ mod tests {
     #[test]
     fn values_of_the_operators_files_are_not_shown() {
         let mut body = json!({"TaskTemplate": {"ContainerSpec": {"Env": ["ADMIN=a=b", "TZ=UTC", "BARE"]}}});
-        hide_variables(&mut body, &["ADMIN".to_owned(), "BARE".to_owned()].into());
+        hide_variables(&mut body, &|name| ["ADMIN", "BARE"].contains(&name));
         assert_eq!(body["TaskTemplate"]["ContainerSpec"]["Env"], json!(["ADMIN=(hidden)", "TZ=UTC", "BARE"]));
     }
 

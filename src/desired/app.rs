@@ -3,7 +3,7 @@
 //! The border: the host has read all files into the tree before. The surprise: an operator's value counts already while
 //! the sample is read, because later lines of a sample refer to earlier ones (`EXTRA=$DOMAIN`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::objects::version_variable;
 use super::references::object_name;
@@ -11,16 +11,17 @@ use super::{Desired, SecretSource, from_files, from_files_as_far_as_it_goes};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::FileObject;
-use crate::recipe::compose::{self, Source};
+use crate::recipe::compose::{self, NamedFiles, Source};
 use crate::recipe::env::{self, Variable};
 use crate::recipe::interpolate::Environment;
-use crate::recipe::{Tree, TreeError};
+use crate::recipe::tree::{self, Tree, TreeError};
 
 /// What a recipe is read with.
 pub struct Reading<'a> {
     pub stack: &'a StackName,
     pub domain: Option<&'a str>,
-    /// The operator's list of compose files, relative to the recipe or absolute.
+    /// The operator's list of compose files, relative to the recipe or absolute. Without one it is `COMPOSE_FILE`, which
+    /// names absolute ones only in the operator's own words.
     pub compose: Option<&'a [String]>,
     pub operator_env: &'a Environment,
     /// The text of the sample as it was at install: its defaults stay, whatever a later one says.
@@ -60,17 +61,22 @@ pub fn sample(tree: &Tree) -> &str {
 fn fixed(reading: &Reading) -> Result<Environment, Diagnostics> {
     let mut fixed = reading.operator_env.clone();
     fixed.extend(env::exports(optional_text(reading.tree, EXPORTS)?));
-    fixed.insert("STACK_NAME".to_owned(), reading.stack.to_string());
-    fixed.extend(reading.domain.map(|domain| ("DOMAIN".to_owned(), domain.to_owned())));
+    fixed.extend(own_variables(reading));
     fixed.extend(reading.forced.clone());
     Ok(fixed)
+}
+
+/// What we say of the app ourselves.
+fn own_variables(reading: &Reading) -> impl Iterator<Item = (String, String)> {
+    let stack = ("STACK_NAME".to_owned(), reading.stack.to_string());
+    std::iter::once(stack).chain(reading.domain.map(|domain| ("DOMAIN".to_owned(), domain.to_owned())))
 }
 
 fn optional_text<'a>(tree: &'a Tree, path: &str) -> Result<&'a str, Diagnostics> {
     match tree.text(path) {
         Ok(text) => Ok(text),
         Err(TreeError::Missing(_)) => Ok(""),
-        Err(cause) => Err(Diagnostics(vec![Diagnostic::error(None, cause.to_string())])),
+        Err(cause) => Err(Diagnostics(vec![Diagnostic::error(None, cause.to_string()).hint(cause.hint())])),
     }
 }
 
@@ -110,7 +116,9 @@ pub fn read_plain(
     folder: &str,
 ) -> Result<(Desired, Diagnostics), Diagnostics> {
     let sources = sources(reading, environment)?;
-    from_files(&sources, environment, reading.stack, reading.tree, Some(folder))
+    let below = sources.first().map_or("", |first| tree::folder_of(&first.file));
+    let folder = if below.is_empty() { folder.to_owned() } else { format!("{folder}/{below}") };
+    from_files(&sources, environment, reading.stack, reading.tree, Some(&folder))
 }
 
 /// A secret of the recipe under these variables.
@@ -144,23 +152,75 @@ fn give_rules(desired: &mut Desired, sample: &[Variable]) {
     }
 }
 
+/// The compose files to read, and who says so.
+struct Listed {
+    files: Vec<String>,
+    by_operator: bool,
+}
+
 /// The operator's list, or that of `COMPOSE_FILE`, or `compose.yml` alone.
-pub fn compose_files(reading: &Reading, environment: &Environment) -> Vec<String> {
+fn listed(reading: &Reading, environment: &Environment) -> Listed {
     if let Some(files) = reading.compose {
-        return files.to_vec();
+        return Listed { files: files.to_vec(), by_operator: true };
     }
-    let listed = environment.get("COMPOSE_FILE").map(String::as_str).unwrap_or_default();
-    let files: Vec<String> = listed.split(':').filter(|file| !file.is_empty()).map(str::to_owned).collect();
-    if files.is_empty() { vec!["compose.yml".to_owned()] } else { files }
+    let list = environment.get(COMPOSE_FILE);
+    let files = list.map(|list| split(list)).unwrap_or_default();
+    if files.is_empty() {
+        return Listed { files: vec!["compose.yml".to_owned()], by_operator: false };
+    }
+    Listed { files, by_operator: list == reading.operator_env.get(COMPOSE_FILE) }
+}
+
+const COMPOSE_FILE: &str = "COMPOSE_FILE";
+
+fn split(list: &str) -> Vec<String> {
+    list.split(':').filter(|file| !file.is_empty()).map(str::to_owned).collect()
+}
+
+/// The operator's compose files outside the recipe, by absolute path: they have to be in the tree before anything is
+/// read.
+pub fn overlays(compose: Option<&[String]>, operator_env: &Environment) -> Vec<String> {
+    let from_variable = || operator_env.get(COMPOSE_FILE).map(|list| split(list)).unwrap_or_default();
+    let files = compose.map_or_else(from_variable, <[String]>::to_vec);
+    files.into_iter().filter(|file| tree::is_absolute(file)).collect()
+}
+
+/// The host's files that the operator's overlays name: they have to be in the tree, too. His variables count and those
+/// that are ours, and nobody else's: no recipe says which file of the host is read.
+pub fn files_of_overlays(reading: &Reading) -> NamedFiles {
+    let mut environment = reading.operator_env.clone();
+    environment.extend(own_variables(reading));
+    let mut files = NamedFiles::default();
+    for overlay in overlay_sources(reading) {
+        let named = compose::named_files(&overlay, &environment);
+        files.env_files.extend(named.env_files.into_iter().filter(|file| tree::is_absolute(file)));
+        files.objects.extend(named.objects.into_iter().filter(|file| tree::is_absolute(file)));
+    }
+    files
+}
+
+fn overlay_sources(reading: &Reading) -> Vec<Source> {
+    let overlays = overlays(reading.compose, reading.operator_env);
+    let texts = overlays.iter().filter_map(|file| Some((file, reading.tree.text_for_operator(file).ok()?)));
+    texts.map(|(file, text)| Source { file: file.as_str().into(), text: text.to_owned() }).collect()
 }
 
 fn sources(reading: &Reading, environment: &Environment) -> Result<Vec<Source>, Diagnostics> {
+    let Listed { files, by_operator } = listed(reading, environment);
     let mut found = Diagnostics::default();
     let mut sources = Vec::new();
-    for file in compose_files(reading, environment) {
-        match reading.tree.text(&file) {
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let text = if by_operator { reading.tree.text_for_operator(&file) } else { reading.tree.text(&file) };
+        match text {
+            Ok(_) if !seen.insert(tree::normal(&file)) => {
+                let message = format!("compose file: {file} is listed twice");
+                found.push(Diagnostic::error(None, message).hint("a merge would double its lists; name it once"));
+            }
             Ok(text) => sources.push(Source { file: file.as_str().into(), text: text.to_owned() }),
-            Err(cause) => found.push(Diagnostic::error(None, format!("compose file: {cause}"))),
+            Err(cause) => {
+                found.push(Diagnostic::error(None, format!("compose file: {cause}")).hint(cause.hint()));
+            }
         }
     }
     if found.has_errors() { Err(found) } else { Ok(sources) }

@@ -9,8 +9,13 @@ pub(super) fn plan(observed: &Observed, desired: &Desired, context: &Context, dr
     let volume = existing_volume(observed, desired);
     for secret in &desired.secrets {
         draft.check_length(Object::Secret, &secret.name);
-        if observed.secrets.contains_key(&secret.name) {
-            draft.unchanged += 1;
+        if let Some(live) = observed.secrets.get(&secret.name) {
+            let Some(owner) = super::other_owner(&live.labels, &desired.stack) else {
+                draft.unchanged += 1;
+                continue;
+            };
+            let (key, name, owner) = (secret.key.clone(), secret.name.clone(), owner.to_owned());
+            draft.errors.push(PlanError::SecretOfAnotherStack { key, name, owner });
             continue;
         }
         match data(secret, context, volume.as_deref()) {

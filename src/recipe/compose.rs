@@ -7,6 +7,7 @@ mod deploy;
 mod environment;
 pub mod model;
 mod mount;
+mod named;
 mod objects;
 mod schema;
 mod service;
@@ -18,14 +19,16 @@ mod warnings;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::interpolate::{self, Environment};
+use crate::recipe::merge;
+use crate::recipe::tree::{self, Named, Tree};
 use crate::recipe::yaml::{self, FileName, Node, Value};
-use crate::recipe::{Tree, merge};
 
 use unsound::Unsound;
 use version::Version;
 use warnings::{File, Recipe};
 
 pub use model::Project;
+pub use named::{NamedFiles, named_files};
 
 /// A compose file: the name under which it is reported, and what it says.
 #[derive(Debug, Clone)]
@@ -49,7 +52,8 @@ pub struct Surveyed {
     pub found: Diagnostics,
 }
 
-/// Reads the files in their order, later ones over earlier ones. Files named by `env_file:` come from the tree.
+/// Reads the files in their order, later ones over earlier ones. Files named by `env_file:` come from the tree;
+/// relative paths start in the folder of the first file.
 ///
 /// # Errors
 /// Everything that is wrong in any of the files, with its place; the warnings of the same files are among it.
@@ -66,6 +70,7 @@ pub fn survey(sources: &[Source], environment: &Environment, tree: &Tree) -> Sur
     let mut project: Option<Project> = None;
     let mut files: Vec<File> = Vec::new();
     let mut first: Option<Version> = None;
+    let named = Named { tree, folder: sources.first().map_or("", |first| tree::folder_of(&first.file)) };
     for source in sources {
         let Some(node) = document(source, &mut found) else {
             unsound.whole = true;
@@ -74,7 +79,7 @@ pub fn survey(sources: &[Source], environment: &Environment, tree: &Tree) -> Sur
         let version = Version::of(&node, &mut found);
         version.warn_of_another(*first.get_or_insert(version), &node, &mut found);
         warnings::of_documents(source, &mut found);
-        let (file, next) = read(node, version, environment, tree, &mut unsound, &mut found);
+        let (file, next) = read(node, version, environment, named, &mut unsound, &mut found);
         match &mut project {
             None => project = Some(next),
             Some(project) => {
@@ -117,7 +122,7 @@ fn read(
     raw: Node,
     version: Version,
     environment: &Environment,
-    tree: &Tree,
+    named: Named,
     unsound: &mut Unsound,
     found: &mut Diagnostics,
 ) -> (File, Project) {
@@ -129,13 +134,16 @@ fn read(
     found.extend(faults);
     schema::sift(&mut node, shapes::FILE, version, unsound, found);
     let mut project = Project {
-        services: services(&node, environment, tree, found),
+        services: services(&node, environment, named, found),
         networks: objects::networks(&node, version, found),
         volumes: objects::volumes(&node, version, found),
         secrets: objects::file_objects(&node, "secret", version, found),
         configs: objects::file_objects(&node, "config", version, found),
     };
     objects::keep_templates(&mut project, &raw);
+    for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
+        object.file = tree::from_folder(named.folder, &object.file);
+    }
     let file = File { raw, node };
     warnings::of_file(&file, &project, environment, found);
     (file, project)
@@ -144,7 +152,7 @@ fn read(
 fn services(
     node: &Node,
     environment: &Environment,
-    tree: &Tree,
+    named: Named,
     found: &mut Diagnostics,
 ) -> std::collections::BTreeMap<String, model::Service> {
     let home = environment.get("HOME").map(String::as_str);
@@ -152,7 +160,7 @@ fn services(
         let path = format!("services.{}", key.text);
         let mut service = service::read(node, &path, home, found);
         service.place = Some(key.place.clone());
-        environment::resolve(&mut service, node, &path, environment, tree, found);
+        environment::resolve(&mut service, node, &path, environment, named, found);
         (key.text.clone(), service)
     };
     take::entries(node.get("services")).iter().map(read).collect()

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use super::printable::acts_on_a_terminal;
+
 /// `systemctl status` shows one line; this is more than fits.
 const LONGEST: usize = 300;
 
@@ -43,7 +45,8 @@ fn send(state: &NotifyState<'_>) {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+    let act = |c: char| c.is_control() || acts_on_a_terminal(c);
+    text.chars().map(|c| if act(c) { ' ' } else { c }).take(LONGEST).collect()
 }
 
 #[cfg(test)]
@@ -60,7 +63,7 @@ mod tests {
         extend_timeout(Duration::from_secs(1 << 40));
         ready();
         stopping();
-        assert_eq!(one_line("a\nb\u{7}c"), "a b c");
+        assert_eq!(one_line("a\nb\u{7}c\u{202e}"), "a b c ");
         assert_eq!(one_line(&"é".repeat(1000)).chars().count(), LONGEST);
     }
 

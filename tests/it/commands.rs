@@ -177,11 +177,12 @@ fn a_plan_says_by_its_exit_code_whether_there_is_something_to_do() {
     tells(&Host::new().run(&["plan"]), 0, &[]);
 }
 
-/// Characters that act on a terminal instead of standing on it.
+/// Characters that act on a terminal instead of standing on it, or that nobody sees.
 #[track_caller]
-fn is_plain(said: &Said) {
+pub fn is_plain(said: &Said) {
     for text in [&said.out, &said.err] {
-        let acts = |c: char| c.is_control() && c != '\n' && c != '\t' || ('\u{202a}'..='\u{202e}').contains(&c);
+        let unseen = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}');
+        let acts = |c: char| c.is_control() && c != '\n' && c != '\t' || unseen(c);
         assert!(!text.contains(acts), "{said:#?}");
     }
 }

@@ -10,6 +10,7 @@ mod keeping;
 mod killing;
 mod looking;
 mod mending;
+mod overlaying;
 mod refusing;
 mod removing;
 mod scene;

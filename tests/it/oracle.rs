@@ -34,6 +34,7 @@ const WANTED: &[(&str, Wanted, &str)] = &[
     ("wanted-tab-behind-a-colon", Wanted::Refused, "the YAML parser takes no tab there, and says so"),
     ("wanted-forgotten-fault", Wanted::Refused, "the Docker CLI forgets a fault before another variable, and a $"),
     ("wanted-long-name", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
+    ("wanted-empty-content", Wanted::Refused, "the Engine refuses it, after other objects have been made"),
 ];
 
 #[test]

@@ -25,7 +25,7 @@ fn revision(version: Option<&str>) -> Revision {
 
 fn given(secrets: &[(&str, &[u8])]) -> Given {
     let secrets = secrets.iter().map(|(key, bytes)| ((*key).to_owned(), SecretBytes::new(bytes.to_vec())));
-    Given { env: Environment::new(), secrets: secrets.collect(), compose: BTreeMap::new() }
+    Given { env: Environment::new(), secrets: secrets.collect(), files: BTreeMap::new() }
 }
 
 struct Case<'a> {
@@ -98,6 +98,49 @@ fn a_secret_that_was_there_before_is_adopted_until_its_content_changes() {
     assert_eq!(again.secret_name(), "wiki_example_org_cert_v1");
     let changed = Case { recorded, live: &["wiki_example_org_cert_v1"], ..case(TRAEFIK, sample, b"renewed") };
     assert!(changed.secret_name().starts_with("wiki_example_org_cert_c"));
+}
+
+#[test]
+fn a_secret_that_we_make_has_the_stacks_name_whatever_the_recipe_calls_it() {
+    let unnamed = "services: {app: {image: a, secrets: [ssl_cert]}}\nsecrets: {ssl_cert: {external: true}}\n";
+    for (compose, begin) in [(unnamed, "wiki_example_org_ssl_cert_c"), (UNVERSIONED, "wiki_example_org_shared_cert_c")]
+    {
+        let name = case(compose, "", b"cert").secret_name();
+        assert!(name.starts_with(begin), "{name}");
+    }
+    let long = "services: {app: {image: a, secrets: [ssl_cert]}}\n\
+                secrets: {ssl_cert: {external: true, name: nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn}}\n";
+    let told = case(long, "", b"cert").read().unwrap_err().to_string();
+    assert!(told.contains("secret ssl_cert: the name") && told.contains("and 64 are allowed"), "{told}");
+}
+
+#[test]
+fn a_secret_of_a_file_keeps_its_name_until_the_file_changes() {
+    let compose = "services: {app: {image: a, secrets: [key]}}\nsecrets: {key: {file: key}}\n";
+    let of = |bytes: &[u8], recorded: BTreeMap<String, SecretVersion>| {
+        let mut tree = tree(compose, "");
+        tree.entries.insert("key".into(), Entry::File(bytes.to_vec()));
+        let read = Case { tree, given: given(&[]), recorded, ..case(TRAEFIK, "", b"") }.read().unwrap();
+        (read.desired.secrets[0].name.clone(), read)
+    };
+    let (name, first) = of(b"one", BTreeMap::new());
+    assert_eq!((name.as_str(), first.warnings.0.len()), ("wiki_example_org_key", 0));
+    assert_eq!(of(b"one", first.secret_versions.clone()).0, name);
+
+    let (changed, second) = of(b"two", first.secret_versions.clone());
+    assert!(changed.starts_with("wiki_example_org_key_c"), "{changed}");
+    assert_ne!(second.key, first.key);
+    let mounted = &second.desired.services[0].spec["TaskTemplate"]["ContainerSpec"]["Secrets"][0]["SecretName"];
+    assert_eq!(mounted, changed.as_str());
+    assert!(second.warnings.to_string().contains("its file changed and its name did not"), "{}", second.warnings);
+    assert_eq!(of(b"two", second.secret_versions.clone()).0, changed);
+    assert_ne!(of(b"one", second.secret_versions.clone()).0, changed);
+
+    let renamed = compose.replace("file: key", "file: key, name: key_v2");
+    let mut tree = tree(&renamed, "");
+    tree.entries.insert("key".into(), Entry::File(b"three".to_vec()));
+    let third = Case { tree, given: given(&[]), recorded: second.secret_versions, ..case(TRAEFIK, "", b"") };
+    assert_eq!(third.secret_name(), "key_v2");
 }
 
 #[test]

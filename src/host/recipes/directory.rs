@@ -1,8 +1,9 @@
 //! A recipe in a folder, as its author has it before a commit, and single files of the operator's.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -93,6 +94,21 @@ fn key_of(path: &Path) -> Result<String> {
     Ok(key)
 }
 
+/// The bytes of a file of the operator's that is no part of a recipe: an env file, a secret. Links are followed.
+///
+/// # Errors
+/// When there is no plain file that can be read, or it is longer than any such file has to be.
+pub fn operator_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    match read_bounded(path)? {
+        Entry::File(bytes) => Ok(bytes),
+        Entry::TooLarge(size) => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has {size} bytes, more than the {LARGEST_FILE} that are read"),
+        )),
+        Entry::Symlink | Entry::Submodule => unreachable!("links are followed, and a file system has no submodules"),
+    }
+}
+
 fn read_bounded(path: &Path) -> io::Result<Entry> {
     let file = open_plain(path)?;
     let length = file.metadata()?.len();
@@ -106,12 +122,21 @@ fn read_bounded(path: &Path) -> io::Result<Entry> {
     Ok(if length > LARGEST_FILE { Entry::TooLarge(length) } else { Entry::File(bytes) })
 }
 
-/// Opens a file of the operator's. A pipe or a device is none: opening a pipe would wait for its other end.
+/// Opens a file of the operator's. A pipe or a device is none.
 pub(super) fn open_plain(path: &Path) -> io::Result<File> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    must_be_plain(&fs::metadata(path)?)?;
+    // A plain open of a pipe would wait for its other end, if one has come in the file's place meanwhile.
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    must_be_plain(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn must_be_plain(metadata: &fs::Metadata) -> io::Result<()> {
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok(()),
+        (_, true) => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")),
     }
-    File::open(path)
 }
 
 #[cfg(test)]
@@ -167,9 +192,39 @@ mod tests {
         let path = dir.path().join("./extra.yml");
         let (key, entry) = operator_file(&path).unwrap();
         let tree = Tree { entries: [(key, entry)].into() };
-        assert_eq!(tree.text(path.to_str().unwrap()), Ok("services: {}"));
-        for wrong in ["extra.yml", "/etc/../etc/hostname", "/no/such/file", "/etc"] {
-            assert!(operator_file(Path::new(wrong)).is_err(), "{wrong}");
+        assert_eq!(tree.text_for_operator(path.to_str().unwrap()), Ok("services: {}"));
+    }
+
+    #[test]
+    fn a_link_into_a_store_is_followed() {
+        let dir = recipe(&[("store/extra.yml", b"x")]);
+        let link = dir.path().join("extra.yml");
+        std::os::unix::fs::symlink(dir.path().join("store/extra.yml"), &link).unwrap();
+        assert_eq!(operator_file(&link).unwrap(), (link.display().to_string(), Entry::File(b"x".to_vec())));
+    }
+
+    /// Also what would be waited for: a pipe, a socket, a device.
+    #[test]
+    fn what_is_no_plain_file_of_the_operators_is_refused_at_once() {
+        let dir = recipe(&[("big", &vec![0; (1 << 20) + 1])]);
+        let (pipe, socket) = (dir.path().join("pipe"), dir.path().join("socket"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let cases = [
+            (Path::new("extra.yml"), "is not absolute; write the whole path"),
+            (Path::new("/etc/../etc/hostname"), "write the path without `..`"),
+            (Path::new("/no/such/file"), "read /no/such/file: No such file"),
+            (Path::new("/etc"), "read /etc: it is a folder"),
+            (&pipe, "pipe: it is not a file"),
+            (&socket, "socket: it is not a file"),
+            (Path::new("/dev/zero"), "/dev/zero: it is not a file"),
+        ];
+        for (path, words) in cases {
+            let error = format!("{:#}", operator_file(path).unwrap_err());
+            assert!(error.contains(words), "{}: {error}", path.display());
         }
+        let big = dir.path().join("big");
+        assert_eq!(operator_file(&big).unwrap().1, Entry::TooLarge((1 << 20) + 1));
+        assert!(operator_bytes(&big).unwrap_err().to_string().contains("more than the 1048576 that are read"));
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
-use crate::recipe::Tree;
+use crate::recipe::TreeError;
 use crate::recipe::compose::model::Service;
 use crate::recipe::compose::take;
 use crate::recipe::env;
 use crate::recipe::interpolate::Environment;
+use crate::recipe::tree::Named;
 use crate::recipe::yaml::Node;
 
 /// Puts the files of `env_file:` under the service's own environment.
@@ -16,7 +17,7 @@ pub fn resolve(
     node: &Node,
     path: &str,
     variables: &Environment,
-    tree: &Tree,
+    files: Named,
     found: &mut Diagnostics,
 ) {
     let own = std::mem::take(&mut service.environment);
@@ -24,7 +25,7 @@ pub fn resolve(
     let one = node.get("env_file").filter(|node| node.as_str().is_some());
     let one = one.map(|node| (format!("{path}.env_file"), node));
     for (path, file) in one.into_iter().chain(take::indexed(node, "env_file", path)) {
-        given.extend(file_entries(file, &path, variables, tree, found));
+        given.extend(file_entries(file, &path, variables, files, found));
     }
     fill(&mut service.environment, given, variables);
     fill(&mut service.environment, own, variables);
@@ -34,13 +35,15 @@ fn file_entries(
     node: &Node,
     path: &str,
     variables: &Environment,
-    tree: &Tree,
+    files: Named,
     found: &mut Diagnostics,
 ) -> BTreeMap<String, Option<String>> {
     let file = take::scalar(node);
-    let read = tree
-        .text(&file)
-        .map_err(|cause| Diagnostics(vec![Diagnostic::error(node.place.clone(), format!("{path}: {cause}"))]));
+    let refused = |cause: TreeError| {
+        let diagnostic = Diagnostic::error(node.place.clone(), format!("{path}: {cause}")).hint(cause.hint());
+        Diagnostics(vec![diagnostic])
+    };
+    let read = files.text(&node.place.file, &file).map_err(refused);
     match read.and_then(|text| env::env_file(&file.as_str().into(), text, &|name| variables.get(name).cloned())) {
         Ok(entries) => entries.into_iter().map(|(name, value)| (name, Some(value))).collect(),
         Err(errors) => {

@@ -200,6 +200,7 @@ pub struct CredentialSpec {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Network {
+    pub place: Option<Place>,
     pub name: String,
     pub external: bool,
     pub driver: String,

@@ -47,6 +47,7 @@ pub fn networks(file: &Node, version: Version, found: &mut Diagnostics) -> BTree
         let external = external(node);
         let ipam = node.get("ipam");
         let network = Network {
+            place: Some(key.place.clone()),
             name: name("network", key, node, &external, version, found),
             external: external.is,
             driver: take::text(node, "driver"),

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// Answers by path, without version and query. Whatever else is looked for is an empty list.
 type Answers = BTreeMap<String, Value>;
 
+/// In place of a path: with which words everything is refused that is not answered.
+pub const REFUSAL: &str = "*";
+
 pub struct EmptyEngine {
     socket: PathBuf,
     asked: Arc<Mutex<Vec<String>>>,
@@ -99,8 +102,9 @@ fn next_request(from: &mut impl BufRead) -> io::Result<Option<String>> {
 }
 
 fn answer(request: &str, answers: &Answers) -> (u16, Value) {
+    let refusal = |words: String| json!({ "message": answers.get(REFUSAL).cloned().unwrap_or(words.into()) });
     let Some(path) = request.strip_prefix("GET ") else {
-        return (500, json!({"message": "this Engine takes no writes"}));
+        return (500, refusal("this Engine takes no writes".to_owned()));
     };
     let path = path.split('?').next().unwrap_or_default();
     let path = path.strip_prefix("/v1.41").unwrap_or(path);
@@ -110,6 +114,6 @@ fn answer(request: &str, answers: &Answers) -> (u16, Value) {
         None if path.matches('/').count() == 1 || path.ends_with("/json") && path.starts_with("/containers") => {
             (200, json!([]))
         }
-        None => (404, json!({"message": format!("there is no {path} here")})),
+        None => (404, refusal(format!("there is no {path} here"))),
     }
 }

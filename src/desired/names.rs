@@ -1,0 +1,137 @@
+//! Names and texts as the Engine takes them, told before the first write: it looks at each only when its turn comes.
+//!
+//! The rules are Swarm's own, and measured: services and networks want a DNS name, secrets and configs more.
+
+use serde_json::Value;
+
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+
+/// Letters and digits, hyphens and underscores inside, at most this long.
+pub const LONGEST_DNS_NAME: usize = 63;
+pub const LONGEST_OBJECT_NAME: usize = 64;
+
+/// What keeps a name from being one of a service or network.
+pub fn dns_name_fault(name: &str) -> Option<Fault> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    fault(name, inside, LONGEST_DNS_NAME, "letters, digits, '-' and '_', a letter or digit first and last")
+}
+
+/// What keeps a name from being one of a secret or config.
+pub fn object_name_fault(name: &str) -> Option<Fault> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    fault(name, inside, LONGEST_OBJECT_NAME, "letters, digits, '-', '_' and '.', a letter or digit first and last")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    TooLong { length: usize, most: usize },
+    Illegal { rule: &'static str },
+}
+
+fn fault(name: &str, inside: impl Fn(char) -> bool, most: usize, rule: &'static str) -> Option<Fault> {
+    let at_the_ends = |c: char| c.is_ascii_alphanumeric();
+    if !name.chars().all(inside) || !name.starts_with(at_the_ends) || !name.ends_with(at_the_ends) {
+        return Some(Fault::Illegal { rule });
+    }
+    (name.len() > most).then_some(Fault::TooLong { length: name.len(), most })
+}
+
+impl Fault {
+    /// `what` is the kind of thing, `key` what the recipe calls it, `name` what the Engine would be told.
+    pub fn told(&self, what: &str, key: &str, name: &str, place: Option<Place>) -> Diagnostic {
+        match self {
+            Self::TooLong { length, most } => {
+                let name: String = name.chars().take(most + 20).collect();
+                let message =
+                    format!("{what} {key}: the name {name:?} has {length} characters, and {most} are allowed");
+                Diagnostic::error(place, message).hint("use a shorter domain or stack name")
+            }
+            Self::Illegal { rule } => {
+                let message = format!("{what} {key}: {name:?} is no name for a {what}");
+                Diagnostic::error(place, message).hint(*rule)
+            }
+        }
+    }
+}
+
+/// The label by which objects of ours are known whatever their stack: who sets it claims them for another app.
+const OUR_LABEL: &str = "evenkeel.stack";
+
+/// What no recipe may send: texts with NUL, which no program can be given, and a label that is ours.
+pub fn refuse_body(what: &str, key: &str, body: &Value, place: Option<&Place>, found: &mut Diagnostics) {
+    if let Some(field) = nul_in(body, "") {
+        let message = format!("{what} {key}: {field} has a NUL character in it");
+        found.push(Diagnostic::error(place.cloned(), message).hint("no program can be given one; leave it out"));
+    }
+    if body["Labels"].get(OUR_LABEL).is_some() {
+        let message = format!("{what} {key}: the label {OUR_LABEL} is not the recipe's to set");
+        found.push(Diagnostic::error(place.cloned(), message).hint("leave it out"));
+    }
+}
+
+/// The field of the first text with NUL, by its path.
+fn nul_in(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| path.trim_start_matches('.').to_owned()),
+        Value::Array(items) => items.iter().find_map(|item| nul_in(item, path)),
+        Value::Object(fields) => fields.iter().find_map(|(field, value)| {
+            let path = format!("{path}.{field}");
+            if field.contains('\0') { Some(path.trim_start_matches('.').to_owned()) } else { nul_in(value, &path) }
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A short way to a regular expression: alternately one character of the ends and any of the inside.
+    fn matches(name: &str, inside: &str) -> bool {
+        let bytes = name.as_bytes();
+        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || inside.as_bytes().contains(byte);
+        match bytes {
+            [] => false,
+            [only] => only.is_ascii_alphanumeric(),
+            [first, middle @ .., last] => {
+                first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() && middle.iter().all(legal)
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_what_the_engine_takes(name in prop_oneof![".*", "[a-zA-Z0-9._-]{0,70}", "[a-z0-9_-]{60,66}"]) {
+            prop_assert_eq!(dns_name_fault(&name).is_none(), matches(&name, "-_") && name.len() <= 63);
+            prop_assert_eq!(object_name_fault(&name).is_none(), matches(&name, "-_.") && name.len() <= 64);
+        }
+
+        #[test]
+        fn a_legal_stack_makes_legal_names_of_legal_keys(
+            stack in "[a-zA-Z0-9][a-zA-Z0-9_-]{0,30}",
+            key in "[a-zA-Z0-9._-]{0,20}[a-zA-Z0-9]",
+        ) {
+            prop_assert!(stack.parse::<crate::model::app::StackName>().is_ok());
+            let name = format!("{stack}_{key}");
+            prop_assert_eq!(object_name_fault(&name), None);
+            prop_assert_eq!(dns_name_fault(&name).is_none(), !key.contains('.'));
+        }
+
+        #[test]
+        fn no_text_makes_a_name_panic(text in ".*") {
+            use crate::model::app::{AppName, Domain, StackName};
+            let _ = text.parse::<AppName>();
+            if let Ok(domain) = text.parse::<Domain>() {
+                let _ = domain.stack();
+            }
+            if let Ok(stack) = text.parse::<StackName>() {
+                prop_assert_eq!(dns_name_fault(&format!("{stack}_a")), None);
+            }
+            if let Some(fault) = object_name_fault(&text) {
+                prop_assert!(fault.told("secret", "x", &text, None).to_string().contains("secret x"));
+            }
+        }
+    }
+}
