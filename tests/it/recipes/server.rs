@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// What a request is answered with.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub struct Server {
     pub origin: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     answer: Arc<Mutex<(Answer, Answer)>>,
-    hang_up: Arc<Notify>,
+    hang_up: watch::Sender<()>,
     /// Requests for objects so far.
     fetches: watch::Receiver<usize>,
 }
@@ -54,15 +54,16 @@ impl Server {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(Mutex::new((Answer::Git, Answer::Git)));
         let (tell, fetches) = watch::channel(0);
-        let hang_up = Arc::new(Notify::new());
-        let (log, answers, folder, end) = (asked.clone(), answer.clone(), folder.to_owned(), hang_up.clone());
+        let (hang_up, end) = watch::channel(());
+        let (log, answers, folder) = (asked.clone(), answer.clone(), folder.to_owned());
         let serve = move |request: Request| {
             let (parts, body) = request.into_parts();
             let authorization = parts.headers.get(header::AUTHORIZATION).map(|it| it.to_str().unwrap().to_owned());
             let (method, path) = (parts.method.to_string(), parts.uri.to_string());
             log.lock().unwrap().push(Asked { method, path, authorization });
             let (listing, fetching) = answers.lock().unwrap().clone();
-            let (folder, end, tell) = (folder.clone(), end.clone(), tell.clone());
+            let (folder, mut end, tell) = (folder.clone(), end.clone(), tell.clone());
+            end.mark_unchanged();
             async move {
                 let body = axum::body::to_bytes(body, 1 << 24).await.unwrap();
                 let is_fetch = body.windows(13).any(|window| window == b"command=fetch") || is_zipped(&parts.headers);
@@ -97,7 +98,7 @@ impl Server {
 
     /// Ends what it says nothing more on.
     pub fn hangs_up(&self) {
-        self.hang_up.notify_waiters();
+        self.hang_up.send_replace(());
     }
 
     /// Waits for the next request for objects.
@@ -112,7 +113,7 @@ fn is_zipped(headers: &HeaderMap) -> bool {
     headers.contains_key(header::CONTENT_ENCODING)
 }
 
-async fn answered(answer: Answer, folder: &Path, parts: &Parts, body: Bytes, end: Arc<Notify>) -> Response {
+async fn answered(answer: Answer, folder: &Path, parts: &Parts, body: Bytes, mut end: watch::Receiver<()>) -> Response {
     let demand = [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")];
     match answer {
         Answer::Git => from_git(folder, parts, body).await,
@@ -135,7 +136,7 @@ async fn answered(answer: Answer, folder: &Path, parts: &Parts, body: Bytes, end
             let whole = axum::body::to_bytes(body, 1 << 24).await.unwrap();
             let first = futures_util::stream::iter([Ok::<_, std::io::Error>(whole.slice(..bytes.min(whole.len())))]);
             let ended = async move {
-                end.notified().await;
+                let _ = end.changed().await;
                 Err(std::io::Error::other("hung up"))
             };
             Response::from_parts(parts, Body::from_stream(first.chain(futures_util::stream::once(ended))))
