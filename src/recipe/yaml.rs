@@ -97,11 +97,32 @@ pub fn parse(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
         return Err(Diagnostics(vec![Diagnostic::error(Place::new(file, 1, 1), message)]));
     }
     let text = &text.replace("\r\n", "\n").replace(['\r', '\u{85}'], "\n");
-    let unprintable = unprintable_characters(file, text);
-    if unprintable.has_errors() {
-        return Err(unprintable);
+    let mut faults = unprintable_characters(file, text);
+    faults.extend(unknown_directives(file, text));
+    if faults.has_errors() {
+        return Err(faults);
     }
     build::document(file, text)
+}
+
+/// Lines with a percent sign before the first document: Go's reader knows `%TAG` and the version 1.1.
+fn unknown_directives(file: &FileName, text: &str) -> Diagnostics {
+    let head = |line: &&str| line.trim().is_empty() || line.starts_with(['#', '%']);
+    let is_known = |line: &str| {
+        let mut words = line.split_whitespace();
+        let number = |text: &str| text.parse::<u8>().ok();
+        match (words.next(), words.next().and_then(|version| version.split_once('.'))) {
+            (Some("%TAG"), _) => true,
+            (Some("%YAML"), Some((major, minor))) => (number(major), number(minor)) == (Some(1), Some(1)),
+            _ => false,
+        }
+    };
+    let directives = text.lines().take_while(head).enumerate().filter(|(_, line)| line.starts_with('%'));
+    let unknown = directives.filter(|(_, line)| !is_known(line)).map(|(index, line)| {
+        let message = format!("{:?} is not known here", line.trim());
+        Diagnostic::error(Place::new(file, at(index + 1), 1), message).hint("leave the line out")
+    });
+    Diagnostics(unknown.collect())
 }
 
 /// YAML allows no control characters, and the parser takes NUL for the end of the text.

@@ -165,6 +165,19 @@ fn only_the_first_document_counts() {
     assert_eq!(value("a\n---\n{ broken"), string("a"));
 }
 
+/// As the Docker CLI takes and refuses them.
+#[test]
+fn another_yaml_than_1_1_is_refused() {
+    for head in ["%YAML 1.1\n", "# c\n\n%YAML  1.1 # c\n", "%TAG ! x\n", "%YAML 01.1\n"] {
+        assert!(read(&format!("{head}---\na: 1\n")).is_ok(), "{head}");
+    }
+    for directive in ["%YAML 1.2", "%YAML 1.0", "%YAML 2.0", "%YAML 1", "%FOO bar"] {
+        let told = complaints(&format!("# c\n{directive}\n---\na: 1\n"));
+        assert_eq!(told, [format!("f.yml:2:1: error: {directive:?} is not known here (leave the line out)")]);
+    }
+    assert!(read("---\na: 1\n---\n%YAML 1.2\n").is_ok());
+}
+
 #[test]
 fn all_faults_of_a_readable_text_are_told_at_once() {
     let found =
