@@ -9,7 +9,7 @@ use super::{DesiredService, endpoint, references};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::{
-    Deploy, Healthcheck, Network, Project, Resource, RestartPolicy, Service, UpdateConfig,
+    Deploy, Healthcheck, Network, Placed, Project, Resource, RestartPolicy, Service, UpdateConfig,
 };
 use crate::recipe::values;
 
@@ -28,6 +28,7 @@ pub fn convert(
     let context = mounts::Context { stack, volumes: &project.volumes, folder };
     let references = references::of_service(name, service, project, stack, found);
     let mounts = mounts(name, service, &context, found);
+    let resources = resources(name, &service.deploy, found);
     let mut fault = |message: String| {
         found.push(Diagnostic::error(service.place.clone(), format!("service {name}: {message}")));
     };
@@ -38,7 +39,9 @@ pub fn convert(
     labels.insert(IMAGE.to_owned(), service.image.clone());
     body.insert("Labels".into(), json!(labels));
     let container = container(name, service, stack, mounts, references, &mut fault);
-    body.insert("TaskTemplate".into(), task(name, service, &project.networks, stack, container, &mut fault));
+    let mut task = task(name, service, &project.networks, stack, container, &mut fault);
+    task.insert("Resources".into(), resources);
+    body.insert("TaskTemplate".into(), Value::Object(task));
     body.insert("Mode".into(), mode(&service.deploy, &mut fault));
     put_given(&mut body, "UpdateConfig", service.deploy.update_config.as_ref().map(update_config));
     put_given(&mut body, "RollbackConfig", service.deploy.rollback_config.as_ref().map(update_config));
@@ -149,10 +152,9 @@ fn task(
     stack: &StackName,
     container: Map<String, Value>,
     fault: &mut impl FnMut(String),
-) -> Value {
+) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("ContainerSpec".into(), Value::Object(container));
-    body.insert("Resources".into(), resources(&service.deploy));
     put_given(&mut body, "RestartPolicy", restart_policy(service, fault));
     body.insert("Placement".into(), placement(&service.deploy));
     put(&mut body, "Networks", json!(endpoint::networks(name, service, networks, stack, fault)));
@@ -163,19 +165,27 @@ fn task(
         body.insert("LogDriver".into(), Value::Object(driver));
     }
     body.insert("ForceUpdate".into(), json!(0));
+    body
+}
+
+fn resources(name: &str, deploy: &Deploy, found: &mut Diagnostics) -> Value {
+    let mut body = Map::new();
+    put_given(&mut body, "Limits", deploy.limits.as_ref().map(|limits| resource(name, limits, found)));
+    put_given(&mut body, "Reservations", deploy.reservations.as_ref().map(|reserved| resource(name, reserved, found)));
     Value::Object(body)
 }
 
-fn resources(deploy: &Deploy) -> Value {
+fn resource(name: &str, resource: &Resource, found: &mut Diagnostics) -> Value {
     let mut body = Map::new();
-    put_given(&mut body, "Limits", deploy.limits.as_ref().map(resource));
-    put_given(&mut body, "Reservations", deploy.reservations.as_ref().map(resource));
-    Value::Object(body)
-}
-
-fn resource(resource: &Resource) -> Value {
-    let mut body = Map::new();
-    put(&mut body, "NanoCPUs", json!(resource.nano_cpus));
+    if let Some(Placed { text, place }) = &resource.cpus {
+        match values::nano_cpus(text) {
+            Ok(cpus) => put(&mut body, "NanoCPUs", json!(cpus)),
+            Err(cause) => {
+                let message = format!("service {name}: deploy.resources: cpus: {cause}");
+                found.push(Diagnostic::error(place.clone(), message).hint("such as \"0.5\""));
+            }
+        }
+    }
     put(&mut body, "MemoryBytes", json!(resource.memory_bytes));
     put(&mut body, "Pids", json!(resource.pids));
     let generic = |entry: &Option<(String, i64)>| {

@@ -40,10 +40,10 @@ fn merge_service(base: &mut Service, over: Service) {
     merge_optional(&mut base.healthcheck, over.healthcheck, merge_healthcheck);
     merge_optional(&mut base.logging, over.logging, merge_logging);
     merge_networks(&mut base.networks, over.networks);
-    join_by(&mut base.ports, over.ports, |port| port.published);
-    join_by(&mut base.volumes, over.volumes, |mount| mount.target.clone());
-    join_by(&mut base.secrets, over.secrets, |reference| reference.source.clone());
-    join_by(&mut base.configs, over.configs, |reference| reference.source.clone());
+    join_by(&mut base.ports, &mut base.lists.ports, over.ports, |port| port.published);
+    join_by(&mut base.volumes, &mut base.lists.volumes, over.volumes, |mount| mount.target.clone());
+    join_by(&mut base.secrets, &mut base.lists.secrets, over.secrets, |reference| reference.source.clone());
+    join_by(&mut base.configs, &mut base.lists.configs, over.configs, |reference| reference.source.clone());
     merge_deploy(&mut base.deploy, over.deploy);
 }
 
@@ -157,9 +157,10 @@ fn merge_networks(base: &mut BTreeMap<String, Option<ServiceNetwork>>, over: BTr
     }
 }
 
-/// One entry a key, the later one, sorted by key; a base without entries takes the others as they are.
-fn join_by<T, K: Ord>(base: &mut Vec<T>, over: Vec<T>, key: impl Fn(&T) -> K) {
-    if base.is_empty() {
+/// One entry a key, the later one, sorted by key; a base without the list takes the other as it is.
+fn join_by<T, K: Ord>(base: &mut Vec<T>, present: &mut bool, over: Vec<T>, key: impl Fn(&T) -> K) {
+    if !*present {
+        *present = !over.is_empty();
         *base = over;
         return;
     }
@@ -199,7 +200,7 @@ fn merge_restart_policy(base: &mut RestartPolicy, over: RestartPolicy) {
 }
 
 fn merge_resource(base: &mut Resource, over: Resource) {
-    override_value(&mut base.nano_cpus, over.nano_cpus);
+    base.cpus = over.cpus.or(base.cpus.take());
     override_value(&mut base.memory_bytes, over.memory_bytes);
     override_value(&mut base.pids, over.pids);
     base.generic.extend(over.generic);

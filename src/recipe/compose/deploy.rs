@@ -1,6 +1,6 @@
 //! The `deploy:` section of a service.
 
-use crate::recipe::compose::model::{Deploy, Resource, RestartPolicy, UpdateConfig};
+use crate::recipe::compose::model::{Deploy, Placed, Resource, RestartPolicy, UpdateConfig};
 use crate::recipe::compose::take;
 use crate::recipe::values;
 use crate::recipe::yaml::Node;
@@ -50,12 +50,11 @@ fn restart_policy(node: &Node) -> RestartPolicy {
 }
 
 fn resource(node: &Node) -> Resource {
-    let amount = |key: &str, read: fn(&str) -> Result<i64, String>| {
-        node.get(key).and_then(|node| read(&take::scalar(node)).ok()).unwrap_or_default()
-    };
+    let cpus = node.get("cpus").filter(|node| node.as_str().is_some_and(|text| !text.is_empty()));
+    let memory = node.get("memory").and_then(|node| values::bytes(&take::scalar(node)).ok());
     Resource {
-        nano_cpus: amount("cpus", values::nano_cpus),
-        memory_bytes: amount("memory", values::bytes),
+        cpus: cpus.map(|node| Placed { text: take::scalar(node), place: node.place.clone() }),
+        memory_bytes: memory.unwrap_or_default(),
         pids: node.get("pids").and_then(take::integer).unwrap_or_default(),
         generic: take::items(node.get("generic_resources")).iter().map(generic).collect(),
     }

@@ -62,6 +62,16 @@ pub struct Service {
     pub configs: Vec<FileReference>,
     pub credential_spec: CredentialSpec,
     pub deploy: Deploy,
+    pub lists: Lists,
+}
+
+/// Which lists of a service are there, if only as empty ones: a merge joins and sorts those alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lists {
+    pub ports: bool,
+    pub volumes: bool,
+    pub secrets: bool,
+    pub configs: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -100,10 +110,18 @@ pub struct RestartPolicy {
     pub window: Option<Nanos>,
 }
 
+/// A text of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    pub text: String,
+    pub place: Place,
+}
+
 /// Limits or reservations; the parts that only one of them has are zero in the other.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resource {
-    pub nano_cpus: i64,
+    /// Read when the files are one: what another file replaces may be no number.
+    pub cpus: Option<Placed>,
     pub memory_bytes: i64,
     pub pids: i64,
     /// Kind and value, where an entry has any.

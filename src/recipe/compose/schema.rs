@@ -38,8 +38,6 @@ pub enum Shape {
     Duration,
     /// `512m`.
     Size,
-    /// `0.5`, or nothing.
-    Cpus,
     /// `8080:80/udp`, or an integer.
     Port,
     OneOf(&'static [&'static str]),
@@ -307,7 +305,7 @@ fn is_of_kind(value: &Value, shape: &Shape) -> bool {
     let number = integer || matches!(value, Value::Float(_));
     match shape {
         Shape::Anything => true,
-        Shape::Text | Shape::Duration | Shape::Size | Shape::Cpus | Shape::OneOf(_) => text,
+        Shape::Text | Shape::Duration | Shape::Size | Shape::OneOf(_) => text,
         Shape::TextOrNull => text || *value == Value::Null,
         Shape::TextOrDate => text || date,
         Shape::TextOrNumber => text || date || number,
@@ -337,10 +335,10 @@ fn fault(value: &Value, shape: &Shape) -> Option<String> {
         Value::Float(number) => *number,
         _ => 0.0,
     };
+    let is_int = matches!(value, Value::Int(_));
     match shape {
         Shape::Duration => values::duration(&text).err(),
         Shape::Size => values::bytes(&text).err(),
-        Shape::Cpus if !text.is_empty() => values::nano_cpus(&text).err(),
         Shape::Port => values::ports(&text).err(),
         Shape::OneOf(words) if !words.contains(&text.as_str()) => {
             Some(format!("{text:?} is none of {}", words.join(", ")))
@@ -348,7 +346,7 @@ fn fault(value: &Value, shape: &Shape) -> Option<String> {
         Shape::Count | Shape::Amount | Shape::Mode if number < 0.0 => Some(format!("{text} is less than 0")),
         Shape::Mode if number > f64::from(u32::MAX) => Some(format!("{text} is out of range for a file mode")),
         Shape::Ratio if (number as f32).is_infinite() => Some(format!("{text} is out of range")),
-        Shape::Integer | Shape::Count | Shape::Number | Shape::Amount if number.abs() >= TOO_LARGE => {
+        Shape::Integer | Shape::Count | Shape::Number | Shape::Amount if !is_int && number.abs() >= TOO_LARGE => {
             Some(format!("{text} is out of range"))
         }
         _ => None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::compose::model::{
-    CredentialSpec, FileReference, Healthcheck, Logging, Port, Service, ServiceNetwork, Tmpfs, Ulimit,
+    CredentialSpec, FileReference, Healthcheck, Lists, Logging, Port, Service, ServiceNetwork, Tmpfs, Ulimit,
 };
 use crate::recipe::compose::{deploy, mount, take};
 use crate::recipe::values;
@@ -52,6 +52,12 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
         configs: file_references(node.get("configs")),
         credential_spec: node.get("credential_spec").map(credential_spec).unwrap_or_default(),
         deploy: node.get("deploy").map(deploy::read).unwrap_or_default(),
+        lists: Lists {
+            ports: node.get("ports").is_some(),
+            volumes: node.get("volumes").is_some(),
+            secrets: node.get("secrets").is_some(),
+            configs: node.get("configs").is_some(),
+        },
     }
 }
 

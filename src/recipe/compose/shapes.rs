@@ -3,8 +3,8 @@
 use super::schema::Names::{LowercaseOr, NotEmpty, NotEmptyOr, Plain, PlainOr};
 use super::schema::Rest::{Allowed, Extensions, Refused};
 use super::schema::Shape::{
-    self, Amount, Anything, Bool, Count, Cpus, Duration, Either, Fields, Integer, List, Mode, Named, Nullable, Number,
-    OneOf, PlainInteger, Port, Ratio, Set, SetBelow, Since, Size, Text, TextOrDate, TextOrNull, TextOrNumber,
+    self, Amount, Anything, Bool, Count, Duration, Either, Fields, Integer, List, Mode, Named, Nullable, Number, OneOf,
+    PlainInteger, Port, Ratio, Set, SetBelow, Since, Size, Text, TextOrDate, TextOrNull, TextOrNumber,
     TextOrNumberOrNull, With,
 };
 
@@ -22,7 +22,7 @@ const TEXT_OR_STRINGS: Shape = Either(&[Text, STRINGS]);
 const TEXT_OR_LIST: Shape = Either(&[Text, List(&Text)]);
 const PAIRS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), STRINGS]);
 /// No numbers: the Docker CLI would send `%!s(int=1)` as the address.
-const HOSTS: Shape = Either(&[Named(&Either(&[TextOrDate, TextOrNull]), NotEmpty), Set(&TextOrDate)]);
+const HOSTS: Shape = Either(&[Named(&Nullable(&TextOrDate), NotEmpty), Set(&TextOrDate)]);
 const OPTIONS: Shape = Named(&TextOrNumber, NotEmptyOr(&SCALAR));
 const SCALAR: Shape = Either(&[TextOrNumberOrNull, Bool]);
 
@@ -208,10 +208,10 @@ const PLACEMENT: Shape = Fields(
     Refused,
 );
 
-const LIMITS: Shape = Fields(&[("cpus", Cpus), ("memory", Size), ("pids", Since(9, &Integer))], Refused);
+const LIMITS: Shape = Fields(&[("cpus", Text), ("memory", Size), ("pids", Since(9, &Integer))], Refused);
 
 const RESERVATIONS: Shape =
-    Fields(&[("cpus", Cpus), ("memory", Size), ("generic_resources", Since(5, &List(&GENERIC_RESOURCE)))], Refused);
+    Fields(&[("cpus", Text), ("memory", Size), ("generic_resources", Since(5, &List(&GENERIC_RESOURCE)))], Refused);
 
 const GENERIC_RESOURCE: Shape =
     Fields(&[("discrete_resource_spec", Fields(&[("kind", Text), ("value", Number)], Refused))], Refused);

@@ -46,7 +46,7 @@ pub fn wrong_kind(node: &Node, shape: &Shape, path: &str) -> Diagnostic {
 fn expected(shape: &Shape) -> String {
     let words = match shape {
         Shape::Anything => "anything",
-        Shape::Text | Shape::TextOrDate | Shape::Cpus | Shape::OneOf(_) => "a string",
+        Shape::Text | Shape::TextOrDate | Shape::OneOf(_) => "a string",
         Shape::TextOrNull => "a string or null",
         Shape::TextOrNumber => "a string or number",
         Shape::TextOrNumberOrNull => "a string, number or null",
@@ -95,7 +95,6 @@ pub fn fault(node: &Node, shape: &Shape, path: &str, cause: &str) -> Diagnostic 
     match shape {
         Shape::Duration => diagnostic.hint("such as \"1m30s\""),
         Shape::Size => diagnostic.hint("such as \"512m\""),
-        Shape::Cpus => diagnostic.hint("such as \"0.5\""),
         Shape::Port => diagnostic.hint("such as \"8080:80/udp\""),
         _ => diagnostic,
     }
