@@ -191,7 +191,10 @@ pub fn object_name_fault(what: &str, key: &str, name: &str) -> Option<Diagnostic
 }
 
 fn refuse_service(key: &str, service: &DesiredService, place: Option<&Place>, found: &mut Diagnostics) {
-    if let Some(fault) = names::dns_name_fault(&service.name) {
+    // A key that no compose file may have was told with the file.
+    if names::is_compose_key(key)
+        && let Some(fault) = names::dns_name_fault(&service.name)
+    {
         found.push(fault.told("service", key, &service.name, place.cloned()));
     }
     names::refuse_body("service", key, &service.spec, place, found);

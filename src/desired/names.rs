@@ -10,6 +10,11 @@ use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 pub const LONGEST_DNS_NAME: usize = 63;
 pub const LONGEST_OBJECT_NAME: usize = 64;
 
+/// Whether the compose format takes a key for the name of a service; whether the Engine does is another question.
+pub fn is_compose_key(key: &str) -> bool {
+    key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 /// What keeps a name from being one of a service or network.
 pub fn dns_name_fault(name: &str) -> Option<Fault> {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
