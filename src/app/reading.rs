@@ -201,11 +201,12 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     let mut secret_versions = give_versions(&reading, &mut env, around, &mut unknown)?;
     let (mut desired, mut found) = desired::read_as_far_as_it_goes(&reading, &env)?;
     found.extend(unknown);
+    let checked = desired.secrets.iter().map(|secret| secret.name.clone()).collect();
     give_bytes(&mut desired, around.given, &secret_versions);
     let of_files = files::follow_contents(&mut desired, around);
     of_files.iter().filter_map(files::OfFile::told).for_each(|told| found.push(told));
     secret_versions.extend(of_files.into_iter().map(|secret| (secret.recorded_as, secret.version)));
-    found.extend(files::refuse_long_names(&desired).err().unwrap_or_default());
+    found.extend(files::refuse_long_names(&desired, &checked));
     let additions =
         Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
     desired::add(&mut desired, &additions);

@@ -4,6 +4,8 @@
 //! unseen. The plain name is kept, as the Docker CLI would have it, until the content changes; from then on the name
 //! follows it.
 
+use std::collections::BTreeSet;
+
 use super::Surroundings;
 use crate::desired::{self, Desired, SecretSource};
 use crate::model::app::StackName;
@@ -68,9 +70,8 @@ pub(super) fn of_stack(stack: &StackName, name: &str) -> String {
 }
 
 /// Versions by content are put behind names that were checked without them.
-pub(super) fn refuse_long_names(desired: &Desired) -> Result<(), Diagnostics> {
-    let faults =
-        desired.secrets.iter().filter_map(|secret| desired::object_name_fault("secret", &secret.key, &secret.name));
-    let faults = Diagnostics(faults.collect());
-    if faults.has_errors() { Err(faults) } else { Ok(()) }
+pub(super) fn refuse_long_names(desired: &Desired, checked: &BTreeSet<String>) -> Diagnostics {
+    let renamed = desired.secrets.iter().filter(|secret| !checked.contains(&secret.name));
+    let faults = renamed.filter_map(|secret| desired::object_name_fault("secret", &secret.key, &secret.name));
+    Diagnostics(faults.collect())
 }

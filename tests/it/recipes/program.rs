@@ -156,7 +156,7 @@ async fn credentials_that_cannot_be_used_or_that_everybody_can_read_are_told() {
     };
     told("credentials: No such file");
     fs::create_dir(&file).unwrap();
-    told("credentials: it is not a file");
+    told("credentials: it is a folder");
     fs::remove_dir(&file).unwrap();
     for text in ["", "robot:s3cret\nrobot:s3cret\n", "s3cret", "robot:s3cret\u{0}", ":s3cret"] {
         fs::write(&file, text).unwrap();
