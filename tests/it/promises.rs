@@ -61,11 +61,15 @@ fn keyed() -> impl Strategy<Value = Value> {
     let volumes = btree_map("/[a-c]", "[abc]", 0..3);
     let ports = btree_map(1000_u16..1005, 1_u16..9, 0..3);
     (environment, labels, volumes, ports).prop_map(|(environment, labels, volumes, ports)| {
-        let volumes: Vec<Value> =
-            volumes.into_iter().map(|(target, source)| json!({ "type": "volume", "source": source, "target": target })).collect();
-        let ports: Vec<Value> =
-            ports.into_iter().map(|(published, target)| json!({ "target": target, "published": published })).collect();
-        json!({ "image": "demo", "environment": environment, "deploy": { "labels": labels }, "volumes": volumes, "ports": ports })
+        let volume = |(target, source)| json!({ "type": "volume", "source": source, "target": target });
+        let port = |(published, target)| json!({ "target": target, "published": published });
+        json!({
+            "image": "demo",
+            "environment": environment,
+            "deploy": { "labels": labels },
+            "volumes": volumes.into_iter().map(volume).collect::<Vec<Value>>(),
+            "ports": ports.into_iter().map(port).collect::<Vec<Value>>(),
+        })
     })
 }
 
@@ -97,9 +101,9 @@ proptest! {
 
     #[test]
     fn the_last_file_that_says_something_wins(hostnames in vec(option::of("[a-z]{0,5}"), 1..4), base in keyed()) {
-        let overlay = |hostname: &Option<String>| match hostname {
-            Some(hostname) => json!({ "services": { "app": { "hostname": hostname, "environment": { "X": hostname } } } }),
-            None => json!({ "services": { "app": {} } }),
+        let overlay = |hostname: &Option<String>| {
+            let service = hostname.as_ref().map(|name| json!({ "hostname": name, "environment": { "X": name } }));
+            json!({ "services": { "app": service.unwrap_or_else(|| json!({})) } })
         };
         let files: Vec<Value> = std::iter::once(file(&base)).chain(hostnames.iter().map(overlay)).collect();
         let last = hostnames.iter().flatten().rfind(|hostname| !hostname.is_empty());
