@@ -269,4 +269,21 @@ proptest! {
         let text = text_of(&Value::Float(number));
         prop_assert_eq!(text.parse::<f64>().unwrap(), number);
     }
+
+    #[test]
+    fn an_integer_is_itself_in_every_base(number in any::<i64>()) {
+        let (sign, size) = (if number < 0 { "-" } else { "" }, number.unsigned_abs());
+        let hexadecimal = format!("0x{size:X}");
+        let octals = [format!("0o{size:o}"), format!("0{size:o}")];
+        for text in octals.into_iter().chain([hexadecimal, format!("0b{size:b}"), size.to_string()]) {
+            prop_assert_eq!(value(&format!("{sign}{text}")), Value::Int(number), "{}", text);
+        }
+        prop_assert_eq!(value(&format!("'{sign}{size}'")), Value::String(format!("{sign}{size}")));
+    }
+
+    #[test]
+    fn a_quoted_text_is_itself(text in "[^\\p{C}\\p{Zl}\\p{Zp}]{0,40}") {
+        prop_assert_eq!(value(&serde_json::to_string(&text).unwrap()), Value::String(text.clone()));
+        prop_assert_eq!(value(&format!("'{}'", text.replace('\'', "''"))), Value::String(text));
+    }
 }
