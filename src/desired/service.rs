@@ -169,19 +169,24 @@ fn task(
 }
 
 fn resources(name: &str, deploy: &Deploy, found: &mut Diagnostics) -> Value {
+    let path = |part: &str| format!("services.{name}.deploy.resources.{part}");
     let mut body = Map::new();
-    put_given(&mut body, "Limits", deploy.limits.as_ref().map(|limits| resource(name, limits, found)));
-    put_given(&mut body, "Reservations", deploy.reservations.as_ref().map(|reserved| resource(name, reserved, found)));
+    put_given(&mut body, "Limits", deploy.limits.as_ref().map(|limits| resource(&path("limits"), limits, found)));
+    put_given(
+        &mut body,
+        "Reservations",
+        deploy.reservations.as_ref().map(|reserved| resource(&path("reservations"), reserved, found)),
+    );
     Value::Object(body)
 }
 
-fn resource(name: &str, resource: &Resource, found: &mut Diagnostics) -> Value {
+fn resource(path: &str, resource: &Resource, found: &mut Diagnostics) -> Value {
     let mut body = Map::new();
     if let Some(Placed { text, place }) = &resource.cpus {
         match values::nano_cpus(text) {
             Ok(cpus) => put(&mut body, "NanoCPUs", json!(cpus)),
             Err(cause) => {
-                let message = format!("service {name}: deploy.resources: cpus: {cause}");
+                let message = format!("{path}.cpus: {cause}");
                 found.push(Diagnostic::error(place.clone(), message).hint("such as \"0.5\""));
             }
         }
