@@ -165,6 +165,15 @@ fn pairs(node: Option<&Node>) -> Vec<Pair> {
     listed.chain(mapped).collect()
 }
 
+/// What is said of a place that stands for so many more.
+fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => ", and once more".to_owned(),
+        more => format!(", and {more} times more"),
+    }
+}
+
 /// `A, B and C`; of many only the first ones.
 fn listing(names: &[&str]) -> String {
     const MOST: usize = 8;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Recipe, Teller};
+use super::{Recipe, Teller, and_more};
 use crate::model::diagnostic::Place;
 use crate::recipe::compose::model::Service;
 
@@ -48,12 +48,8 @@ fn is_left_out(variable: &str, recipe: &Recipe, optional: &BTreeSet<String>) -> 
 }
 
 fn tell(service: &str, variable: &str, place: &Place, more: usize, teller: &mut Teller) {
-    let places = match more {
-        0 => String::new(),
-        1 => ", and once more".to_owned(),
-        more => format!(", and {more} times more"),
-    };
-    let message = format!("service {service} has no variable {variable}, so it is empty in this template{places}");
+    let more = and_more(more);
+    let message = format!("service {service} has no variable {variable}, so it is empty in this template{more}");
     let hint = format!("add {variable} to services.{service}.environment");
     teller.add(place, message, hint);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Recipe, Teller, listing};
+use super::{Recipe, Teller, and_more, listing};
 use crate::model::diagnostic::Place;
 use crate::recipe::Tree;
 use crate::recipe::compose::take;
@@ -95,13 +95,9 @@ fn ends_in(template: &str, name: &str) -> bool {
 
 fn tell_one(variable: &Variable, teller: &mut Teller) {
     let Variable { name, first, more } = variable;
-    let places = match more {
-        0 => String::new(),
-        1 => ", and once more".to_owned(),
-        more => format!(", and {more} times more"),
-    };
+    let more = and_more(*more);
     let hint = format!("set it in the app's env, or write ${{{name}:-}} if it may be empty");
-    let message = format!("{name} is set nowhere, and empty here{places}");
+    let message = format!("{name} is set nowhere, and empty here{more}");
     teller.add(first, message, hint);
 }
 
