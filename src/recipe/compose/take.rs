@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::diagnostic::Place;
 use crate::recipe::compose::model::Nanos;
 use crate::recipe::values;
 use crate::recipe::yaml::{Key, Node, Value, text_of};
@@ -93,21 +94,35 @@ pub fn one_or_more(node: &Node, key: &str) -> Vec<String> {
     }
 }
 
-/// `KEY=value` in a list, or a mapping. `None`: no `=`, or null.
-pub fn optional_pairs(node: &Node, key: &str) -> BTreeMap<String, Option<String>> {
-    let node = node.get(key);
-    let from_list = items(node).iter().filter(|item| item.value != Value::Null).map(|item| {
+/// An entry of a section that is a list of `KEY=value` or a mapping.
+pub struct Pair<'a> {
+    pub name: String,
+    /// `None`: no `=`, or null.
+    pub value: Option<String>,
+    pub place: &'a Place,
+}
+
+/// The entries in the order of the file.
+pub fn placed_pairs(node: Option<&Node>) -> impl Iterator<Item = Pair<'_>> {
+    let listed = items(node).iter().filter(|item| item.value != Value::Null).map(|item| {
         let text = scalar(item);
-        match text.split_once('=') {
+        let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (text, None),
-        }
+        };
+        Pair { name, value, place: &item.place }
     });
-    let from_map = entries(node).iter().map(|(key, node)| {
-        let value = (node.value != Value::Null).then(|| scalar(node));
-        (key.text.clone(), value)
+    let mapped = entries(node).iter().map(|(key, node)| Pair {
+        name: key.text.clone(),
+        value: (node.value != Value::Null).then(|| scalar(node)),
+        place: &key.place,
     });
-    from_list.chain(from_map).collect()
+    listed.chain(mapped)
+}
+
+/// `KEY=value` in a list, or a mapping. `None`: no `=`, or null.
+pub fn optional_pairs(node: &Node, key: &str) -> BTreeMap<String, Option<String>> {
+    placed_pairs(node.get(key)).map(|pair| (pair.name, pair.value)).collect()
 }
 
 /// As [`optional_pairs`], with the empty text for what has no value.

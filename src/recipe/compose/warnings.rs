@@ -21,7 +21,7 @@ use crate::recipe::Tree;
 use crate::recipe::compose::model::Project;
 use crate::recipe::compose::take;
 use crate::recipe::interpolate::Environment;
-use crate::recipe::yaml::{Key, Node, Value};
+use crate::recipe::yaml::{Key, Node};
 
 pub use merged::of_merge;
 pub use whole::of_documents;
@@ -138,31 +138,6 @@ fn key_place<'a>(node: &'a Node, key: &str) -> Option<&'a Place> {
 /// Below `node`, key by key.
 fn at<'a>(node: &'a Node, path: &[&str]) -> Option<&'a Node> {
     path.iter().try_fold(node, |node, key| node.get(key))
-}
-
-/// An entry of a section that is a list of `NAME=value` or a mapping.
-struct Pair {
-    name: String,
-    /// `None`: no `=`, or null.
-    value: Option<String>,
-    place: Place,
-}
-
-fn pairs(node: Option<&Node>) -> Vec<Pair> {
-    let listed = take::items(node).iter().map(|item| {
-        let text = take::scalar(item);
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (text, None),
-        };
-        Pair { name, value, place: item.place.clone() }
-    });
-    let mapped = take::entries(node).iter().map(|(key, node)| Pair {
-        name: key.text.clone(),
-        value: (node.value != Value::Null).then(|| take::scalar(node)),
-        place: key.place.clone(),
-    });
-    listed.chain(mapped).collect()
 }
 
 /// What is said of a place that stands for so many more.

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plain_secret::is_secret;
-use super::{Pair, Recipe, Teller, key_place, listing, pairs};
+use super::{Recipe, Teller, key_place, listing};
 use crate::model::diagnostic::Place;
 use crate::recipe::compose::model::Service;
-use crate::recipe::compose::take;
+use crate::recipe::compose::take::{self, Pair};
 use crate::recipe::interpolate::Environment;
 use crate::recipe::yaml::Node;
 
 /// `read` is the service of this file, with its environment resolved.
 pub(super) fn of_service(node: &Node, read: &Service, path: &str, variables: &Environment, teller: &mut Teller) {
-    let own = pairs(node.get("environment"));
+    let own: Vec<Pair> = take::placed_pairs(node.get("environment")).collect();
     of_taken(&own, path, variables, teller);
-    let places: BTreeMap<&str, &Place> = own.iter().map(|pair| (pair.name.as_str(), &pair.place)).collect();
+    let places: BTreeMap<&str, &Place> = own.iter().map(|pair| (pair.name.as_str(), pair.place)).collect();
     let elsewhere = key_place(node, "env_file");
     for (name, value) in &read.environment {
         let Some(place) = places.get(name.as_str()).copied().or(elsewhere) else { continue };
@@ -40,7 +40,7 @@ fn of_taken(own: &[Pair], path: &str, variables: &Environment, teller: &mut Tell
             format!("{path}.environment.{name} is empty here, and takes the value of {name} from the app's env");
         teller.tell(
             "taken",
-            &pair.place,
+            pair.place,
             message,
             format!("write ${{{name}}} if that is meant, else use another name there"),
         );
@@ -50,7 +50,7 @@ fn of_taken(own: &[Pair], path: &str, variables: &Environment, teller: &mut Tell
         let names: Vec<&str> = passed.iter().map(|pair| pair.name.as_str()).collect();
         let takes = if names.len() == 1 { "takes its value" } else { "take their values" };
         let message = format!("{path}.environment: {} {takes} from the app's env", listing(&names));
-        teller.tell("passed", &first.place, message, "that is what a name without a value means");
+        teller.tell("passed", first.place, message, "that is what a name without a value means");
     }
 }
 
@@ -62,13 +62,13 @@ pub(super) fn of_unset(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mu
                 let known = recipe.environment.contains_key(&pair.name) || optional.contains(&pair.name);
                 pair.value.is_none() && !known
             };
-            let unset: Vec<Pair> = pairs(service.get("environment")).into_iter().filter(unset).collect();
+            let unset: Vec<Pair> = take::placed_pairs(service.get("environment")).filter(unset).collect();
             if let Some(first) = unset.first() {
                 let names: Vec<&str> = unset.iter().map(|pair| pair.name.as_str()).collect();
                 let (is, them) = if names.len() == 1 { ("is", "it") } else { ("are", "them") };
                 let message = format!("services.{}.environment: {} {is} set nowhere", key.text, listing(&names));
                 let hint = format!("the container goes without {them}, also where its image has a default");
-                teller.tell("set nowhere", &first.place, message, hint);
+                teller.tell("set nowhere", first.place, message, hint);
             }
         }
     }

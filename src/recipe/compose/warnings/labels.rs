@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entries, Recipe, Teller, at, pairs};
+use super::{Entries, Recipe, Teller, at};
 use crate::model::diagnostic::Place;
 use crate::model::version::RecipeVersion;
+use crate::recipe::compose::take;
 
 pub(super) fn of_recipe(recipe: &Recipe, teller: &mut Teller) {
     let files: Vec<Entries> = recipe.files.iter().map(|file| Entries::of(&file.node)).collect();
@@ -26,10 +27,10 @@ pub(super) fn of_recipe(recipe: &Recipe, teller: &mut Teller) {
 }
 
 /// Where labels stand: of each in the last file that has it.
-fn places<'a>(files: &[Entries<'a>], service: &'a str, section: &[&str]) -> BTreeMap<String, Place> {
+fn places<'a>(files: &[Entries<'a>], service: &'a str, section: &[&str]) -> BTreeMap<String, &'a Place> {
     let of_file = |file: &Entries<'a>| {
         let labels = file.service(service).and_then(|node| at(node, section));
-        pairs(labels).into_iter().map(|pair| (pair.name, pair.place))
+        take::placed_pairs(labels).map(|pair| (pair.name, pair.place))
     };
     files.iter().flat_map(of_file).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entries, File, Teller, at, key_place, listing, pairs};
+use super::{Entries, File, Teller, at, key_place, listing};
 use crate::model::diagnostic::{Diagnostics, Place};
 use crate::recipe::compose::model::{Port, Project, Service};
 use crate::recipe::compose::take;
@@ -116,14 +116,14 @@ impl<'a> Laid<'a> {
     fn emptied_variables(&self, teller: &mut Teller) {
         let is_empty =
             |value: Option<&Option<String>>| value.is_none_or(|v| v.as_deref().unwrap_or_default().is_empty());
-        for pair in pairs(self.node.get("environment")) {
+        for pair in take::placed_pairs(self.node.get("environment")) {
             let name = &pair.name;
             if is_empty(self.over.environment.get(name)) && !is_empty(self.base.environment.get(name)) {
                 let message = format!(
                     "services.{}.environment.{name}: the empty value does not override the earlier one",
                     self.name
                 );
-                teller.tell("emptied", &pair.place, message, format!("an empty value never does: {WHY}"));
+                teller.tell("emptied", pair.place, message, format!("an empty value never does: {WHY}"));
             }
         }
     }
