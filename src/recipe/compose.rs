@@ -90,10 +90,11 @@ pub fn survey(sources: &[Source], environment: &Environment, tree: &Tree) -> Sur
         files.push(file);
     }
     let mut project = project.unwrap_or_default();
-    if found.has_errors() {
+    let (has_errors, none) = (found.has_errors(), Project::default());
+    let sound = if has_errors { &none } else { &project };
+    warnings::of_recipe(&Recipe { project: sound, files: &files, environment, tree }, &mut found);
+    if has_errors {
         unsound.fill_in(&mut project);
-    } else {
-        warnings::of_recipe(&Recipe { project: &project, files: &files, environment, tree }, &mut found);
     }
     Surveyed { project, found: in_order(found, sources) }
 }

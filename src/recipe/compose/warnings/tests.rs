@@ -173,6 +173,20 @@ fn a_variable_that_nothing_sets_is_told_once_and_many_of_a_file_together() {
     assert_eq!(told.to_string(), "", "a sample may leave variables to the operator");
 }
 
+/// It may be what is wrong with the files.
+#[test]
+fn a_variable_that_nothing_sets_is_told_beside_errors() {
+    let told = told(&[&service("deploy: {replicas: \"$COUNT\"}\n    environment: [~, NOPE]")]);
+    let starts = [
+        "0:4:24: error: error while interpolating services.a.deploy.replicas",
+        "0:5:19: error: services.a.environment[0] must be a string, not null",
+        "0:4:24: warning: COUNT is set nowhere, and empty here",
+        "0:5:22: warning: services.a.environment: NOPE is set nowhere",
+    ];
+    let fits = told.len() == starts.len() && told.iter().zip(starts).all(|(told, start)| told.starts_with(start));
+    assert!(fits, "{}", told.join("\n"));
+}
+
 #[test]
 fn an_anchored_value_is_told_once() {
     let text = "x-e: &e {M: 0444, N: $FOO-bar}\nservices: {a: {image: a:1, environment: *e}, b: {image: a:1, environment: {<<: *e}}}";
