@@ -96,7 +96,11 @@ fn named_or_bind(source: &str, target: &str) -> Mount {
     Mount { kind: kind.into(), source: source.into(), target: target.into(), ..Mount::default() }
 }
 
-/// Unknown options (`z`, `Z`) mean nothing here.
+/// Whether an option of the short form is taken. Others (`z`, `Z`) mean nothing here.
+pub fn is_option(option: &str) -> bool {
+    matches!(option, "ro" | "rw" | "nocopy") || PROPAGATIONS.contains(&option)
+}
+
 fn with_options(mut mount: Mount, options: &str) -> Mount {
     for option in options.split(',') {
         match option {

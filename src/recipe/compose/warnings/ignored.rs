@@ -1,7 +1,7 @@
 //! What a stack drops, or takes for something else.
 
 use super::{Teller, key_place};
-use crate::recipe::compose::take;
+use crate::recipe::compose::{mount, take};
 use crate::recipe::values;
 use crate::recipe::yaml::{Node, Value};
 
@@ -35,7 +35,6 @@ const IGNORED: &[(&str, &str)] = &[
 const MOUNT_KEYS: &[(&str, &[&str])] =
     &[("bind", &["propagation"]), ("volume", &["nocopy", "subpath"]), ("tmpfs", &["size"])];
 const REFERENCE_KEYS: &[&str] = &["source", "target", "uid", "gid", "mode"];
-const MOUNT_OPTIONS: &[&str] = &["ro", "rw", "nocopy", "rprivate", "private", "rshared", "shared", "rslave", "slave"];
 
 pub(super) fn of_service(service: &Node, path: &str, teller: &mut Teller) {
     for (key, _) in take::entries(Some(service)) {
@@ -89,26 +88,26 @@ fn of_networks(service: &Node, path: &str, teller: &mut Teller) {
     }
 }
 
-fn of_mount(mount: &Node, path: &str, teller: &mut Teller) {
-    if let Value::Map(_) = mount.value {
+fn of_mount(entry: &Node, path: &str, teller: &mut Teller) {
+    if let Value::Map(_) = entry.value {
         for (kind, known) in MOUNT_KEYS {
-            for (key, _) in take::entries(mount.get(kind)).iter().filter(|(key, _)| !known.contains(&&*key.text)) {
+            for (key, _) in take::entries(entry.get(kind)).iter().filter(|(key, _)| !known.contains(&&*key.text)) {
                 let message = format!("{path}.volumes: {kind}.{} is ignored", key.text);
                 teller.tell("ignored", &key.place, message, format!("{kind} takes {} alone", known.join(" and ")));
             }
         }
-        if let Some(place) = key_place(mount, "consistency") {
+        if let Some(place) = key_place(entry, "consistency") {
             let message = format!("{path}.volumes: consistency has no effect");
             teller.tell("ignored", place, message, "it is for Docker on a Mac; leave it out");
         }
         return;
     }
-    let spec = take::scalar(mount);
+    let spec = take::scalar(entry);
     let options = spec.splitn(3, ':').nth(2).unwrap_or_default();
-    for option in options.split(',').filter(|option| !option.is_empty() && !MOUNT_OPTIONS.contains(option)) {
+    for option in options.split(',').filter(|option| !option.is_empty() && !mount::is_option(option)) {
         let message = format!("{path}.volumes: the option {option:?} is ignored");
         let hint = "a stack takes ro, nocopy and the propagations of a bind";
-        teller.tell("mount option", &mount.place, message, hint);
+        teller.tell("mount option", &entry.place, message, hint);
     }
 }
 
