@@ -5,6 +5,8 @@ use super::Shape;
 use crate::model::diagnostic::{self, Diagnostic, Place};
 use crate::recipe::yaml::{Key, Node, Value};
 
+pub use crate::recipe::compose::take::join;
+
 /// Keys of the Compose format that the schemas of stacks never had.
 const COMPOSE_ALONE: &[&str] = &[
     "annotations",
@@ -127,10 +129,6 @@ pub fn early_kind(node: &Node, path: &str, since: u8, version: Version) -> Diagn
 fn early(place: &Place, what: &str, since: u8, version: Version) -> Diagnostic {
     let message = format!("{what} needs version \"3.{since}\" or newer, this file says \"{version}\"");
     Diagnostic::error(place.clone(), message).hint("raise version: or drop it")
-}
-
-pub fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// The known key that a mistyped one most resembles.

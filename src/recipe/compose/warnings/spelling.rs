@@ -25,7 +25,7 @@ fn of_node(node: &Node, shape: &Shape, path: &str, teller: &mut Teller) {
         Shape::Fields(known, _) => of_fields(node, known, path, teller),
         Shape::Named(shape, _) => {
             for (key, node) in take::entries(Some(node)) {
-                of_node(node, shape, &below(path, &key.text), teller);
+                of_node(node, shape, &take::join(path, &key.text), teller);
             }
         }
         Shape::Nullable(shape) | Shape::Since(_, shape) | Shape::With(_, shape) => of_node(node, shape, path, teller),
@@ -38,13 +38,9 @@ fn of_node(node: &Node, shape: &Shape, path: &str, teller: &mut Teller) {
 fn of_fields(node: &Node, known: &[(&str, Shape)], path: &str, teller: &mut Teller) {
     for (key, node) in take::entries(Some(node)) {
         if let Some((_, shape)) = known.iter().find(|(name, _)| *name == key.text) {
-            of_node(node, shape, &below(path, &key.text), teller);
+            of_node(node, shape, &take::join(path, &key.text), teller);
         }
     }
-}
-
-fn below(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 fn of_text(node: &Node, path: &str, teller: &mut Teller) {
