@@ -17,6 +17,8 @@ mod unsound;
 mod version;
 mod warnings;
 
+use std::collections::BTreeMap;
+
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::recipe::interpolate::{self, Environment};
 use crate::recipe::merge;
@@ -155,12 +157,12 @@ fn services(
     environment: &Environment,
     named: Named,
     found: &mut Diagnostics,
-) -> std::collections::BTreeMap<String, model::Service> {
+) -> BTreeMap<String, model::Service> {
     let home = environment.get("HOME").map(String::as_str);
-    let read = |(key, node): &(yaml::Key, Node)| {
+    let read = |entry: &(yaml::Key, Node)| {
+        let (key, node) = entry;
         let path = format!("services.{}", key.text);
-        let mut service = service::read(node, &path, home, found);
-        service.place = Some(key.place.clone());
+        let mut service = service::read(entry, &path, home, found);
         environment::resolve(&mut service, node, &path, environment, named, found);
         (key.text.clone(), service)
     };

@@ -22,7 +22,7 @@ pub struct Project {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Service {
-    /// Where the service begins; later files do not move it.
+    /// Where its name stands; later files do not move it.
     pub place: Option<Place>,
     pub image: String,
     pub command: Vec<String>,

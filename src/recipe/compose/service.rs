@@ -8,12 +8,12 @@ use crate::recipe::compose::model::{
 };
 use crate::recipe::compose::{deploy, mount, take};
 use crate::recipe::values;
-use crate::recipe::yaml::{Node, Value};
+use crate::recipe::yaml::{Key, Node, Value};
 
 /// The service; what its texts have wrong goes to `found`. The environment is only what the file itself says.
-pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics) -> Service {
+pub fn read((key, node): &(Key, Node), path: &str, home: Option<&str>, found: &mut Diagnostics) -> Service {
     Service {
-        place: Some(node.place.clone()),
+        place: Some(key.place.clone()),
         image: take::text(node, "image"),
         command: words(node, "command", path, found),
         entrypoint: words(node, "entrypoint", path, found),
