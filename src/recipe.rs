@@ -9,3 +9,8 @@ pub mod values;
 pub mod yaml;
 
 pub use tree::{Entry, Tree, TreeError};
+
+/// The file with the defaults of an app's variables, and the rules by which its secrets are made.
+pub const SAMPLE: &str = ".env.sample";
+/// The script whose exports of versions count; it is never run.
+pub const EXPORTS: &str = "abra.sh";

@@ -15,6 +15,7 @@ use crate::recipe::compose::{self, NamedFiles, Source};
 use crate::recipe::env::{self, Variable};
 use crate::recipe::interpolate::Environment;
 use crate::recipe::tree::{self, Tree, TreeError};
+use crate::recipe::{EXPORTS, SAMPLE};
 
 /// What a recipe is read with.
 pub struct Reading<'a> {
@@ -30,9 +31,6 @@ pub struct Reading<'a> {
     pub forced: &'a Environment,
     pub tree: &'a Tree,
 }
-
-const SAMPLE: &str = ".env.sample";
-const EXPORTS: &str = "abra.sh";
 
 /// The variables that the compose files see. Later wins: sample, frozen sample, operator, exports of `abra.sh`, ours.
 ///

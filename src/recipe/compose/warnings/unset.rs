@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Recipe, Teller, and_more, listing};
 use crate::model::diagnostic::Place;
-use crate::recipe::Tree;
 use crate::recipe::compose::take;
 use crate::recipe::interpolate::unset;
 use crate::recipe::yaml::{Node, Value};
+use crate::recipe::{SAMPLE, Tree};
 
 /// From so many on the variables of a file are told in one line.
 const MANY: usize = 4;
 
 /// The variables that the sample names in a comment (`#EXTRA_DOMAINS=`): they may be left out.
 pub(super) fn optional(tree: &Tree) -> BTreeSet<String> {
-    let sample = tree.text(".env.sample").unwrap_or_default();
+    let sample = tree.text(SAMPLE).unwrap_or_default();
     let commented = |line: &str| {
         let (name, _) = line.trim_start().strip_prefix('#')?.split_once('=')?;
         let name = name.trim_start_matches(['#', ' ', '\t']).trim_end();

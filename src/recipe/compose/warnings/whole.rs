@@ -7,10 +7,9 @@ use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::model::secret::Charset;
 use crate::recipe::compose::Source;
 use crate::recipe::env;
-use crate::recipe::interpolate::{self, variables};
+use crate::recipe::interpolate;
 use crate::recipe::yaml::{Node, Value};
-
-const SAMPLE: &str = ".env.sample";
+use crate::recipe::{EXPORTS, SAMPLE};
 
 /// The YAML documents behind the first one, which nobody reads.
 pub fn of_documents(source: &Source, found: &mut Diagnostics) {
@@ -72,7 +71,7 @@ pub(super) fn of_recipe<'a>(
     }
     of_lonely_services(recipe, teller);
     of_versions(recipe, entries, optional, teller);
-    let is_recipe = [SAMPLE, "abra.sh"].iter().any(|file| recipe.tree.entries.contains_key(*file));
+    let is_recipe = [SAMPLE, EXPORTS].iter().any(|file| recipe.tree.entries.contains_key(*file));
     let Some(first) = recipe.files.first().filter(|_| is_recipe) else { return };
     if !recipe.project.services.contains_key("app") {
         let message = "no service is called app, and other programs look for the app there";
@@ -110,7 +109,7 @@ fn mentions(node: &Node, variable: &str) -> bool {
     match &node.value {
         Value::Map(entries) => entries.iter().any(|(_, node)| mentions(node, variable)),
         Value::Seq(items) => items.iter().any(|node| mentions(node, variable)),
-        Value::String(text) => variables(text).iter().any(|name| name == variable),
+        Value::String(text) => interpolate::variables(text).iter().any(|name| name == variable),
         _ => false,
     }
 }
