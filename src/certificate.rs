@@ -17,6 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::model::app::Domain;
+use crate::model::hex;
 
 /// What is known of a certificate; nothing of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +114,7 @@ pub fn describe(leaf_der: &[u8]) -> Option<Certificate> {
 
 /// SHA-256 in lower-case hex.
 pub fn fingerprint(der: &[u8]) -> String {
-    Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(der))
 }
 
 impl Certificate {

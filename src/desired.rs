@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::model::hex;
 use crate::model::secret::{Rule, SecretBytes};
 use crate::model::version::Revision;
 use crate::recipe::Tree;
@@ -240,10 +241,6 @@ pub fn digest(desired: &Desired, revision: &Revision) -> String {
         "services": desired.services.iter().map(|service| json!([service.name, service.spec])).collect::<Vec<_>>(),
     });
     hex(&Sha256::digest(canonical(whole).to_string()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The same value with the keys of every object sorted.

@@ -7,3 +7,8 @@ pub mod outcome;
 pub mod secret;
 pub mod state;
 pub mod version;
+
+/// Two digits a byte, in small letters.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

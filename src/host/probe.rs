@@ -22,6 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::certificate;
 use crate::model::app::Domain;
+use crate::model::hex;
 
 /// No page that a check looks at is larger; what follows is not read.
 const BODY_LIMIT: usize = 1 << 20;
@@ -228,8 +229,7 @@ impl Target {
 pub fn random_host(base_domain: &Domain) -> String {
     let mut bytes = [0u8; 8];
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("nobody-{hex}.{base_domain}")
+    format!("nobody-{}.{base_domain}", hex(&bytes))
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {

@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
+use super::hex;
 use super::state::SecretVersion;
 
 /// The exact bytes of a secret. `Debug` shows none of them; memory is wiped on drop.
@@ -158,8 +159,7 @@ impl HostKey {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
         mac.update(content);
         let tag = mac.finalize().into_bytes();
-        let hex: String = tag.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        format!("c{}", &hex[..7])
+        format!("c{}", &hex(&tag[..4])[..7])
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::git::local_git;
 use super::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, MOST_ENTRIES};
 use crate::host::command::Conversation;
+use crate::model::hex;
 use crate::model::version::Commit;
 use crate::recipe::{Entry, Tree};
 use crate::telemetry;
@@ -268,8 +269,7 @@ fn raw_entry(bytes: &[u8], id_length: usize) -> Option<(RawEntry<'_>, &[u8])> {
     let (id, rest) = rest.split_at_checked(id_length)?;
     // Old tools wrote folders as 040000.
     let mode = mode.strip_prefix(b"0").unwrap_or(mode);
-    let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some((RawEntry { mode, name, id }, rest))
+    Some((RawEntry { mode, name, id: hex(id) }, rest))
 }
 
 /// `folder/name`, where the name is one that a recipe can have.
