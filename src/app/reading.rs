@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::certificate::Certificate;
 use crate::config::{self, MEND_FILE};
 use crate::desired::{self, Additions, Desired, LARGEST_SECRET, Reading, SecretSource};
-use crate::host::recipes::{operator_bytes, operator_file};
+use crate::host::recipes::{operator_bytes, operator_file, recipe_name};
 use crate::model::app::Domain;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{HostKey, SecretBytes, version_of_given};
@@ -207,8 +207,12 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     of_files.iter().filter_map(files::OfFile::told).for_each(|told| found.push(told));
     secret_versions.extend(of_files.into_iter().map(|secret| (secret.recorded_as, secret.version)));
     found.extend(files::refuse_long_names(&desired, &checked));
-    let additions =
-        Additions { recipe_name: &recipe_name(around.app), revision, chaos: is_chaos(around.app, revision), env: &env };
+    let additions = Additions {
+        recipe_name: recipe_name(&around.app.recipe.url),
+        revision,
+        chaos: is_chaos(around.app, revision),
+        env: &env,
+    };
     desired::add(&mut desired, &additions);
     if around.certificate_declared {
         found.extend(desired::refuse_acme(&desired));
@@ -233,11 +237,6 @@ fn forced(certificate: bool) -> Environment {
 fn is_chaos(app: &config::App, revision: &Revision) -> bool {
     let by_id = matches!(&app.wanted, Wanted::Commit(hex) if revision.commit.as_str().starts_with(hex.as_str()));
     by_id || revision.version.is_none()
-}
-
-fn recipe_name(app: &config::App) -> String {
-    let last = app.recipe.url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
-    last.trim_end_matches(".git").to_owned()
 }
 
 /// Puts the version of each given secret into the variable by which the recipe names it. Secrets that the recipe does

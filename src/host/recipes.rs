@@ -15,12 +15,12 @@ mod remote;
 mod shape;
 mod sights;
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::model::hex;
 use crate::model::version::Commit;
 use crate::recipe::Tree;
 use git::{local_git, printable};
@@ -66,15 +66,15 @@ impl Recipes {
 
 /// `<last path part>-<8 hex of the URL's SHA-256>`: readable, and different for different URLs.
 fn mirror_name(url: &str) -> String {
-    let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
-    let last = last.trim_end_matches(".git").trim_start_matches('.');
     let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
-    let mut name: String = last.chars().take(40).map(legal).collect();
-    name.push('-');
-    for byte in &Sha256::digest(url.as_bytes())[..4] {
-        write!(name, "{byte:02x}").expect("a String takes all text");
-    }
-    name
+    let name: String = recipe_name(url).trim_start_matches('.').chars().take(40).map(legal).collect();
+    format!("{name}-{}", hex(&Sha256::digest(url.as_bytes())[..4]))
+}
+
+/// A recipe by the last part of its URL or path.
+pub fn recipe_name(url: &str) -> &str {
+    let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    last.trim_end_matches(".git")
 }
 
 /// The mirror of one recipe.
