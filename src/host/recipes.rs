@@ -28,8 +28,8 @@ use objects::Objects;
 use sights::Sights;
 
 pub use bounds::Bounds;
-use bounds::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, MOST_ENTRIES};
-pub use directory::{operator_bytes, operator_file, tree_of_directory};
+use bounds::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, Taken};
+pub use directory::{operator_bytes, operator_file, operator_text, tree_of_directory};
 pub use published::{MovedTag, Published};
 
 /// All mirrors of a state directory.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
+
 /// The largest file that is read; a longer one is [`crate::recipe::Entry::TooLarge`].
 pub(super) const LARGEST_FILE: u64 = 1 << 20;
 /// The most files and folders of one tree, and the most bytes of all of them.
@@ -9,6 +11,28 @@ pub(super) const MOST_ENTRIES: usize = 5_000;
 pub(super) const MOST_BYTES: u64 = 32 << 20;
 /// The longest path of a file, in bytes.
 pub(super) const LONGEST_PATH: usize = 4_096;
+
+/// What has been taken of one tree.
+#[derive(Default)]
+pub(super) struct Taken {
+    entries: usize,
+    bytes: u64,
+}
+
+impl Taken {
+    /// Counts a file or folder.
+    pub fn entry(&mut self) -> Result<()> {
+        self.entries += 1;
+        ensure!(self.entries <= MOST_ENTRIES, "more than {MOST_ENTRIES} files and folders; a recipe has few");
+        Ok(())
+    }
+
+    pub fn bytes(&mut self, more: u64) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(more);
+        ensure!(self.bytes <= MOST_BYTES, "more than {MOST_BYTES} bytes in all; a recipe has few");
+        Ok(())
+    }
+}
 
 /// What asking a remote may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::objects::path_below;
-use super::{LARGEST_FILE, MOST_BYTES, MOST_ENTRIES};
+use super::{LARGEST_FILE, Taken};
 use crate::recipe::{Entry, Tree};
 
 /// The plain files below a folder, `.git` left out, with the bounds of a committed recipe. Links are not followed.
@@ -26,8 +26,7 @@ pub fn tree_of_directory(dir: &Path) -> Result<Tree> {
 #[derive(Default)]
 struct Walk {
     tree: Tree,
-    entries: usize,
-    bytes: u64,
+    taken: Taken,
 }
 
 impl Walk {
@@ -38,8 +37,7 @@ impl Walk {
                 continue;
             }
             let path = path_below(folder, entry.file_name().as_bytes())?;
-            self.entries += 1;
-            ensure!(self.entries <= MOST_ENTRIES, "more than {MOST_ENTRIES} files and folders; a recipe has few");
+            self.taken.entry()?;
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 below.push(path);
@@ -56,9 +54,8 @@ impl Walk {
     fn take_file(&mut self, root: &Path, path: String) -> Result<()> {
         let entry = read_bounded(&root.join(&path)).with_context(|| path.clone())?;
         if let Entry::File(bytes) = &entry {
-            self.bytes += bytes.len() as u64;
+            self.taken.bytes(bytes.len() as u64)?;
         }
-        ensure!(self.bytes <= MOST_BYTES, "more than {MOST_BYTES} bytes in all; a recipe has few");
         self.tree.entries.insert(path, entry);
         Ok(())
     }
@@ -107,6 +104,15 @@ pub fn operator_bytes(path: &Path) -> io::Result<Vec<u8>> {
         )),
         Entry::Symlink | Entry::Submodule => unreachable!("links are followed, and a file system has no submodules"),
     }
+}
+
+/// As [`operator_bytes`], for a text.
+///
+/// # Errors
+/// Also when it is not UTF-8.
+pub fn operator_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(operator_bytes(path)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 fn read_bounded(path: &Path) -> io::Result<Entry> {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::git::local_git;
-use super::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, MOST_ENTRIES};
+use super::{LARGEST_FILE, LONGEST_PATH, MOST_BYTES, Taken};
 use crate::host::command::Conversation;
 use crate::model::hex;
 use crate::model::version::Commit;
@@ -172,8 +172,7 @@ struct Walk {
     id_length: usize,
     tree: Tree,
     files: Vec<Named>,
-    entries: usize,
-    bytes: u64,
+    taken: Taken,
 }
 
 impl Walk {
@@ -183,7 +182,7 @@ impl Walk {
         for (found, folder) in objects.find(&ids).await?.into_iter().zip(&folders) {
             let found = found_or_missing(found, &folder.path)?;
             ensure!(found.kind == "tree", "{:?} is a {} where a folder has to be", folder.path, found.kind);
-            self.count_bytes(found.size)?;
+            self.taken.bytes(found.size)?;
         }
         let mut below = Vec::new();
         let read = objects.read(&ids, |index, bytes| self.take_folder(&folders[index].path, &bytes, &mut below));
@@ -200,8 +199,7 @@ impl Walk {
             rest = after;
             let path = path_below(folder, entry.name)?;
             ensure!(names.insert(entry.name), "{path} is there twice");
-            self.entries += 1;
-            ensure!(self.entries <= MOST_ENTRIES, "more than {MOST_ENTRIES} files and folders; a recipe has few");
+            self.taken.entry()?;
             let named = Named { path, id: entry.id };
             match entry.mode {
                 b"40000" => below.push(named),
@@ -225,7 +223,7 @@ impl Walk {
                 self.tree.entries.insert(file.path, Entry::TooLarge(found.size));
                 continue;
             }
-            self.count_bytes(found.size)?;
+            self.taken.bytes(found.size)?;
             small.push(file);
         }
         let ids: Vec<_> = small.iter().map(|file| file.id.clone()).collect();
@@ -235,12 +233,6 @@ impl Walk {
             Ok(())
         };
         objects.read(&ids, keep).await
-    }
-
-    fn count_bytes(&mut self, size: u64) -> Result<()> {
-        self.bytes = self.bytes.saturating_add(size);
-        ensure!(self.bytes <= MOST_BYTES, "more than {MOST_BYTES} bytes in all; a recipe has few");
-        Ok(())
     }
 }
 
@@ -286,6 +278,7 @@ pub(super) fn path_below(folder: &str, name: &[u8]) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bounds::MOST_ENTRIES;
     use super::*;
 
     fn raw(mode: &str, name: &[u8]) -> Vec<u8> {
