@@ -7,13 +7,12 @@
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::certificate::Certificate;
 use crate::config::{self, MEND_FILE};
 use crate::desired::{self, Additions, Desired, LARGEST_SECRET, Reading, SecretSource};
-use crate::host::recipes::{operator_bytes, operator_file, recipe_name};
+use crate::host::recipes::{operator_bytes, operator_file, operator_text, recipe_name};
 use crate::model::app::Domain;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{HostKey, SecretBytes, version_of_given};
@@ -117,10 +116,8 @@ fn secret(key: &str, path: &Path) -> Result<SecretBytes, String> {
 
 /// The operator's values can be named in the file, so the file is read with them in sight.
 fn env_file(path: &Path, outer: &Environment) -> Result<Environment, String> {
-    let text = operator_bytes(path).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
-    });
-    let text = text.map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
+    let text = operator_text(path)
+        .map_err(|error| format!("env file {} cannot be read: {error}; {MEND_FILE}", path.display()))?;
     let name = path.display().to_string().into();
     let variables = env::parse(&name, &text, &|key| outer.get(key).cloned()).map_err(|wrong| wrong.to_string())?;
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
@@ -148,7 +145,7 @@ fn variables_of_overlays(app: &config::App, env: &Environment) -> Option<BTreeSe
     }
     let mut names = BTreeSet::new();
     for path in named_by_overlays(app, env, &overlays).env_files {
-        let text = String::from_utf8(operator_bytes(Path::new(&path)).ok()?).ok()?;
+        let text = operator_text(Path::new(&path)).ok()?;
         let entries = env::env_file(&path.as_str().into(), &text, &|_| None).ok()?;
         names.extend(entries.into_iter().map(|(name, _)| name));
     }
@@ -201,12 +198,7 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     let mut secret_versions = give_versions(&reading, &mut env, around, &mut unknown)?;
     let (mut desired, mut found) = desired::read_as_far_as_it_goes(&reading, &env)?;
     found.extend(unknown);
-    let checked = desired.secrets.iter().map(|secret| secret.name.clone()).collect();
-    give_bytes(&mut desired, around.given, &secret_versions);
-    let of_files = files::follow_contents(&mut desired, around);
-    of_files.iter().filter_map(files::OfFile::told).for_each(|told| found.push(told));
-    secret_versions.extend(of_files.into_iter().map(|secret| (secret.recorded_as, secret.version)));
-    found.extend(files::refuse_long_names(&desired, &checked));
+    name_by_contents(&mut desired, around, &mut secret_versions, &mut found);
     let additions = Additions {
         recipe_name: recipe_name(&around.app.recipe.url),
         revision,
@@ -268,6 +260,21 @@ fn give_versions(
         versions.insert(key.clone(), SecretVersion { version, content });
     }
     Ok(versions)
+}
+
+/// Gives secrets whose bytes come from a file the names and versions of their contents.
+fn name_by_contents(
+    desired: &mut Desired,
+    around: &Surroundings,
+    versions: &mut BTreeMap<String, SecretVersion>,
+    found: &mut Diagnostics,
+) {
+    let checked = desired.secrets.iter().map(|secret| secret.name.clone()).collect();
+    give_bytes(desired, around.given, versions);
+    let of_files = files::follow_contents(desired, around);
+    of_files.iter().filter_map(files::OfFile::told).for_each(|told| found.push(told));
+    versions.extend(of_files.into_iter().map(|secret| (secret.recorded_as, secret.version)));
+    found.extend(files::refuse_long_names(desired, &checked));
 }
 
 fn no_such_secret<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> Diagnostic {

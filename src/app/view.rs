@@ -93,14 +93,7 @@ impl View<'_> {
         options: Options,
         now: Timestamp,
     ) -> Result<Goal, Outcome> {
-        let current = self.state.current.as_ref().map(|release| &release.body);
-        if let Some(why) = current.and_then(|current| policy::has_lost_volumes(current, observed)) {
-            return Err(Outcome::Blocked(why));
-        }
-        if self.state.current.is_none()
-            && self.state.installing.is_none()
-            && let Some(why) = policy::is_unrecorded(&self.app.stack, &self.app.wanted, observed)
-        {
+        if let Some(why) = self.not_ours_to_write(observed) {
             return Err(Outcome::Blocked(why));
         }
         let lives = |name: &str, bytes: &SecretBytes| observed.secrets.contains_key(name) && self.may_hold(name, bytes);
@@ -129,6 +122,15 @@ impl View<'_> {
             overlay: held.map(Outcome::Held),
             failed,
         })
+    }
+
+    /// Why nothing may be made of what runs: its volumes are gone, or somebody else made it.
+    fn not_ours_to_write(&self, observed: &Observed) -> Option<String> {
+        match (&self.state.current, &self.state.installing) {
+            (Some(current), _) => policy::has_lost_volumes(&current.body, observed),
+            (None, None) => policy::is_unrecorded(&self.app.stack, &self.app.wanted, observed),
+            (None, Some(_)) => None,
+        }
     }
 
     /// Swarm never shows a secret's bytes; those that were made or given here are kept, and say what it holds.
