@@ -175,7 +175,7 @@ fn stack(domain: &Domain, value: &Value<'_>) -> Option<StackName> {
 }
 
 fn wanted(value: &Value<'_>) -> Option<Wanted> {
-    value.parsed("\"latest\", a tag such as \"2.4.0+1.9.1\", or a commit in hex")
+    value.parsed("\"latest\", a tag such as \"2.4.0+1.9.1\", or 7 digits or more of a commit's id")
 }
 
 /// What belongs to upgrades, which this version does not make. A kind that is not kept at all is told as a whole.
