@@ -97,7 +97,8 @@ enum Verb {
     Plan(Which),
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
     ///
-    /// For whoever writes a recipe, or wonders what is sent. Secrets that come from files are hidden.
+    /// For whoever writes a recipe, or wonders what is sent. Of an app, secrets and the values of its env files are hidden;
+    /// of a recipe directory everything is shown.
     #[command(
         after_help = "Examples:\n  evenkeel render wiki\n  evenkeel render --recipe ./wiki --domain wiki.example.org\n  \
         evenkeel render --recipe ./wiki --compose compose.yml:compose.db.yml --json"

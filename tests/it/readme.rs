@@ -7,7 +7,9 @@ use std::process::Command;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use evenkeel::cli::Cli;
+use evenkeel::model::diagnostic::MAX_FINDINGS;
 use evenkeel::model::outcome::Outcome;
+use evenkeel::recipe::{env, interpolate, yaml};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -148,6 +150,29 @@ fn every_exit_code_is_in_the_table() {
     }
     assert!(told("2", "") && told("64", ""), "of `plan`, and of a wrong command line");
     assert!(!told("0", "blocked"));
+}
+
+#[test]
+fn the_bounds_of_reading_are_told_as_they_are() {
+    assert_eq!((yaml::MAX_BYTES, env::MAX_BYTES), (1 << 20, 1 << 20));
+    let grouped = |number: usize| format!("{},{:03}", number / 1000, number % 1000);
+    let expected = [
+        "| a compose file, `.env.sample` or `env_file` | 1 MiB |".to_owned(),
+        format!("| mappings and lists inside each other | {} levels |", yaml::MAX_DEPTH),
+        format!(
+            "| a compose file with its aliases replaced | {} nodes, {} MiB |",
+            grouped(yaml::MAX_NODES),
+            yaml::MAX_EXPANDED_BYTES >> 20
+        ),
+        format!(
+            "| a value with its variables replaced; all of a file | {} MiB; {} MiB |",
+            interpolate::MAX_VALUE_BYTES >> 20,
+            interpolate::MAX_DOCUMENT_BYTES >> 20
+        ),
+        format!("| findings that are told | {} |", grouped(MAX_FINDINGS)),
+    ];
+    let text = readme();
+    expected.iter().for_each(|row| assert!(text.contains(row), "{row}"));
 }
 
 #[test]
