@@ -205,7 +205,8 @@ impl Named<'_> {
         if object.file.is_empty() {
             let driver = if *what == "secret" { " nor driver" } else { "" };
             let message = format!("{what} {key}: it has neither file nor external{driver}");
-            found.push(Diagnostic::error(object.place.clone(), message));
+            let hint = "name a file of the recipe, or say external: true";
+            found.push(Diagnostic::error(object.place.clone(), message).hint(hint));
             return Vec::new();
         }
         let namer = object.place.as_ref().map_or("", |place| &place.file);

@@ -7,8 +7,8 @@ use std::str::FromStr;
 /// A published version: `<recipe semver>+<app version>`, as in `10.7.1+26.6.2`.
 ///
 /// The app version behind the `+` is whatever upstream calls it (`v1.6.870-0`, `1.24.2-rootless`), in visible ASCII
-/// without slashes: no two versions look alike, and none does anything to a terminal. Order: the semver triple, then the app version with
-/// runs of digits compared as numbers, then the text.
+/// without slashes: no two versions look alike, and none does anything to a terminal. Order: the semver triple, then
+/// the app version with runs of digits compared as numbers, then the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecipeVersion {
     pub recipe: (u64, u64, u64),

@@ -1,7 +1,8 @@
 //! Several compose files as one, by the rules of the Docker CLI.
 //!
 //! The surprise is how little is uniform: zero values never override, some lists are replaced, some joined by a key and
-//! sorted, all others appended. Recipes were written against that, so it is kept; the warnings of a compose file say where it loses something.
+//! sorted, all others appended. Recipes were written against that, so it is kept; the warnings of a compose file say
+//! where it loses something.
 
 use std::collections::BTreeMap;
 

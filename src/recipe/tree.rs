@@ -97,7 +97,7 @@ impl Tree {
         as_text(self.bytes_named_in(namer, path)?, path)
     }
 
-    /// The bytes of a file that the operator himself names: one of his by its absolute path, or one of the recipe.
+    /// The text of a file that the operator himself names: one of his by its absolute path, or one of the recipe.
     pub fn text_for_operator(&self, path: &str) -> Result<&str, TreeError> {
         let bytes = if is_absolute(path) { self.operators(path)? } else { self.bytes(path)? };
         as_text(bytes, path)

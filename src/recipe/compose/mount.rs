@@ -15,7 +15,7 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
             Ok(mount) => mount,
             Err(cause) => {
                 let message = format!("{path}: {:?}: {cause}", take::scalar(node));
-                found.push(Diagnostic::error(node.place.clone(), message));
+                found.push(Diagnostic::error(node.place.clone(), message).hint("write [source:]target[:options]"));
                 return None;
             }
         },
@@ -30,7 +30,7 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
 fn absolute_home(mount: &Mount, path: &str, home: Option<&str>, found: &mut Diagnostics) -> Option<String> {
     if mount.source.is_empty() {
         let message = format!("{path}: the bind at {:?} has no source", mount.target);
-        found.push(Diagnostic::error(mount.place.clone(), message));
+        found.push(Diagnostic::error(mount.place.clone(), message).hint("name a path of the host"));
         return None;
     }
     match (mount.source.strip_prefix('~'), home) {

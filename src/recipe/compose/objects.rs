@@ -91,7 +91,7 @@ fn refuse_settings_of_external(key: &Key, volume: &Volume, found: &mut Diagnosti
     for (setting, _) in settings.iter().filter(|(_, given)| volume.external && *given) {
         let message =
             format!("conflicting parameters \"external\" and {setting:?} specified for volume {:?}", key.text);
-        found.push(Diagnostic::error(key.place.clone(), message));
+        found.push(Diagnostic::error(key.place.clone(), message).hint("leave one of the two out"));
     }
 }
 

@@ -65,7 +65,8 @@ pub fn read((key, node): &(Key, Node), path: &str, home: Option<&str>, found: &m
 fn words(node: &Node, key: &str, path: &str, found: &mut Diagnostics) -> Vec<String> {
     let Some(text) = node.get(key).filter(|node| node.as_str().is_some()) else { return take::texts(node, key) };
     values::shell_words(&take::scalar(text)).unwrap_or_else(|cause| {
-        found.push(Diagnostic::error(text.place.clone(), format!("{path}.{key}: {cause}")));
+        let message = format!("{path}.{key}: {cause}");
+        found.push(Diagnostic::error(text.place.clone(), message).hint("write it as a list of words"));
         Vec::new()
     })
 }
