@@ -14,6 +14,7 @@ mod shell;
 pub use capabilities::{Capabilities, capabilities};
 pub use duration::duration;
 pub use image::image_reference;
+pub use number::float;
 pub use ports::{Port, ports};
 pub use quantity::{bytes, nano_cpus};
 pub use shell::shell_words;

@@ -2,6 +2,7 @@
 //!
 //! The list is the Docker CLI's: `init` or `limits.pids` are not in it, and a variable there is refused later.
 
+use crate::recipe::values;
 use crate::recipe::yaml::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Cast {
         let invalid = |function: &str| format!("strconv.{function}: parsing {text:?}: invalid syntax");
         match self {
             Self::Int => text.parse().map(Value::Int).map_err(|_| invalid("Atoi")),
-            Self::Float => float(text).map(Value::Float).ok_or_else(|| invalid("ParseFloat")),
+            Self::Float => values::float(text).map(Value::Float).ok_or_else(|| invalid("ParseFloat")),
             Self::Bool => boolean(text).map(Value::Bool).ok_or_else(|| format!("invalid boolean: {text}")),
         }
     }
@@ -74,52 +75,6 @@ fn boolean(text: &str) -> Option<bool> {
         "n" | "no" | "false" | "off" => Some(false),
         _ => None,
     }
-}
-
-/// A number as Go writes it: also `1_000` and `0x1p-2`.
-fn float(text: &str) -> Option<f64> {
-    if !underscores_part_digits(text) {
-        return None;
-    }
-    let text = text.replace('_', "").to_ascii_lowercase();
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    match digits.strip_prefix("0x") {
-        Some(digits) => hexadecimal(digits).map(|number| sign * number),
-        None => text.parse().ok(),
-    }
-}
-
-/// Each one between two digits, of which the prefix `0x` may be one.
-fn underscores_part_digits(text: &str) -> bool {
-    let digits = text.trim_start_matches(['+', '-']);
-    let (hexadecimal, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(rest) => (true, format!("0{rest}")),
-        None => (false, digits.to_owned()),
-    };
-    let is_digit =
-        |c: Option<&u8>| c.is_some_and(|c| if hexadecimal { c.is_ascii_hexdigit() } else { c.is_ascii_digit() });
-    let bytes = digits.as_bytes();
-    let parts =
-        |at: usize| is_digit(at.checked_sub(1).and_then(|before| bytes.get(before))) && is_digit(bytes.get(at + 1));
-    bytes.iter().enumerate().filter(|(_, c)| **c == b'_').all(|(at, _)| parts(at))
-}
-
-/// `1.8p-2` behind `0x`: the exponent is one of two, and must be there.
-fn hexadecimal(text: &str) -> Option<f64> {
-    let (mantissa, exponent) = text.split_once('p')?;
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let mut number = 0.0;
-    for digit in whole.chars().chain(fraction.chars()) {
-        number = number * 16.0 + f64::from(digit.to_digit(16)?);
-    }
-    let exponent = exponent.parse::<i32>().ok()?.checked_sub(i32::try_from(fraction.len() * 4).ok()?)?;
-    Some(number * 2f64.powi(exponent))
 }
 
 #[cfg(test)]

@@ -2,14 +2,13 @@
 
 use super::number;
 
-/// Bytes of a size: a decimal number and a unit out of b, k, m, g, t, p, each optionally as `kb` or `kib`; all are
+/// Bytes of a size: a number (Go's, also `0x1p4`) and a unit out of b, k, m, g, t, p, each optionally as `kb` or `kib`; all are
 /// powers of 1024.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let last = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
     let (number, suffix) = text.split_at(last.ok_or_else(|| format!("invalid size: '{text}'"))? + 1);
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let decimal = |plain: &String| plain.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-    let parsed = number::without_underscores(number).filter(decimal).and_then(|plain| plain.parse::<f64>().ok());
+    let parsed = number::float(number);
     let size = parsed.ok_or_else(|| format!("strconv.ParseFloat: parsing {number:?}: invalid syntax"))?;
     if size < 0.0 {
         return Err(format!("invalid size: '{text}'"));
@@ -96,6 +95,9 @@ fn decimal(text: &str) -> Option<Rational> {
     let numerator = numerator.map(|value| if negative { -value } else { value });
     let places = u32::try_from(fraction.len()).ok()?;
     let exponent: i32 = exponent.parse().ok()?;
+    if numerator == Some(0) {
+        return Some((numerator, Some(1)));
+    }
     let scale = i128::from(base).checked_pow(exponent.unsigned_abs());
     let denominator = i128::from(radix).checked_pow(places);
     let times = |a: Option<i128>, b: Option<i128>| a?.checked_mul(b?);
@@ -125,6 +127,8 @@ mod tests {
             ("1p", 1024 * MIB * MIB),
             ("1e3", 1000),
             ("1_0k", 10_240),
+            ("0x1p4k", 16 * 1024),
+            ("0x1.8p1 m", 3 * MIB),
             ("0", 0),
         ];
         for (text, expected) in table {
@@ -146,6 +150,9 @@ mod tests {
             (" 32 ", "strconv.ParseFloat: parsing \" 32\": invalid syntax"),
             ("1.2.3m", "strconv.ParseFloat: parsing \"1.2.3\": invalid syntax"),
             ("9e30", "invalid size: '9e30' is out of range"),
+            ("inf k", "invalid size: 'inf k' is out of range"),
+            ("nan k", "invalid size: 'nan k' is out of range"),
+            ("0x10k", "strconv.ParseFloat: parsing \"0x10\": invalid syntax"),
         ];
         for (text, expected) in table {
             assert_eq!(bytes(text), Err(expected.to_owned()), "{text}");
@@ -168,6 +175,9 @@ mod tests {
             ("1_0", 10_000_000_000),
             ("0x1", 1_000_000_000),
             ("0x1.8p-1", 750_000_000),
+            ("0e99999", 0),
+            ("0e-99999", 0),
+            ("0.00000000000000000000000000000000000000000000000e40", 0),
         ];
         for (text, expected) in table {
             assert_eq!(nano_cpus(text), Ok(expected), "{text}");
