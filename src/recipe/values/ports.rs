@@ -20,7 +20,7 @@ pub struct Port {
 pub fn ports(text: &str) -> Result<Vec<Port>, String> {
     let (host_ip, published_text, target_text) = split(text);
     let (target_text, protocol) = split_protocol(target_text);
-    let host_ip = host_ip.map(address).transpose()?;
+    let host_ip = host_ip.filter(|text| *text != "[]").map(address).transpose()?;
     if target_text.is_empty() {
         return Err(format!("no port specified: {text}<empty>"));
     }
@@ -112,6 +112,7 @@ mod tests {
             ("[::1]:80:80/sctp", "80:80/sctp"),
             ("::1:80:80", "80:80/tcp"),
             ("127.0.0.1::80", "0:80/tcp"),
+            ("[]:80:80", "80:80/tcp"),
         ];
         for (text, expected) in table {
             assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
