@@ -293,7 +293,8 @@ fn update_config(config: &UpdateConfig) -> Value {
 fn ratio(ratio: f32) -> Value {
     match ratio.to_string().parse::<f64>() {
         Ok(0.0) | Err(_) => json!(0),
-        Ok(number) if number.fract() == 0.0 => json!(number as i64),
+        Ok(number) if number.fract() == 0.0 && number.abs() < 2f64.powi(63) => json!(number as i64),
+        Ok(number) if number.fract() == 0.0 && (0.0..2f64.powi(64)).contains(&number) => json!(number as u64),
         Ok(number) => json!(number),
     }
 }

@@ -57,6 +57,7 @@ pub fn ratio(node: &Node, key: &str) -> f32 {
     match node.get(key).map(|node| &node.value) {
         Some(Value::Float(number)) => *number as f32,
         Some(Value::Int(number)) => *number as f32,
+        Some(Value::Uint(number)) => *number as f32,
         _ => 0.0,
     }
 }
