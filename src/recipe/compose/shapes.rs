@@ -23,6 +23,8 @@ const TEXT_OR_LIST: Shape = Either(&[Text, List(&Text)]);
 const PAIRS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), STRINGS]);
 /// No numbers: the Docker CLI would send `%!s(int=1)` as the address.
 const HOSTS: Shape = Either(&[Named(&Nullable(&TextOrDate), NotEmpty), Set(&TextOrDate)]);
+/// Sent nowhere.
+const BUILD_HOSTS: Shape = Either(&[Named(&TextOrNumberOrNull, NotEmpty), Set(&TextOrDate)]);
 const OPTIONS: Shape = Named(&TextOrNumber, NotEmptyOr(&SCALAR));
 const SCALAR: Shape = Either(&[TextOrNumberOrNull, Bool]);
 
@@ -100,7 +102,7 @@ const BUILD: Shape = Fields(
         ("cache_from", Since(2, &STRINGS)),
         ("context", Text),
         ("dockerfile", Text),
-        ("extra_hosts", Since(9, &HOSTS)),
+        ("extra_hosts", Since(9, &BUILD_HOSTS)),
         ("labels", Since(3, &PAIRS)),
         ("network", Since(4, &Text)),
         ("shm_size", Since(5, &Either(&[Integer, TextOrDate]))),
