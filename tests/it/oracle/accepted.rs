@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::proof::{self, Refusal};
+
 pub struct Accepted {
     /// The folder under `tests/fixtures/compose/` that shows it.
     pub fixture: &'static str,
@@ -15,8 +17,8 @@ pub enum How {
     /// The Docker CLI refuses the files with these words, and we take them.
     Taken(&'static str),
     /// We refuse the files with errors that have these words (all are of accepted differences), and the Docker CLI takes
-    /// them.
-    Refused(&'static str),
+    /// them. The proof looks for the stated reason in what it sends.
+    Refused(&'static str, fn(&Refusal) -> bool),
     /// Both take the files; this makes what we send (first) what the Docker CLI sends.
     Sent(fn(&mut Value, &Value)),
 }
@@ -34,52 +36,52 @@ pub const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         fixture: "wanted-one-letter-volume",
-        how: How::Refused("one letter before a colon is taken for a Windows drive"),
+        how: How::Refused("one letter before a colon is taken for a Windows drive", proof::drive),
         reason: "the Docker CLI mounts an anonymous volume at \"v:/x\"",
     },
     Accepted {
         fixture: "wanted-long-name",
-        how: How::Refused("characters, and 6"),
+        how: How::Refused("characters, and 6", proof::long_name),
         reason: "the Engine refuses it, after other objects have been made",
     },
     Accepted {
         fixture: "wanted-number-out-of-range",
-        how: How::Refused("is out of range"),
+        how: How::Refused("is out of range", proof::number_out_of_range),
         reason: "the Docker CLI sends a number that 64 bits do not hold (a file mode: 32) as another one",
     },
     Accepted {
         fixture: "wanted-port-out-of-range",
-        how: How::Refused("which is no port (0 to 65535)"),
+        how: How::Refused("which is no port (0 to 65535)", proof::no_port),
         reason: "the Engine refuses it, after other objects have been made",
     },
     Accepted {
         fixture: "wanted-host-with-a-number",
-        how: How::Refused(".extra_hosts."),
+        how: How::Refused(".extra_hosts.", proof::host_of_a_number),
         reason: "the Docker CLI makes the address %!s(int=1) of a number",
     },
     Accepted {
         fixture: "wanted-mount-of-another-type",
-        how: How::Refused("is not supported; use volume, bind or tmpfs"),
+        how: How::Refused("is not supported; use volume, bind or tmpfs", proof::other_mount),
         reason: "images, named pipes and cluster volumes need Engines or systems that a NixOS host does not have",
     },
     Accepted {
         fixture: "wanted-credential-spec-of-a-config",
-        how: How::Refused("credential_spec.config is not supported"),
+        how: How::Refused("credential_spec.config is not supported", proof::credential_spec),
         reason: "a means of Windows alone",
     },
     Accepted {
         fixture: "wanted-forgotten-fault",
-        how: How::Refused("invalid interpolation format for "),
+        how: How::Refused("invalid interpolation format for ", proof::forgotten_fault),
         reason: "the Docker CLI forgets a fault before another variable, and a $",
     },
     Accepted {
         fixture: "wanted-empty-content",
-        how: How::Refused("is empty"),
+        how: How::Refused("is empty", proof::empty_content),
         reason: "the Engine refuses it, after other objects have been made",
     },
     Accepted {
         fixture: "wanted-impossible-name",
-        how: How::Refused("is no name for a "),
+        how: How::Refused("is no name for a ", proof::impossible_name),
         reason: "the Engine refuses it, after other objects have been made",
     },
 ];

@@ -16,6 +16,7 @@ use evenkeel::recipe::interpolate::Environment;
 use serde_json::{Value, json};
 
 use super::accepted::{ACCEPTED, How};
+use super::proof::Refusal;
 use super::root;
 
 const STACK: &str = "st";
@@ -35,8 +36,8 @@ pub enum Verdict {
     Same,
     /// With our words.
     BothRefuse(String),
-    /// By the index in [`ACCEPTED`].
-    Accepted(usize),
+    /// By the index in [`ACCEPTED`], with our words where we refuse the files.
+    Accepted(usize, String),
     Differs(String),
 }
 
@@ -44,7 +45,7 @@ impl Verdict {
     pub fn taken_by_the_docker_cli(&self) -> bool {
         match self {
             Self::Same => true,
-            Self::Accepted(index) => !matches!(ACCEPTED[*index].how, How::Taken(_)),
+            Self::Accepted(index, _) => !matches!(ACCEPTED[*index].how, How::Taken(_)),
             Self::BothRefuse(_) | Self::Differs(_) => false,
         }
     }
@@ -53,7 +54,11 @@ impl Verdict {
 /// The verdict on each case, in their order.
 pub fn compare(cases: &[&Case]) -> Vec<Verdict> {
     let answers = ask_the_docker_cli(cases);
-    cases.iter().zip(&answers).map(|(case, theirs)| case.judge(theirs)).collect()
+    cases
+        .iter()
+        .zip(&answers)
+        .map(|(case, theirs)| case.judge(&case.sources(), theirs["ok"] == true, answer(theirs)))
+        .collect()
 }
 
 fn ask_the_docker_cli(cases: &[&Case]) -> Vec<Value> {
@@ -78,31 +83,52 @@ impl Case {
         json!({ "folder": self.folder, "files": self.files, "env": self.variables })
     }
 
-    fn judge(&self, theirs: &Value) -> Verdict {
-        match (self.ours(), theirs["ok"] == true) {
-            (Err(messages), false) => Verdict::BothRefuse(messages.join("\n")),
-            (Err(messages), true) => refused_alone(&messages),
-            (Ok(_), false) => taken_alone(theirs["error"].as_str().unwrap_or_default()),
-            (Ok(desired), true) => same(&sent(&desired), &theirs["posts"]),
-        }
-    }
-
-    /// What we make of the files, or all errors.
-    fn ours(&self) -> Result<Desired, Vec<String>> {
+    pub fn sources(&self) -> Vec<Source> {
         let source = |file: &String| Source {
             text: fs::read_to_string(self.folder.join(file)).unwrap(),
             file: file.as_str().into(),
         };
-        let sources: Vec<Source> = self.files.iter().map(source).collect();
+        self.files.iter().map(source).collect()
+    }
+
+    /// What the Docker CLI answers is what it sends, or its error.
+    pub fn judge(&self, sources: &[Source], taken: bool, answer: &Value) -> Verdict {
+        match (self.ours(sources), taken) {
+            (Err(messages), false) => Verdict::BothRefuse(messages.join("\n")),
+            (Err(messages), true) => self.refused_alone(&messages, answer),
+            (Ok(_), false) => taken_alone(answer.as_str().unwrap_or_default()),
+            (Ok(desired), true) => same(&sent(&desired), answer),
+        }
+    }
+
+    /// What we make of the files, or all errors.
+    fn ours(&self, sources: &[Source]) -> Result<Desired, Vec<String>> {
         let (stack, folder) = (STACK.parse().unwrap(), self.folder.to_str().unwrap());
-        let read = desired::from_files(&sources, &self.environment(), &stack, &self.tree, Some(folder));
+        let read = desired::from_files(sources, &self.environment(), &stack, &self.tree, Some(folder));
         read.map(|(desired, _)| desired).map_err(|found| errors(&found))
+    }
+
+    /// Each of the messages has to be of an accepted difference.
+    fn refused_alone(&self, messages: &[String], posts: &Value) -> Verdict {
+        let fits = |message: &String, how: &How| match how {
+            How::Refused(words, proof) => message.contains(words) && proof(&Refusal { case: self, message, posts }),
+            How::Taken(_) | How::Sent(_) => false,
+        };
+        let accepted = |message: &String| ACCEPTED.iter().position(|entry| fits(message, &entry.how));
+        let differs = || Verdict::Differs(format!("we alone refuse it: {}\n", messages.join("\n")));
+        let accepted: Option<Vec<usize>> = messages.iter().map(accepted).collect();
+        let first = accepted.and_then(|indices| indices.first().copied());
+        first.map_or_else(differs, |index| Verdict::Accepted(index, messages.join("\n")))
     }
 
     fn environment(&self) -> Environment {
         let inherited = ["PATH", "HOME"].map(|name| (name.to_owned(), std::env::var(name).unwrap_or_default()));
         inherited.into_iter().chain(self.variables.clone()).collect()
     }
+}
+
+fn answer(theirs: &Value) -> &Value {
+    if theirs["ok"] == true { &theirs["posts"] } else { &theirs["error"] }
 }
 
 fn errors(found: &Diagnostics) -> Vec<String> {
@@ -113,26 +139,17 @@ fn sent(desired: &Desired) -> Value {
     serde_json::to_value(desired::posts(desired)).unwrap()
 }
 
-/// Each of the messages has to be of an accepted difference.
-fn refused_alone(messages: &[String]) -> Verdict {
-    let fits = |message: &String, how: &How| match how {
-        How::Refused(words) => message.contains(words),
-        How::Taken(_) | How::Sent(_) => false,
-    };
-    let accepted = |message: &String| ACCEPTED.iter().position(|entry| fits(message, &entry.how));
-    let differs = || Verdict::Differs(format!("we alone refuse it: {}\n", messages.join("\n")));
-    let accepted: Option<Vec<usize>> = messages.iter().map(accepted).collect();
-    accepted.and_then(|indices| indices.first().copied()).map_or_else(differs, Verdict::Accepted)
-}
-
 fn taken_alone(error: &str) -> Verdict {
     let fits = |how: &How| match how {
         How::Taken(words) => error.contains(words),
-        How::Refused(_) | How::Sent(_) => false,
+        How::Refused(..) | How::Sent(_) => false,
     };
     let short: String = error.chars().take(600).collect();
     let differs = || Verdict::Differs(format!("the Docker CLI alone refuses it: {short}\n"));
-    ACCEPTED.iter().position(|entry| fits(&entry.how)).map_or_else(differs, Verdict::Accepted)
+    ACCEPTED
+        .iter()
+        .position(|entry| fits(&entry.how))
+        .map_or_else(differs, |index| Verdict::Accepted(index, String::new()))
 }
 
 fn same(ours: &Value, theirs: &Value) -> Verdict {
@@ -146,10 +163,13 @@ fn same(ours: &Value, theirs: &Value) -> Verdict {
             undo(&mut ours, &theirs);
             ours == theirs
         }
-        How::Taken(_) | How::Refused(_) => false,
+        How::Taken(_) | How::Refused(..) => false,
     };
     let differs = || Verdict::Differs(difference(&ours, &theirs));
-    ACCEPTED.iter().position(|entry| undone(&entry.how)).map_or_else(differs, Verdict::Accepted)
+    ACCEPTED
+        .iter()
+        .position(|entry| undone(&entry.how))
+        .map_or_else(differs, |index| Verdict::Accepted(index, String::new()))
 }
 
 /// The posts, where entries of one name (a secret that is mounted twice) are in an order of their contents: the Docker

@@ -1,5 +1,5 @@
 //! Cases that are folders: `compose.yml` and then `compose.*.yml` by name (or the lines of `files`), variables in
-//! `env`, and in `refused` a part of what we say when both are to refuse the files.
+//! `env`, and in `refused` a part of what we say when we are to refuse the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,8 +72,11 @@ impl Fixture {
         let tell = |message: String| Err(format!("{}{message}\n", self.case));
         match (verdict, wanted, &self.refused) {
             (Verdict::Differs(difference), ..) => tell(difference.clone()),
-            (Verdict::Accepted(index), Some(wanted), _) if *index == wanted => Ok(()),
-            (Verdict::Accepted(index), ..) => tell(format!("differs as {} does", ACCEPTED[*index].fixture)),
+            (Verdict::Accepted(index, cause), Some(wanted), part) if *index == wanted => match part {
+                Some(part) if !cause.contains(part) => tell(format!("not refused for {part:?} but: {cause}")),
+                _ => Ok(()),
+            },
+            (Verdict::Accepted(index, _), ..) => tell(format!("differs as {} does", ACCEPTED[*index].fixture)),
             (_, Some(_), _) => tell("no difference is left".to_owned()),
             (Verdict::BothRefuse(cause), None, Some(part)) if cause.contains(part) && !part.is_empty() => Ok(()),
             (Verdict::BothRefuse(cause), ..) => tell(format!("not refused for {:?} but: {cause}", self.refused)),
