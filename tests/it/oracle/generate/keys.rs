@@ -2,6 +2,7 @@
 
 mod deploy;
 mod lists;
+mod odd;
 mod service;
 mod top;
 
@@ -10,7 +11,7 @@ use std::sync::LazyLock;
 use super::tree::File;
 
 pub static KEYS: LazyLock<Vec<&'static Key>> =
-    LazyLock::new(|| [top::KEYS, service::KEYS, lists::KEYS, deploy::KEYS].into_iter().flatten().collect());
+    LazyLock::new(|| [top::KEYS, service::KEYS, lists::KEYS, deploy::KEYS, odd::KEYS].into_iter().flatten().collect());
 
 pub struct Key {
     /// Keys with `/` between them.
