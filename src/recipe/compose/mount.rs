@@ -15,7 +15,8 @@ pub fn read(node: &Node, path: &str, home: Option<&str>, found: &mut Diagnostics
             Ok(mount) => mount,
             Err(cause) => {
                 let message = format!("{path}: {:?}: {cause}", take::scalar(node));
-                found.push(Diagnostic::error(node.place.clone(), message).hint("write [source:]target[:options]"));
+                let hint = "write [source:]target[:options], with a source of more than one letter";
+                found.push(Diagnostic::error(node.place.clone(), message).hint(hint));
                 return None;
             }
         },
@@ -86,7 +87,7 @@ fn short(spec: &str) -> Result<Mount, String> {
 fn refuse_drive(spec: &str) -> Result<(), String> {
     let is_letter = |field: &str| field.chars().count() == 1 && field.chars().all(char::is_alphabetic);
     match spec.rsplit(':').skip(1).any(is_letter) {
-        true => Err("one letter before a colon is taken for a Windows drive; use a longer name".to_owned()),
+        true => Err("one letter before a colon is taken for a Windows drive".to_owned()),
         false => Ok(()),
     }
 }
