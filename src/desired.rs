@@ -32,7 +32,7 @@ use crate::recipe::interpolate::Environment;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts};
 pub use app::{
-    Reading, SecretName, environment, files_of_overlays, overlays, read, read_as_far_as_it_goes, read_plain, sample,
+    Reading, SecretName, environment, files_of_overlays, overlays, read_as_far_as_it_goes, read_plain, sample,
     secret_names,
 };
 pub use objects::LARGEST_SECRET;
@@ -110,29 +110,8 @@ impl fmt::Debug for DesiredService {
     }
 }
 
-/// What `docker stack deploy --resolve-image never` would make of the project, and what of it deserves a word.
-///
-/// `folder` is where relative bind sources start from; a recipe that is read from git has none.
-///
-/// # Errors
-/// Everything that cannot be sent, at once, and names that the Engine would refuse.
-pub fn convert(
-    project: &Project,
-    stack: &StackName,
-    tree: &Tree,
-    folder: Option<&str>,
-) -> Result<(Desired, Diagnostics), Diagnostics> {
-    let (desired, found) = convert_as_far_as_it_goes(project, stack, tree, folder);
-    if found.has_errors() { Err(found) } else { Ok((desired, found)) }
-}
-
-/// As [`convert`], with whatever can be said of a project that has errors. Nothing of that is to be sent.
-fn convert_as_far_as_it_goes(
-    project: &Project,
-    stack: &StackName,
-    tree: &Tree,
-    folder: Option<&str>,
-) -> (Desired, Diagnostics) {
+/// As far as can be said of a project; with errors found nothing of it is to be sent.
+fn convert(project: &Project, stack: &StackName, tree: &Tree, folder: Option<&str>) -> (Desired, Diagnostics) {
     let mut found = Diagnostics::default();
     let (networks, external_networks) = objects::networks(project, stack, &mut found);
     let secrets = objects::secrets(project, stack, tree, &mut found);
@@ -147,10 +126,13 @@ fn convert_as_far_as_it_goes(
     (Desired { stack: stack.clone(), networks, external_networks, secrets, configs, services }, found)
 }
 
-/// As [`convert`], from the files: what is wrong with the files themselves, and what cannot be sent, all at once.
+/// What `docker stack deploy --resolve-image never` would make of the files, and what of it deserves a word.
+///
+/// `folder` is where relative bind sources start from; a recipe that is read from git has none.
 ///
 /// # Errors
-/// As those of [`compose::load`] and [`convert`], in the order of the files.
+/// What is wrong with the files themselves, what cannot be sent, and names that the Engine would refuse: all at once, in
+/// the order of the files.
 pub fn from_files(
     sources: &[Source],
     environment: &Environment,
@@ -171,7 +153,7 @@ fn from_files_as_far_as_it_goes(
     folder: Option<&str>,
 ) -> (Desired, Diagnostics) {
     let Surveyed { project, mut found } = compose::survey(sources, environment, tree);
-    let (desired, faults) = convert_as_far_as_it_goes(&project, stack, tree, folder);
+    let (desired, faults) = convert(&project, stack, tree, folder);
     found.extend(faults);
     (desired, compose::in_order(found, sources))
 }

@@ -79,19 +79,11 @@ fn optional_text<'a>(tree: &'a Tree, path: &str) -> Result<&'a str, Diagnostics>
 }
 
 /// What the recipe is to be under these variables. Secrets whose version variable the sample knows are to be made by
-/// its rule; other external ones must exist.
+/// its rule; other external ones must exist. Where the findings have errors, the bodies are of use for finding more of
+/// them, and for nothing else.
 ///
 /// # Errors
-/// Everything that is wrong in the files, with places.
-pub fn read(reading: &Reading, environment: &Environment) -> Result<(Desired, Diagnostics), Diagnostics> {
-    let (desired, found) = read_as_far_as_it_goes(reading, environment)?;
-    if found.has_errors() { Err(found) } else { Ok((desired, found)) }
-}
-
-/// As [`read`]. Where the findings have errors, the bodies are of use for finding more of them, and for nothing else.
-///
-/// # Errors
-/// Everything that is wrong in the files, where no bodies can be made of them.
+/// Everything that is wrong in the files, with places, where no bodies can be made of them.
 pub fn read_as_far_as_it_goes(
     reading: &Reading,
     environment: &Environment,

@@ -252,18 +252,17 @@ pub fn version_variable(object: &FileObject) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::convert;
+    use crate::desired::from_files;
     use crate::recipe::Entry;
-    use crate::recipe::compose::{self, Source};
+    use crate::recipe::compose::Source;
     use crate::recipe::interpolate::Environment;
 
     /// What is said of a stack `st` with this compose file and a file `f` of this size; empty where all is well.
     fn said(yaml: &str, size: usize) -> String {
         let tree = Tree { entries: [("f".to_owned(), Entry::File(vec![b'x'; size]))].into() };
         let source = Source { file: "compose.yml".into(), text: yaml.to_owned() };
-        let loaded = compose::load(&[source], &Environment::new(), &tree).unwrap_or_else(|errors| panic!("{errors}"));
-        let converted = convert(&loaded.project, &"st".parse().unwrap(), &tree, None);
-        converted.err().map(|errors| errors.to_string()).unwrap_or_default()
+        let read = from_files(&[source], &Environment::new(), &"st".parse().unwrap(), &tree, None);
+        read.err().map(|errors| errors.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::recipe::Entry;
-use crate::recipe::compose::{self, Source};
+use crate::recipe::compose::Source;
 use crate::recipe::interpolate::Environment;
 
 /// Stack `st` of one compose file, which must be right. The tree has a file `f`.
@@ -11,8 +11,7 @@ pub fn desired(yaml: &str) -> Desired {
 fn converted(yaml: &str) -> Result<(Desired, Diagnostics), Diagnostics> {
     let tree = Tree { entries: [("f".to_owned(), Entry::File(b"body".to_vec()))].into() };
     let source = Source { file: "compose.yml".into(), text: yaml.to_owned() };
-    let loaded = compose::load(&[source], &Environment::new(), &tree)?;
-    convert(&loaded.project, &"st".parse().unwrap(), &tree, None)
+    from_files(&[source], &Environment::new(), &"st".parse().unwrap(), &tree, None)
 }
 
 fn container(desired: &Desired) -> &Value {

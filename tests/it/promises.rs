@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use evenkeel::desired::{convert, posts};
+use evenkeel::desired::{from_files, posts};
 use evenkeel::recipe::Tree;
-use evenkeel::recipe::compose::{Source, load};
+use evenkeel::recipe::compose::Source;
 use evenkeel::recipe::interpolate::Environment;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -44,8 +44,8 @@ fn sent(files: &[Value]) -> Value {
     let source = |file: &Value| Source { file: "f.yml".into(), text: file.to_string() };
     let sources: Vec<Source> = files.iter().map(source).collect();
     let tree = Tree::default();
-    let loaded = load(&sources, &Environment::new(), &tree).unwrap_or_else(|errors| panic!("{errors}"));
-    let (desired, _) = convert(&loaded.project, &"st".parse().unwrap(), &tree, None).unwrap();
+    let read = from_files(&sources, &Environment::new(), &"st".parse().unwrap(), &tree, None);
+    let (desired, _) = read.unwrap_or_else(|errors| panic!("{errors}"));
     posts(&desired).into_iter().find(|(path, _)| path == "/services/create").unwrap().1
 }
 

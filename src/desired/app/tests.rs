@@ -44,7 +44,8 @@ impl World {
     }
 
     fn read(&self) -> Result<Desired, Diagnostics> {
-        read(&self.reading(), &self.environment()).map(|(desired, _)| desired)
+        let (desired, found) = read_as_far_as_it_goes(&self.reading(), &self.environment())?;
+        if found.has_errors() { Err(found) } else { Ok(desired) }
     }
 }
 

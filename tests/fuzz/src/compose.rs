@@ -1,8 +1,8 @@
 //! Compose files, from text to the bodies of requests.
 
-use evenkeel::desired::{convert, posts};
+use evenkeel::desired::{from_files, posts};
 use evenkeel::model::diagnostic::Diagnostics;
-use evenkeel::recipe::compose::{Source, load};
+use evenkeel::recipe::compose::Source;
 use evenkeel::recipe::interpolate::Environment;
 use evenkeel::recipe::{Entry, Tree};
 use serde_json::Value;
@@ -37,9 +37,7 @@ fn bodies(texts: &[&str]) -> Result<(Bodies, Diagnostics), Diagnostics> {
     let files = [("a.env", "A=1\nFOO\n"), ("config", "a config\n")];
     let entry = |(path, text): (&str, &str)| (path.to_owned(), Entry::File(text.into()));
     let tree = Tree { entries: files.map(entry).into() };
-    let loaded = load(&sources, &environment, &tree)?;
     let stack = "st".parse().expect("a stack's name");
-    let (desired, mut found) = convert(&loaded.project, &stack, &tree, Some("/recipe"))?;
-    found.extend(loaded.warnings);
+    let (desired, found) = from_files(&sources, &environment, &stack, &tree, Some("/recipe"))?;
     Ok((posts(&desired), found))
 }
