@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
             };
             let judged = self.keeper().glance(&plan.desired, &observed, &gate).await?;
             if judged == Judged::Healthy || !self.options.retry {
-                return Ok(ended(judged, Outcome::Converged, goal.overlay));
+                return Ok(ended(judged, Outcome::Converged, goal.instead));
             }
         }
         self.go(goal, plan, &observed).await
@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
             Judged::Healthy => {
                 self.commit(&goal, &plan).await?;
                 self.keeper().clean(&plan).await?;
-                Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.overlay))
+                Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.instead))
             }
             Judged::Unhealthy(reason) => self.failed(goal, reason).await,
         }
@@ -425,12 +425,12 @@ fn applied(goal: &Goal, plan: &Plan, notes: &[String]) -> Outcome {
 }
 
 /// A stack that is not healthy is told before anything else; then what stands beside the goal; then success.
-fn ended(judged: Judged, success: Outcome, overlay: Option<Outcome>) -> Outcome {
+fn ended(judged: Judged, success: Outcome, instead: Option<Outcome>) -> Outcome {
     match judged {
         Judged::Unhealthy(reason) => Outcome::Unhealthy(reason),
-        Judged::Healthy => match (overlay, &success) {
-            (Some(overlay), Outcome::Applied(repaired)) => overlay.and(repaired),
-            (overlay, _) => overlay.unwrap_or(success),
+        Judged::Healthy => match (instead, &success) {
+            (Some(instead), Outcome::Applied(repaired)) => instead.and(repaired),
+            (instead, _) => instead.unwrap_or(success),
         },
     }
 }

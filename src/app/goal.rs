@@ -20,7 +20,7 @@ pub struct Goal {
     /// The declared release as it was read; `None` where the goal comes from the state.
     pub read: Option<Read>,
     /// What the operator is told when the goal is reached, in place of success: a held version, a failed change.
-    pub overlay: Option<Outcome>,
+    pub instead: Option<Outcome>,
     /// The goal failed as a first install, with these words: it is only looked at.
     pub failed: Option<String>,
 }
@@ -43,9 +43,9 @@ impl Goal {
 
     /// What is told when what runs cannot be kept either, for this reason.
     pub fn not_even_kept(self, why: Outcome) -> Outcome {
-        match (self.overlay, why) {
-            (Some(overlay), Outcome::Blocked(why)) if overlay.sentence() != why => {
-                overlay.and(&format!("what runs cannot be kept either: {why}"))
+        match (self.instead, why) {
+            (Some(instead), Outcome::Blocked(why)) if instead.sentence() != why => {
+                instead.and(&format!("what runs cannot be kept either: {why}"))
             }
             (_, why) => why,
         }

@@ -119,7 +119,7 @@ impl View<'_> {
             revision,
             key: read.key.clone(),
             read: Some(read),
-            overlay: held.map(Outcome::Held),
+            instead: held.map(Outcome::Held),
             failed,
         })
     }
@@ -154,16 +154,16 @@ impl View<'_> {
         }
     }
 
-    /// The release that runs, as the goal; `overlay` is what the operator is told.
-    pub fn stay(&self, overlay: Outcome) -> Result<Goal, Outcome> {
-        let Some(current) = &self.state.current else { return Err(overlay) };
+    /// The release that runs, as the goal; `instead` is what the operator is told.
+    pub fn stay(&self, instead: Outcome) -> Result<Goal, Outcome> {
+        let Some(current) = &self.state.current else { return Err(instead) };
         Ok(Goal {
             aim: Aim::Keep,
             desired: release::desired(&self.app.stack, &current.body, self.dir)?,
             revision: current.body.revision.clone(),
             key: current.key.clone(),
             read: None,
-            overlay: Some(overlay),
+            instead: Some(instead),
             failed: None,
         })
     }
@@ -310,7 +310,7 @@ pub async fn look(
 pub struct Preview {
     pub revision: Revision,
     pub plan: Plan,
-    pub overlay: Option<Outcome>,
+    pub instead: Option<Outcome>,
     /// How many warnings there are about the recipe's files.
     pub warnings: usize,
 }
@@ -329,6 +329,6 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let goal = view.goal(&observed, sources, Options::default(), now)?;
     let (goal, plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
     let warnings = goal.warnings();
-    let overlay = goal.failed.map(Outcome::Unhealthy).or(goal.overlay);
-    Ok(Preview { revision: goal.revision, plan, overlay, warnings })
+    let instead = goal.failed.map(Outcome::Unhealthy).or(goal.instead);
+    Ok(Preview { revision: goal.revision, plan, instead, warnings })
 }

@@ -42,7 +42,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
 
 fn exit_code<'a>(previews: impl Iterator<Item = &'a Result<Preview, Outcome>> + Clone) -> u8 {
     let said = previews.clone().filter_map(|preview| match preview {
-        Ok(preview) => preview.overlay.as_ref(),
+        Ok(preview) => preview.instead.as_ref(),
         Err(outcome) => Some(outcome),
     });
     let changes = previews.flatten().any(|preview| !preview.plan.is_empty());
@@ -56,8 +56,8 @@ fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
     match preview {
         Err(outcome) => format!("{}: {}\n", app.name, telemetry::indented(&outcome.to_string())),
         Ok(preview) => {
-            let overlay = preview.overlay.as_ref().map(ToString::to_string);
-            let told = overlay.map(|overlay| format!("{}: {}\n", app.name, telemetry::indented(&overlay)));
+            let instead = preview.instead.as_ref().map(ToString::to_string);
+            let told = instead.map(|instead| format!("{}: {}\n", app.name, telemetry::indented(&instead)));
             let told = told.unwrap_or_default();
             // A tag is the recipe's word, too.
             let revision = telemetry::one_line(&preview.revision.to_string());
@@ -82,8 +82,8 @@ fn as_json(app: &App, preview: &Result<Preview, Outcome>) -> Value {
         Ok(preview) => json!({
             "app": app.name.as_str(),
             "revision": preview.revision.to_string(),
-            "outcome": preview.overlay.as_ref().map(Outcome::word),
-            "sentence": preview.overlay.as_ref().map(Outcome::sentence),
+            "outcome": preview.instead.as_ref().map(Outcome::word),
+            "sentence": preview.instead.as_ref().map(Outcome::sentence),
             "plan": preview.plan.to_json(),
         }),
     }
