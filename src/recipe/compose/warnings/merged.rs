@@ -10,7 +10,7 @@ use crate::recipe::values;
 use crate::recipe::yaml::{Key, Node, Value};
 
 /// Settings of a service that a zero of a later file does not override.
-const STICKY: &[&str] = &[
+pub(super) const STICKY: &[&str] = &[
     "image",
     "hostname",
     "user",
@@ -25,6 +25,10 @@ const STICKY: &[&str] = &[
     "init",
     "command",
     "entrypoint",
+    "credential_spec.config",
+    "credential_spec.file",
+    "credential_spec.registry",
+    "logging.driver",
     "healthcheck.disable",
     "healthcheck.interval",
     "healthcheck.timeout",
@@ -37,12 +41,10 @@ const STICKY: &[&str] = &[
     "deploy.update_config.failure_action",
     "deploy.update_config.monitor",
     "deploy.update_config.max_failure_ratio",
-    "deploy.update_config.order",
     "deploy.rollback_config.delay",
     "deploy.rollback_config.failure_action",
     "deploy.rollback_config.monitor",
     "deploy.rollback_config.max_failure_ratio",
-    "deploy.rollback_config.order",
     "deploy.restart_policy.condition",
     "deploy.restart_policy.delay",
     "deploy.restart_policy.window",
@@ -102,8 +104,8 @@ impl<'a> Laid<'a> {
     fn zeros(&self, teller: &mut Teller) {
         for dotted in STICKY {
             let path: Vec<&str> = dotted.split('.').collect();
-            let Some(here) = at(self.node, &path).filter(|node| is_zero(node)) else { continue };
-            let set = |earlier: &&'a Node| at(earlier, &path).filter(|node| !is_zero(node));
+            let Some(here) = at(self.node, &path).filter(|node| is_zero(dotted, node)) else { continue };
+            let set = |earlier: &&'a Node| at(earlier, &path).filter(|node| !is_zero(dotted, node));
             if let Some(before) = self.earlier.iter().rev().find_map(set) {
                 let (name, zero) = (self.name, spelled(here));
                 let message =
@@ -225,15 +227,25 @@ fn port_text(port: &Port) -> String {
     }
 }
 
-/// What Go takes for the zero of its type, in the words of a file.
-fn is_zero(node: &Node) -> bool {
+/// What Go takes for the zero of the setting's type, in the words of a file.
+fn is_zero(setting: &str, node: &Node) -> bool {
     match &node.value {
         Value::Bool(value) => !value,
         Value::Int(value) => *value == 0,
         Value::Float(value) => *value == 0.0,
-        Value::String(text) => text.is_empty() || text == "0" || values::duration(text) == Ok(0),
+        Value::String(text) => text.is_empty() || is_zero_number(setting, text),
         Value::Seq(items) => items.is_empty(),
         Value::Null | Value::Uint(_) | Value::Time(_) | Value::Map(_) => false,
+    }
+}
+
+/// Durations and sizes are numbers to Go. The user "0" is a text like any other.
+fn is_zero_number(setting: &str, text: &str) -> bool {
+    match setting.rsplit('.').next().unwrap_or_default() {
+        "memory" => values::bytes(text) == Ok(0),
+        "stop_grace_period" | "interval" | "timeout" | "start_period" | "start_interval" | "delay" | "monitor"
+        | "window" => values::duration(text) == Ok(0),
+        _ => false,
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::model::diagnostic::Diagnostics;
-use crate::recipe::compose::{Source, load};
+use crate::recipe::compose::{Loaded, Source, load};
 use crate::recipe::{Entry, Tree};
 
 const VARIABLES: [(&str, &str); 5] =
@@ -10,11 +10,19 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     Tree { entries: files.iter().map(entry).collect() }
 }
 
-fn told_in(files: &[&str], tree: &Tree) -> Diagnostics {
+fn loaded_in(files: &[&str], tree: &Tree) -> Result<Loaded, Diagnostics> {
     let source = |(index, text): (usize, &&str)| Source { file: index.to_string().into(), text: (*text).to_owned() };
     let sources: Vec<Source> = files.iter().enumerate().map(source).collect();
     let variables = VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    load(&sources, &variables, tree).map(|loaded| loaded.warnings).unwrap_or_else(|errors| errors)
+    load(&sources, &variables, tree)
+}
+
+fn loaded(files: &[&str]) -> Result<Loaded, Diagnostics> {
+    loaded_in(files, &tree(&[]))
+}
+
+fn told_in(files: &[&str], tree: &Tree) -> Diagnostics {
+    loaded_in(files, tree).map(|loaded| loaded.warnings).unwrap_or_else(|errors| errors)
 }
 
 fn told(files: &[&str]) -> Vec<String> {
@@ -213,6 +221,36 @@ fn zeros_that_override_nothing_are_told_at_the_zero() {
     let fits =
         told.len() == expected.len() && expected.iter().all(|start| told.iter().any(|told| told.starts_with(start)));
     assert!(fits, "{}", told.join("\n"));
+}
+
+/// A setting of service `a` in a file of its own.
+fn setting(dotted: &str, value: &str) -> String {
+    let nested = dotted.rsplit('.').fold(value.to_owned(), |inner, key| format!("{{{key}: {inner}}}"));
+    format!("services: {{a: {nested}}}")
+}
+
+/// The list of the warning and the rules of the merge stand apart: here they meet.
+#[test]
+fn a_zero_is_told_where_the_merge_drops_it_and_nowhere_else() {
+    let values = ["true", "start-first", "5s", "1m", "1", "[x]"];
+    let zeros = ["false", "''", "'0'", "0s", "0b", "0", "0.0", "[]"];
+    let plain = "services: {a: {image: i}}";
+    for dotted in super::merged::STICKY {
+        let without = loaded(&[plain]).unwrap().project;
+        let texts = values.map(|value| setting(dotted, value));
+        let set = |text: &&String| loaded(&[plain, text]).is_ok_and(|loaded| loaded.project != without);
+        let text = texts.iter().find(set).unwrap_or_else(|| panic!("{dotted} takes none of {values:?}"));
+        let before = loaded(&[plain, text]).unwrap().project;
+        let mut drops = false;
+        for zero in zeros {
+            let Ok(after) = loaded(&[plain, text, &setting(dotted, zero)]) else { continue };
+            let is_dropped = after.project == before;
+            let is_told = after.warnings.to_string().contains("does not override");
+            assert_eq!(is_dropped, is_told, "{dotted}: {zero} after {text}\n{}", after.warnings);
+            drops |= is_dropped;
+        }
+        assert!(drops, "no zero of {dotted} is dropped");
+    }
 }
 
 #[test]
