@@ -35,6 +35,11 @@ pub const ACCEPTED: &[Accepted] = &[
         reason: "recipes mix files with and without a version",
     },
     Accepted {
+        fixture: "wanted-extensions-of-two-kinds",
+        how: How::Taken("cannot append two slices with different type"),
+        reason: "the Docker CLI merges the extensions of a service, which mean nothing",
+    },
+    Accepted {
         fixture: "wanted-one-letter-volume",
         how: How::Refused("one letter before a colon is taken for a Windows drive", proof::drive),
         reason: "the Docker CLI mounts an anonymous volume at \"v:/x\"",

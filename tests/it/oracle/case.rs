@@ -103,8 +103,9 @@ impl Case {
 
     /// What we make of the files, or all errors.
     fn ours(&self, sources: &[Source]) -> Result<Desired, Vec<String>> {
-        let (stack, folder) = (STACK.parse().unwrap(), self.folder.to_str().unwrap());
-        let read = desired::from_files(sources, &self.environment(), &stack, &self.tree, Some(folder));
+        let (stack, folder) = (STACK.parse().unwrap(), self.folder.join(&self.files[0]));
+        let folder = folder.parent().expect("it has a file").to_str();
+        let read = desired::from_files(sources, &self.environment(), &stack, &self.tree, folder);
         read.map(|(desired, _)| desired).map_err(|found| errors(&found))
     }
 

@@ -44,7 +44,8 @@ impl Refusal<'_> {
 /// A mount has a letter before a colon.
 pub fn drive(refusal: &Refusal) -> bool {
     let is_letter = |text: &str| text.len() == 1 && text.chars().all(char::is_alphabetic);
-    let has_drive = |text: &str| text.split_once(':').is_some_and(|(drive, _)| is_letter(drive));
+    let is_drive = |part: &str| part.split_once(':').is_some_and(|(drive, _)| is_letter(drive));
+    let has_drive = |path: &str| path.split('/').any(is_drive);
     let mut mounts = refusal.listed("/TaskTemplate/ContainerSpec/Mounts");
     mounts.any(|mount| ["Source", "Target"].iter().any(|end| mount[end].as_str().is_some_and(has_drive)))
 }
