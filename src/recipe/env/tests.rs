@@ -100,6 +100,89 @@ fn comments_tell_how_secrets_are_made() {
     assert_eq!(rule("A=v1 # length=9\nA=v2"), made(Some(9), Charset::Default, true));
 }
 
+/// Lines of recipes in use, with what their own tool makes of them.
+#[test]
+fn lines_of_recipes_in_use_have_their_values() {
+    let overlays = "COMPOSE_FILE=\"compose.yml\"\n# COMPOSE_FILE=\"$COMPOSE_FILE:compose.s3.yml\"\n\
+                    COMPOSE_FILE=\"$COMPOSE_FILE:compose.postgres.yml\"\n";
+    let php = "DOMAIN=wiki.x.example\nWORDPRESS_CONFIG_EXTRA=\"\\\n\tdefine('A', 1);\n\tdefine('WP_HOME', '${DOMAIN}');\n\
+               \tif (\\$_SERVER['HTTP_HOST']) {\n\t\t\\$_SERVER['HTTPS'] = 'on';\n\t}\n\" # more\nNEXT=1\n";
+    let table = [
+        (overlays, "COMPOSE_FILE", "compose.yml:compose.postgres.yml"),
+        ("SECRET_SECRET_KEY_BASE_VERSION=v1 # length=128", "SECRET_SECRET_KEY_BASE_VERSION", "v1"),
+        (
+            "FLAVOUR=classic\nAPP_DOCKER_IMAGE=demo/demo:latest-${FLAVOUR}-amd64",
+            "APP_DOCKER_IMAGE",
+            "demo/demo:latest-classic-amd64",
+        ),
+        ("DOMAIN=wiki.x.example\nHOSTNAME=$DOMAIN", "HOSTNAME", "wiki.x.example"),
+        ("EXTRA_DOMAINS=', `www.example.com`'", "EXTRA_DOMAINS", ", `www.example.com`"),
+        (
+            php,
+            "WORDPRESS_CONFIG_EXTRA",
+            "\n\tdefine('A', 1);\n\tdefine('WP_HOME', 'wiki.x.example');\n\tif ($_SERVER['HTTP_HOST']) {\n\
+             \t\t$_SERVER['HTTPS'] = 'on';\n\t}\n",
+        ),
+        (php, "NEXT", "1"),
+        ("CRON_SCHEDULE='*/5 * * * *'", "CRON_SCHEDULE", "*/5 * * * *"),
+        ("MOUNTS=/ /var/lib/docker", "MOUNTS", "/ /var/lib/docker"),
+        ("B=x#y", "B", "x#y"),
+        ("C=x #y", "C", "x"),
+        ("E=$lower", "E", "$lower"),
+        ("TYPE=wiki:1.7.1+1.27.2", "TYPE", "wiki:1.7.1+1.27.2"),
+        ("# ADMIN_PUBKEY=                      # Set after first login\nA=1", "A", "1"),
+        ("ADMIN_PUBKEY=                      # Set after first login", "ADMIN_PUBKEY", ""),
+        ("DOMAIN=x.example\nMINIO_DOMAIN=minio.${DOMAIN}", "MINIO_DOMAIN", "minio.x.example"),
+        ("A=\"B\"\nC.D-e_1 : 'f'", "C.D-e_1", "f"),
+        ("PRICE=\"\\$5 \\\\$OUTER\"", "PRICE", "$5 $OUTER"),
+    ];
+    for (text, name, expected) in table {
+        let variables = read(text).unwrap_or_else(|diagnostics| panic!("{text}: {diagnostics}"));
+        let found = variables.iter().find(|variable| variable.name == name).map(|variable| variable.value.as_str());
+        assert_eq!(found, Some(expected), "{text:?}");
+    }
+}
+
+#[test]
+fn every_modifier_of_recipes_in_use_is_known() {
+    let table = [
+        ("# length=128", Some(128), Charset::Default),
+        ("#length=32", Some(32), Charset::Default),
+        ("# charset=default", None, Charset::Default),
+        ("# charset=hex length=64", Some(64), Charset::Hex),
+        ("# length=16  charset=alnum", Some(16), Charset::Alphanumeric),
+        ("# charset=special", None, Charset::named("special")),
+        ("# charset=default,special", None, Charset::Special),
+        ("# charset=safespecial", None, Charset::named("safespecial")),
+        ("# charset=default,safespecial", None, Charset::named("default,safespecial")),
+        ("# for the mail, length=20 characters", Some(20), Charset::Default),
+    ];
+    for (comment, length, charset) in table {
+        for value in ["v1", "\"v1\"", "'v1'", ""] {
+            let variable = read(&format!("SECRET_A_VERSION={value} {comment}\n")).unwrap().remove(0);
+            assert_eq!(variable.value, value.trim_matches(['"', '\'']), "{comment}");
+            assert_eq!(variable.rule, Some(Rule { length, charset, generate: true }), "{value} {comment}");
+        }
+    }
+    let given = read("SECRET_A_VERSION=v1 # generate=false").unwrap().remove(0);
+    assert_eq!(given.rule.map(|rule| rule.generate), Some(false));
+}
+
+/// Functions, comments, a leftover of another recipe, and no end of the last line.
+#[test]
+fn a_script_of_recipes_in_use_gives_its_versions() {
+    let script = "#!/bin/bash\n\n# Set any config versions here\n# Docs: https://docs.example/#versions\n\
+                  export APP_ENTRYPOINT_VERSION=v1\nexport NGINX_CONF_VERSION=v22 # was v21\r\nexport 1X=no\n\
+                  # export OLD_VERSION=v9\n  export INDENTED_VERSION=v2\nabra_backup_app() {\n  _abra_backup_dir \
+                  \"app:/var/www\"\n  cat > x <<EOF\n  export IN_A_TEXT=v5\nEOF\n}\n\nsub_wp() { export ONE_LINE=1; }\n\
+                  export POSTGRES_VERSION='v3'\nexport MEILI_BACKUP_VERSION=v2";
+    let found = exports(script);
+    let shown: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let expected =
+        ["APP_ENTRYPOINT_VERSION=v1", "MEILI_BACKUP_VERSION=v2", "NGINX_CONF_VERSION=v22", "POSTGRES_VERSION=v3"];
+    assert_eq!(shown, expected);
+}
+
 #[test]
 fn every_variable_has_its_place_and_its_order() {
     let variables = read("B=1\n  export A='x\ny'\nC=3").unwrap();
