@@ -6,6 +6,7 @@ use base64::engine::{GeneralPurpose, general_purpose::PAD};
 use saphyr_parser::{ScalarStyle, Tag};
 
 use super::{Value, timestamp};
+use crate::recipe::values;
 
 const CORE: &str = "tag:yaml.org,2002:";
 /// Go does not look at the bits behind the last byte.
@@ -73,7 +74,8 @@ fn untagged(text: &str) -> Value {
 
 fn numeric(text: &str) -> Option<Value> {
     match text.as_bytes().first()? {
-        b'.' => float(text),
+        // Its underscores have to part digits; those of other numbers may stand anywhere.
+        b'.' => values::float(text).filter(|number| number.is_finite()).map(Value::Float),
         b'0'..=b'9' | b'+' | b'-' => {
             let plain = text.replace('_', "");
             timestamp::go_print(text).map(Value::Time).or_else(|| integer(&plain)).or_else(|| float(&plain))
