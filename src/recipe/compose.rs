@@ -135,7 +135,10 @@ fn read(
     interpolate::document(&mut node, environment, &mut faults);
     unsound.take_out(&mut node, &faults);
     found.extend(faults);
-    schema::sift(&mut node, shapes::FILE, version, unsound, found);
+    let mut unfit = Diagnostics::default();
+    schema::sift(&mut node, shapes::FILE, version, unsound, &mut unfit);
+    unfit.0.retain(|error| !unsound.has_taken_out(error));
+    found.extend(unfit);
     let mut project = Project {
         services: services(&node, environment, named, found),
         networks: objects::networks(&node, version, found),

@@ -31,6 +31,17 @@ fn all_faults_are_told_at_once_with_place_and_nearest_key() {
 }
 
 #[test]
+fn what_follows_from_a_fault_in_a_list_is_not_told() {
+    let text = "services:\n  app:\n    image: a\n    ports: [{target: \"${FOO}\"}, \"${PORT:?which port}\"]\n    \
+                configs: [{source: c, mode: \"${FOO}\"}]\n    cap_add: [\"$\", \"${\"]\nconfigs: {c: {file: web.env}}\n";
+    let errors = errors(text);
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), 5, "{errors}");
+    let stated = |line: &&str| line.contains("failed to cast") || line.contains("invalid interpolation format");
+    assert!(lines.iter().all(stated), "{errors}");
+}
+
+#[test]
 fn the_name_of_a_secret_is_kept_as_written() {
     let text = "secrets: {s: {external: true, name: \"${FOO}_s_${S_VERSION:-v1}\"}}";
     let project = load_all(&[text]).unwrap().project;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Project, Service};
-use crate::model::diagnostic::{Diagnostics, Place};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::recipe::yaml::{Node, Value};
 
 /// Of what something had to be taken out: what else would be said about it may only follow from that.
@@ -17,6 +17,8 @@ pub struct Unsound {
     pub sections: BTreeSet<String>,
     /// Section and name: `volumes`, `data`.
     pub entries: BTreeSet<(String, String)>,
+    /// Items that were taken out of lists, and stand there as null.
+    items: BTreeSet<Place>,
 }
 
 impl Unsound {
@@ -37,11 +39,16 @@ impl Unsound {
                 if is_one_of(entry, &places) {
                     entry.value = Value::Map(Vec::new());
                     self.add(&section.text, &name.text);
-                } else if without(entry, &places) {
+                } else if without(entry, &places, &mut self.items) {
                     self.add(&section.text, &name.text);
                 }
             }
         }
+    }
+
+    /// Whether an error is about an item that was taken out.
+    pub fn has_taken_out(&self, error: &Diagnostic) -> bool {
+        error.place.as_ref().is_some_and(|place| self.items.contains(place))
     }
 
     /// Makes up what is missing by what has been told.
@@ -94,23 +101,24 @@ fn is_one_of(node: &Node, places: &BTreeSet<Place>) -> bool {
 }
 
 /// Whether something was taken out.
-fn without(node: &mut Node, places: &BTreeSet<Place>) -> bool {
+fn without(node: &mut Node, places: &BTreeSet<Place>, items: &mut BTreeSet<Place>) -> bool {
     match &mut node.value {
         Value::Map(entries) => {
             let mut changed = false;
             entries.retain_mut(|(key, value)| {
                 let faulty = is_one_of(value, places);
-                let inside = !faulty && without(value, places);
+                let inside = !faulty && without(value, places, items);
                 changed |= faulty || inside;
                 // A part of a limit is none.
                 !(faulty || inside && key.text == "ulimits")
             });
             changed
         }
-        Value::Seq(items) => items.iter_mut().fold(false, |changed, item| {
-            let faulty = is_one_of(item, places) || without(item, places);
+        Value::Seq(list) => list.iter_mut().fold(false, |changed, item| {
+            let faulty = is_one_of(item, places) || without(item, places, items);
             if faulty {
                 item.value = Value::Null;
+                items.insert(item.place.clone());
             }
             changed | faulty
         }),
