@@ -199,7 +199,10 @@ fn failed(error: &anyhow::Error) -> u8 {
 
 /// An answer to stdout, with whatever others wrote in it made harmless.
 fn answer(text: &str) {
-    answer_styled(&telemetry::printable(text));
+    use std::io::Write as _;
+    let text = telemetry::printable(text);
+    // It has no colours left that somebody could not want.
+    let _ = telemetry::MOVING_LINES.suspend(|| std::io::stdout().write_all(text.as_bytes()));
 }
 
 /// An answer with colours of ours, whose other parts are [`telemetry::printable`] already.

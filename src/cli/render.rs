@@ -57,17 +57,32 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     };
     let code = u8::from(rendered.is_err());
     if arguments.json {
-        super::answer(&format!("{:#}\n", as_json(&rendered)));
+        super::answer(&(serde_json::to_string_pretty(&as_json(&rendered))? + "\n"));
         return Ok(code);
     }
     match rendered {
-        Err(wrong) => wrong.iter().for_each(|wrong| super::tell(&telemetry::indented(wrong))),
+        Err(wrong) => tell(&wrong),
         Ok(rendered) => {
-            texts(&rendered.warnings).iter().for_each(|warning| super::tell(&telemetry::indented(warning)));
-            rendered.posts.iter().for_each(|(path, body)| super::answer(&format!("POST {path}\n{body:#}\n\n")));
+            tell(&texts(&rendered.warnings));
+            super::answer(&as_text(&rendered.posts)?);
         }
     }
     Ok(code)
+}
+
+fn tell(findings: &[String]) {
+    let told: Vec<String> = findings.iter().map(|finding| telemetry::indented(finding)).collect();
+    if !told.is_empty() {
+        super::tell(&told.join("\n"));
+    }
+}
+
+fn as_text(posts: &[(String, Value)]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (path, body) in posts {
+        text += &format!("POST {path}\n{}\n\n", serde_json::to_string_pretty(body)?);
+    }
+    Ok(text)
 }
 
 /// One text a finding: a finding's own further lines are indented where they are shown.

@@ -64,7 +64,7 @@ const OUR_LABEL: &str = "evenkeel.stack";
 
 /// What no recipe may send: texts with NUL, which no program can be given, and a label that is ours.
 pub fn refuse_body(what: &str, key: &str, body: &Value, place: Option<&Place>, found: &mut Diagnostics) {
-    if let Some(field) = nul_in(body, "") {
+    if let Some(field) = nul_in(body) {
         let message = format!("{what} {key}: {field} has a NUL character in it");
         found.push(Diagnostic::error(place.cloned(), message).hint("no program can be given one; leave it out"));
     }
@@ -74,14 +74,14 @@ pub fn refuse_body(what: &str, key: &str, body: &Value, place: Option<&Place>, f
     }
 }
 
-/// The field of the first text with NUL, by its path.
-fn nul_in(value: &Value, path: &str) -> Option<String> {
+/// The field of the first text with NUL, by its path; that is put together on the way back, since nearly no text has one.
+fn nul_in(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => text.contains('\0').then(|| path.trim_start_matches('.').to_owned()),
-        Value::Array(items) => items.iter().find_map(|item| nul_in(item, path)),
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => items.iter().find_map(nul_in),
         Value::Object(fields) => fields.iter().find_map(|(field, value)| {
-            let path = format!("{path}.{field}");
-            if field.contains('\0') { Some(path.trim_start_matches('.').to_owned()) } else { nul_in(value, &path) }
+            let below = if field.contains('\0') { String::new() } else { nul_in(value)? };
+            Some(if below.is_empty() { field.clone() } else { format!("{field}.{below}") })
         }),
         _ => None,
     }

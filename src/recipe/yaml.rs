@@ -128,7 +128,7 @@ fn unknown_directives(file: &FileName, text: &str) -> Diagnostics {
 /// YAML allows no control characters, and the parser takes NUL for the end of the text.
 fn unprintable_characters(file: &FileName, text: &str) -> Diagnostics {
     let mut found = Diagnostics::default();
-    for (line, content) in text.lines().enumerate() {
+    for (line, content) in text.lines().enumerate().filter(|(_, content)| !is_plain(content)) {
         for (column, character) in content.chars().enumerate().filter(|(_, c)| !is_printable(*c)).take(1) {
             let place = Place::new(file, at(line + 1), at(column + 1));
             let kind = if character.is_control() { "control character" } else { "character" };
@@ -137,6 +137,11 @@ fn unprintable_characters(file: &FileName, text: &str) -> Diagnostics {
         }
     }
     found
+}
+
+/// Printable at a glance, as nearly every line is.
+fn is_plain(line: &str) -> bool {
+    line.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
 }
 
 fn is_printable(character: char) -> bool {

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 /// The text with every control character but line ends and tabs written out, as in `\u001b[2J`; so are those that turn
 /// the direction of writing, end lines otherwise, or are not seen at all. JSON stays JSON of the same value.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(acts_on_a_terminal) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    // To the end in any case: many bytes at a time are faster than a look at each.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) || !text.contains(acts_on_a_terminal) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);

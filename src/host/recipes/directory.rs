@@ -121,7 +121,7 @@ fn read_bounded(path: &Path) -> io::Result<Entry> {
     if length > LARGEST_FILE {
         return Ok(Entry::TooLarge(length));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
     // It may grow meanwhile.
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     let length = bytes.len() as u64;

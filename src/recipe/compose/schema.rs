@@ -254,15 +254,22 @@ impl Sieve<'_> {
 
     /// No JSON says them, and the Docker CLI checks its files as JSON.
     fn refuse_infinite(&mut self, node: &Node, path: &str) {
+        // Nearly no file has one, and to know that takes no paths.
+        if has_infinite(node) {
+            self.tell_infinite(node, path);
+        }
+    }
+
+    fn tell_infinite(&mut self, node: &Node, path: &str) {
         match &node.value {
             Value::Map(entries) => {
                 for (key, value) in entries {
-                    self.refuse_infinite(value, &tell::join(path, &key.text));
+                    self.tell_infinite(value, &tell::join(path, &key.text));
                 }
             }
             Value::Seq(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.refuse_infinite(item, &format!("{path}[{index}]"));
+                    self.tell_infinite(item, &format!("{path}[{index}]"));
                 }
             }
             Value::Float(number) if !number.is_finite() => {
@@ -271,6 +278,15 @@ impl Sieve<'_> {
             }
             _ => {}
         }
+    }
+}
+
+fn has_infinite(node: &Node) -> bool {
+    match &node.value {
+        Value::Map(entries) => entries.iter().any(|(_, value)| has_infinite(value)),
+        Value::Seq(items) => items.iter().any(has_infinite),
+        Value::Float(number) => !number.is_finite(),
+        _ => false,
     }
 }
 

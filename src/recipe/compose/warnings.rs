@@ -135,9 +135,9 @@ fn key_place<'a>(node: &'a Node, key: &str) -> Option<&'a Place> {
     take::entries(Some(node)).iter().find(|(name, _)| name.text == key).map(|(name, _)| &name.place)
 }
 
-/// Below `node`, key by key.
-fn at<'a>(node: &'a Node, path: &[&str]) -> Option<&'a Node> {
-    path.iter().try_fold(node, |node, key| node.get(key))
+/// Below `node`, key by key, with dots between the keys.
+fn at<'a>(node: &'a Node, dotted: &str) -> Option<&'a Node> {
+    dotted.split('.').try_fold(node, |node, key| node.get(key))
 }
 
 /// What is said of a place that stands for so many more.

@@ -253,6 +253,9 @@ impl<'a> Builder<'a> {
     /// The mapping's entries with the merged ones behind: its own keys win, then those of earlier mappings.
     fn merge(&mut self, mapping: Mapping) -> Vec<(Key, Node)> {
         let mut entries = mapping.entries;
+        if mapping.merged.is_empty() {
+            return entries;
+        }
         let mut keys: HashSet<String> = mapping.keys.into_keys().collect();
         for source in mapping.merged.into_iter().flat_map(sources) {
             let Value::Map(merged) = source.value else {

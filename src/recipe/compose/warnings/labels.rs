@@ -7,18 +7,20 @@ use crate::model::diagnostic::Place;
 use crate::model::version::RecipeVersion;
 use crate::recipe::compose::take;
 
+/// The labels that a Swarm service has; the others are its containers'.
+const OF_SERVICE: &str = "deploy.labels";
+
 pub(super) fn of_recipe(recipe: &Recipe, teller: &mut Teller) {
     let files: Vec<Entries> = recipe.files.iter().map(|file| Entries::of(&file.node)).collect();
     let version = recipe.environment.get("STACK_NAME").map(|stack| format!("coop-cloud.{stack}.version"));
     for (name, service) in &recipe.project.services {
-        let sections: [(&[&str], _); 2] =
-            [(&["deploy", "labels"], &service.deploy.labels), (&["labels"], &service.labels)];
+        let sections = [(OF_SERVICE, &service.deploy.labels), ("labels", &service.labels)];
         for (section, labels) in sections.iter().filter(|(_, labels)| !labels.is_empty()) {
             let places = places(&files, name, section);
             for (label, value) in *labels {
                 let Some(place) = places.get(label) else { continue };
                 of_router(name, label, value, place, teller);
-                if section.len() == 2 && Some(label) == version.as_ref() {
+                if *section == OF_SERVICE && Some(label) == version.as_ref() {
                     of_version(name, value, place, teller);
                 }
             }
@@ -27,7 +29,7 @@ pub(super) fn of_recipe(recipe: &Recipe, teller: &mut Teller) {
 }
 
 /// Where labels stand: of each in the last file that has it.
-fn places<'a>(files: &[Entries<'a>], service: &'a str, section: &[&str]) -> BTreeMap<String, &'a Place> {
+fn places<'a>(files: &[Entries<'a>], service: &'a str, section: &str) -> BTreeMap<String, &'a Place> {
     let of_file = |file: &Entries<'a>| {
         let labels = file.service(service).and_then(|node| at(node, section));
         take::placed_pairs(labels).map(|pair| (pair.name, pair.place))

@@ -103,9 +103,8 @@ impl<'a> Laid<'a> {
 
     fn zeros(&self, teller: &mut Teller) {
         for dotted in STICKY {
-            let path: Vec<&str> = dotted.split('.').collect();
-            let Some(here) = at(self.node, &path).filter(|node| is_zero(dotted, node)) else { continue };
-            let set = |earlier: &&'a Node| at(earlier, &path).filter(|node| !is_zero(dotted, node));
+            let Some(here) = at(self.node, dotted).filter(|node| is_zero(dotted, node)) else { continue };
+            let set = |earlier: &&'a Node| at(earlier, dotted).filter(|node| !is_zero(dotted, node));
             if let Some(before) = self.earlier.iter().rev().find_map(set) {
                 let (name, zero) = (self.name, spelled(here));
                 let message =
@@ -132,10 +131,10 @@ impl<'a> Laid<'a> {
 
     fn twins(&self, teller: &mut Teller) {
         for dotted in JOINED {
-            let path: Vec<&str> = dotted.split('.').collect();
+            let Some(here) = at(self.node, dotted) else { continue };
             let before: BTreeSet<String> =
-                self.earlier.iter().flat_map(|node| entries(at(node, &path))).map(|(text, _)| text).collect();
-            for (text, place) in entries(at(self.node, &path)).into_iter().filter(|(text, _)| before.contains(text)) {
+                self.earlier.iter().flat_map(|node| entries(at(node, dotted))).map(|(text, _)| text).collect();
+            for (text, place) in entries(Some(here)).into_iter().filter(|(text, _)| before.contains(text)) {
                 let message = format!("services.{}.{dotted}: {text} is there already, and now twice", self.name);
                 teller.tell("twin", place, message, format!("leave it out: {WHY}, and lists are joined"));
             }

@@ -1,5 +1,7 @@
 //! Numbers and dates that become another text than the one written, and modes that are another number.
 
+use std::fmt;
+
 use super::plain_secret::is_secret;
 use super::{Entries, File, Teller};
 use crate::recipe::compose::schema::Shape;
@@ -7,25 +9,25 @@ use crate::recipe::compose::{shapes, take};
 use crate::recipe::yaml::{Node, Value};
 
 pub(super) fn of_file(file: &File, teller: &mut Teller) {
-    of_fields(&file.node, shapes::FILE, "", teller);
+    of_fields(&file.node, shapes::FILE, &Path::File, teller);
     of_modes(file, teller);
 }
 
 /// Wherever the schema wants text and takes a number or date: `0444` in an environment is `292`.
-fn of_node(node: &Node, shape: &Shape, path: &str, teller: &mut Teller) {
+fn of_node(node: &Node, shape: &Shape, path: &Path, teller: &mut Teller) {
     match shape {
         Shape::TextOrDate | Shape::TextOrNumber | Shape::TextOrNumberOrNull | Shape::Port => {
             of_text(node, path, teller);
         }
         Shape::Set(item) | Shape::SetBelow(_, item) | Shape::List(item) => {
             for (index, node) in take::items(Some(node)).iter().enumerate() {
-                of_node(node, item, &format!("{path}[{index}]"), teller);
+                of_node(node, item, &Path::Item(path, index), teller);
             }
         }
         Shape::Fields(known, _) => of_fields(node, known, path, teller),
         Shape::Named(shape, _) => {
             for (key, node) in take::entries(Some(node)) {
-                of_node(node, shape, &take::join(path, &key.text), teller);
+                of_node(node, shape, &Path::Key(path, &key.text), teller);
             }
         }
         Shape::Nullable(shape) | Shape::Since(_, shape) | Shape::With(_, shape) => of_node(node, shape, path, teller),
@@ -35,16 +37,35 @@ fn of_node(node: &Node, shape: &Shape, path: &str, teller: &mut Teller) {
     }
 }
 
-fn of_fields(node: &Node, known: &[(&str, Shape)], path: &str, teller: &mut Teller) {
+fn of_fields(node: &Node, known: &[(&str, Shape)], path: &Path, teller: &mut Teller) {
     for (key, node) in take::entries(Some(node)) {
         if let Some((_, shape)) = known.iter().find(|(name, _)| *name == key.text) {
-            of_node(node, shape, &take::join(path, &key.text), teller);
+            of_node(node, shape, &Path::Key(path, &key.text), teller);
         }
     }
 }
 
-fn of_text(node: &Node, path: &str, teller: &mut Teller) {
+/// The way to a node; it becomes a text only where something is told.
+enum Path<'a> {
+    File,
+    Key(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => Ok(()),
+            Self::Key(Self::File, key) => f.write_str(key),
+            Self::Key(above, key) => write!(f, "{above}.{key}"),
+            Self::Item(above, index) => write!(f, "{above}[{index}]"),
+        }
+    }
+}
+
+fn of_text(node: &Node, path: &Path, teller: &mut Teller) {
     if let Some(written) = node.respelled() {
+        let path = path.to_string();
         let name = path.rsplit('.').next().unwrap_or_default();
         let message = match is_secret(name, written) {
             true => format!("{path}: the number reads as another text than the one written"),
