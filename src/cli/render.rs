@@ -107,7 +107,7 @@ async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Ve
         Ok(release) => release,
         Err(outcome) => return Ok(Err(vec![format!("{name}: {outcome}")])),
     };
-    let mut posts = desired::posts(&release.read.desired);
+    let mut posts = desired::posts(release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
     let hidden = app::variables_of_files(app);
     let is_hidden = |name: &str| hidden.as_ref().is_none_or(|names| names.contains(name));
@@ -146,7 +146,7 @@ fn of_directory(dir: &Path, arguments: &Arguments) -> anyhow::Result<Result<Rend
     add_operator_files(&mut whole, named.env_files.into_iter().chain(named.objects))?;
     let folder = std::path::absolute(dir)?.display().to_string();
     let read = desired::read_plain(&Reading { tree: &whole, ..reading }, &env, &folder);
-    Ok(read.map(|(desired, warnings)| Rendered { posts: desired::posts(&desired), warnings }))
+    Ok(read.map(|(desired, warnings)| Rendered { posts: desired::posts(desired), warnings }))
 }
 
 fn add_operator_files(tree: &mut Tree, paths: impl IntoIterator<Item = String>) -> anyhow::Result<()> {

@@ -46,7 +46,7 @@ fn sent(files: &[Value]) -> Value {
     let tree = Tree::default();
     let read = from_files(&sources, &Environment::new(), &"st".parse().unwrap(), &tree, None);
     let (desired, _) = read.unwrap_or_else(|errors| panic!("{errors}"));
-    posts(&desired).into_iter().find(|(path, _)| path == "/services/create").unwrap().1
+    posts(desired).into_iter().find(|(path, _)| path == "/services/create").unwrap().1
 }
 
 fn file(service: &Value) -> Value {

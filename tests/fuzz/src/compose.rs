@@ -39,5 +39,5 @@ fn bodies(texts: &[&str]) -> Result<(Bodies, Diagnostics), Diagnostics> {
     let tree = Tree { entries: files.map(entry).into() };
     let stack = "st".parse().expect("a stack's name");
     let (desired, found) = from_files(&sources, &environment, &stack, &tree, Some("/recipe"))?;
-    Ok((posts(&desired), found))
+    Ok((posts(desired), found))
 }

@@ -137,7 +137,7 @@ fn errors(found: &Diagnostics) -> Vec<String> {
 }
 
 fn sent(desired: &Desired) -> Value {
-    serde_json::to_value(desired::posts(desired)).unwrap()
+    serde_json::to_value(desired::posts(desired.clone())).unwrap()
 }
 
 fn taken_alone(error: &str) -> Verdict {
