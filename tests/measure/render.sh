@@ -1,9 +1,12 @@
 # What reading a recipe costs, beside `docker stack config` of the same files. Sourced by `tests/bench`, which sets
 # $evenkeel, $times and $work.
 
-# A recipe of 20 services may take the processor this long beyond what the program takes to start; a hostile text may
-# take this long and this much in all.
-most_ms=5 most_hostile_ms=1000 most_hostile_kib=$((100 * 1024))
+# The goals. A recipe of 20 services with 5 overlays is rendered in so many milliseconds, the program's start among them;
+# a hostile text of ten megabytes is refused in so many, with so much memory. The least wall counts: whatever else the
+# machine does can only add to it.
+most_ms=5 most_hostile_ms=1000 most_hostile_kib=$((100 * 1000 * 1000 / 1024))
+# The Docker CLI is killed after so many seconds.
+patience=20
 
 repeat() { head -c "$2" < <(yes "$1" | tr -d '\n'); } # repeat TEXT BYTES
 
@@ -59,13 +62,24 @@ large() {
     done | split --lines=61 --numeric-suffixes=1 --suffix-length=1 --additional-suffix=.yml - "$1/compose.overlay"
 }
 
-# The hostile texts, one function each: prints a compose file. Ten megabytes where that is more than is read, else as
-# much as is read.
+# The hostile texts, one function each: prints a compose file. Ten megabytes are more than is read, and the file's size
+# says so; those with `read` in their name are as long as is read.
 ten=10000000 one=1000000
+numbered() { head -c "$2" < <(seq -f "$1" 1 "$2"); } # numbered FORMAT BYTES: a line a number
+merges_of() { printf 'x-m: &m { image: a }\nservices:\n'; numbered '  k%.0f: { <<: *m }' "$1"; }
 hostile_text() { printf 'services: { a: { image: "'; repeat x $ten; echo '" } }'; }
 hostile_dollars() { printf 'services: { a: { image: "'; repeat '$' $ten; echo '" } }'; }
 hostile_aliases() { printf 'x-a: &a {}\nx-b: ['; repeat '*a, ' $ten; echo ']'; }
 hostile_brackets() { repeat '[' $ten; }
+hostile_keys() { printf 'services:\n'; numbered '  k%.0f: {}' $ten; }
+hostile_items() { printf 'services: { a: { image: a, dns:\n'; numbered '  [%.0f],' $ten; }
+hostile_merge_keys() { merges_of $ten; }
+hostile_nesting() { repeat '{a: ' $ten; }
+hostile_bomb() { hostile_laughs; repeat '# laugh|' $ten | tr '|' '\n'; }
+hostile_read_items() { printf 'x-a:\n'; numbered '- %.0f' $one; printf '\nservices: { a: { image: 1 } }\n'; }
+hostile_read_merge_keys() { merges_of $one; printf '\n  a: b\n'; }
+hostile_read_nesting() { repeat '{a: ' $one; }
+hostile_read_names() { printf 'services:\n'; numbered '  k%.0f: {}' $one; printf '\n  a: b\n'; }
 hostile_read_dollars() { printf 'services: { a: { image: "'; repeat '$' $one; echo 'a-" } }'; }
 hostile_read_references() { printf 'services: { a: { image: "'; repeat '${LONG}' $one; echo '" } }'; }
 hostile_read_aliases() { printf 'x-a: &a [x]\nx-b: ['; repeat '*a, ' $one; echo ']'; }
@@ -87,47 +101,59 @@ hostile_indent() { local level; for level in $(seq 0 1200); do printf '%*sa:\n' 
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a / b }'; }
 over() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > b) }'; }
-render_row() { printf '%-24s %8s %7s %7s %9s   %9s %10s   %s\n' "$@"; }
+render_row() { printf '%-24s %8s %8s %7s %9s   %9s %10s   %s\n' "$@"; }
+met() { if over "$1" "$2"; then echo "NOT MET"; else echo met; fi; } # met VALUE GOAL
 
-# theirs FILE...: sets their_wall and their_memory. What the Docker CLI refuses counts too; 20 seconds at most.
+# theirs FILE...: sets their_wall and their_memory. What the Docker CLI refuses counts too.
 theirs() {
     local files=()
     for file in "$@"; do files+=(--compose-file "$file"); done
     read -r their_wall _ _ their_memory < <("$work/measure" "$runs" sh -c '"$@" 2>/dev/null || true' sh \
-        timeout --signal KILL 20 "$EVENKEEL_DOCKER_CLI" stack config "${files[@]}") || their_wall=- their_memory=-
+        timeout --signal KILL "$patience" "$EVENKEEL_DOCKER_CLI" stack config "${files[@]}") || their_wall=- their_memory=-
+    over "$their_wall" $((patience * 1000)) && their_wall=killed
+    return 0
 }
 
-# bench_render: fails where a bound is not kept.
+# bench_render: fails where a goal is not met.
 bench_render() {
-    local wall least cpu memory start dir="$work/large" runs=$times failed=0 files=(compose.yml compose.overlay{1..5}.yml)
+    local wall least cpu memory dir="$work/large" runs=$times failed=0 files=(compose.yml compose.overlay{1..5}.yml)
     large "$dir"
     render_row recipe "wall ms" least "CPU ms" "peak KiB" "docker ms" "peak KiB" ""
-    read -r wall least start memory < <("$work/measure" "$runs" "$evenkeel" --help)
-    render_row "evenkeel --help" "$wall" "$least" "$start" "$memory" "" "" "what starting costs"
+    read -r wall least cpu memory < <("$work/measure" "$runs" "$evenkeel" --help)
+    render_row "evenkeel --help" "$wall" "$least" "$cpu" "$memory" "" "" "what starting costs"
     read -r wall least cpu memory < <("$work/measure" "$runs" "$evenkeel" render --recipe "$dir" --stack large \
-        --compose "$(IFS=:; echo "${files[*]}")")
+        --compose "$(IFS=:; echo "${files[*]}")" 2>/dev/null)
     theirs "${files[@]/#/$dir/}"
     render_row "20 services, 5 overlays" "$wall" "$least" "$cpu" "$memory" "$their_wall" "$their_memory" \
         "$(ratio "$their_wall" "$wall") x wall, $(ratio "$their_memory" "$memory") x memory"
-    over "$(awk -v a="$cpu" -v b="$start" 'BEGIN { print a - b }')" "$most_ms" && { say "reading takes more than $most_ms ms"; failed=1; }
+    echo "goal: at most $most_ms ms; least $least ms: $(met "$least" "$most_ms"); median $wall ms: $(met "$wall" "$most_ms")"
+    over "$least" "$most_ms" && failed=1
+    echo
     bench_hostile || failed=1
     return $failed
 }
 
 bench_hostile() {
-    local name dir verdict wall least cpu memory failed=0 runs=1
+    local name dir verdict wall least cpu memory failed=0 runs most_wall=0 most_memory=0
+    render_row "hostile text" "wall ms" least "CPU ms" "peak KiB" "docker ms" "peak KiB" "ours says"
     for name in $(compgen -A function hostile_); do
-        dir=$work/$name
+        dir=$work/$name runs=3
         mkdir "$dir"
         "$name" >"$dir/compose.yml"
         { printf 'LONG='; repeat z 100000; } >"$dir/.env.sample"
         if "$evenkeel" render --recipe "$dir" --stack hostile >/dev/null 2>"$work/log"; then verdict=TAKEN failed=1; else
             verdict=$(head -1 "$work/log" | cut -c 1-70); fi
         read -r wall least cpu memory < <("$work/measure" "$runs" sh -c '! "$@" 2>/dev/null' sh "$evenkeel" render --recipe "$dir" --stack hostile)
+        runs=1
         theirs "$dir/compose.yml"
         render_row "${name#hostile_}" "$wall" "$least" "$cpu" "$memory" "$their_wall" "$their_memory" "$verdict"
-        over "$cpu" "$most_hostile_ms" && { say "$name takes more than $most_hostile_ms ms"; failed=1; }
-        over "$memory" "$most_hostile_kib" && { say "$name takes more than $most_hostile_kib KiB"; failed=1; }
+        over "$least" "$most_wall" && most_wall=$least
+        over "$memory" "$most_memory" && most_memory=$memory
+        rm -r "$dir"
     done
+    echo "goal: refused, each within $most_hostile_ms ms: $most_wall ms at most: $(met "$most_wall" "$most_hostile_ms")"
+    echo "goal: with $most_hostile_kib KiB each: $most_memory KiB at most: $(met "$most_memory" "$most_hostile_kib")"
+    over "$most_wall" "$most_hostile_ms" && failed=1
+    over "$most_memory" "$most_hostile_kib" && failed=1
     return $failed
 }
