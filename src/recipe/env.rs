@@ -17,7 +17,7 @@ pub use plain::{env_file, exports};
 /// Longer texts are not read, and no value gets longer by what it refers to.
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// All values of a file together.
-pub const MAX_VALUES_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_VALUES_BYTES: usize = 4 * 1024 * 1024;
 
 /// One variable of a `.env` file, as its last assignment leaves it.
 #[derive(Debug, Clone, PartialEq, Eq)]

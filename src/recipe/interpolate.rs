@@ -20,7 +20,7 @@ pub type Environment = BTreeMap<String, String>;
 /// No value of a compose file gets longer than this by what its variables hold.
 pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 /// All values of a document together.
-pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a template has no text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +148,7 @@ impl Walk<'_> {
     fn warn_of_swallowed_text(&mut self, template: &str, place: &Place) {
         for piece in template::pieces(template) {
             let Piece::Reference(reference) = piece else { continue };
-            self.diagnostics.0.extend(swallowed(&reference, place));
+            swallowed(&reference, place).into_iter().for_each(|warning| self.diagnostics.push(warning));
         }
     }
 }

@@ -19,7 +19,9 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// Nodes after every alias is replaced by what it stands for.
 pub const MAX_NODES: usize = 200_000;
 /// Text of all nodes after every alias is replaced by what it stands for.
-pub const MAX_EXPANDED_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_EXPANDED_BYTES: usize = 4 * 1024 * 1024;
+/// The longest key of a mapping: what is said of a value names all keys on the way to it.
+pub const MAX_KEY_BYTES: usize = 4096;
 /// Levels of mappings and sequences inside each other.
 pub const MAX_DEPTH: usize = 100;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::MAX_VALUES_BYTES;
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::recipe::values::shell_words;
 use crate::recipe::yaml::FileName;
@@ -45,18 +46,27 @@ pub fn env_file(
     let mut variables = Vec::new();
     let mut diagnostics = Diagnostics::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut bytes = 0;
     for (number, line) in (1..).zip(text.lines()) {
         let content = line.trim_start();
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
         match entry(content, lookup) {
-            Ok(variable) => variables.extend(variable),
+            Ok(variable) => {
+                bytes += variable.as_ref().map_or(0, |(_, value)| value.len());
+                variables.extend(variable);
+            }
             Err(message) => {
                 let indent = line[..line.len() - content.len()].chars().count();
                 let column = u32::try_from(indent + 1).unwrap_or(u32::MAX);
                 diagnostics.push(Diagnostic::error(Place::new(file, number, column), message));
             }
+        }
+        if bytes > MAX_VALUES_BYTES {
+            let message = format!("the values have more than {MAX_VALUES_BYTES} bytes");
+            diagnostics.push(Diagnostic::error(Place::new(file, number, 1), message));
+            break;
         }
     }
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(variables) }

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
-use super::spelling::{Spelling, ends_inside_a_line};
-use super::{FileName, Key, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES, Node, Value, at, scalar};
+use super::spelling::{End, Spelling};
+use super::{FileName, Key, MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_KEY_BYTES, MAX_NODES, Node, Value, at, scalar};
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 
 pub(super) fn document(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
@@ -41,6 +41,7 @@ impl From<Diagnostic> for Fatal {
 struct Builder<'a> {
     file: &'a FileName,
     spelling: &'a Spelling<'a>,
+    end: End,
     diagnostics: Diagnostics,
     open: Vec<Collection>,
     anchors: HashMap<usize, Built>,
@@ -100,6 +101,7 @@ impl<'a> Builder<'a> {
         Self {
             file,
             spelling,
+            end: End::of(spelling.text()),
             diagnostics: Diagnostics::default(),
             open: Vec::new(),
             anchors: HashMap::new(),
@@ -162,7 +164,7 @@ impl<'a> Builder<'a> {
     fn as_go_ends_it<'t>(&self, text: &'t str, style: ScalarStyle, span: &Span) -> &'t str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         match text.strip_suffix('\n') {
-            Some(shorter) if is_block && ends_inside_a_line(self.spelling.text(), span) => shorter,
+            Some(shorter) if is_block && self.end.is_inside_a_line_of(span) => shorter,
             _ => text,
         }
     }
@@ -289,6 +291,11 @@ impl Mapping {
             diagnostics.push(Diagnostic::error(place, message).hint("put quotes around it"));
             return Next::Dropped;
         };
+        if text.len() > MAX_KEY_BYTES {
+            let message = format!("a key of {} bytes, more than the {MAX_KEY_BYTES} that are read", text.len());
+            diagnostics.push(Diagnostic::error(place, message));
+            return Next::Dropped;
+        }
         if let Some(first) = self.keys.get(&text) {
             let message = format!("mapping key {text:?} already defined at line {}", first.line);
             diagnostics.push(Diagnostic::error(place, message));

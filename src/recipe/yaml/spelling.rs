@@ -4,8 +4,11 @@
 //! text is then read again from its start, so that the number of repairs is bounded by the bytes that this costs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use saphyr_parser::{ScanError, Span};
+
+use super::MAX_BYTES;
 
 /// Bytes that may be read again on account of repairs.
 const MOST_READ_AGAIN: usize = 8 * 1024 * 1024;
@@ -16,7 +19,9 @@ const MOST_INDENTATION: usize = 1024;
 /// A text with the spaces in it that it needs to be read.
 pub(super) struct Spelling<'a> {
     text: Cow<'a, str>,
-    put_in: Vec<Spaces>,
+    /// By line: a quoted text has many.
+    put_in: BTreeMap<usize, Vec<Spaces>>,
+    put_in_bytes: usize,
     read_again: usize,
 }
 
@@ -30,7 +35,7 @@ struct Spaces {
 
 impl<'a> Spelling<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { text: Cow::Borrowed(text), put_in: Vec::new(), read_again: 0 }
+        Self { text: Cow::Borrowed(text), put_in: BTreeMap::new(), put_in_bytes: 0, read_again: 0 }
     }
 
     pub fn text(&self) -> &str {
@@ -39,7 +44,7 @@ impl<'a> Spelling<'a> {
 
     /// The column (from 0) that a place of this text has in the one that was given. Lines are the same.
     pub fn given_column(&self, line: usize, column: usize) -> usize {
-        let on_line = self.put_in.iter().rev().filter(|spaces| spaces.line == line);
+        let on_line = self.put_in.get(&line).into_iter().flatten().rev();
         on_line.fold(column, |column, spaces| match column.checked_sub(spaces.count) {
             Some(before) if before >= spaces.column => before,
             _ => column.min(spaces.column),
@@ -50,13 +55,15 @@ impl<'a> Spelling<'a> {
     pub fn mend(&mut self, error: &ScanError) -> bool {
         self.read_again += self.text.len();
         let missing = if self.read_again > MOST_READ_AGAIN { Vec::new() } else { self.missing(error) };
-        for spaces in &missing {
-            let Some(at) = self.offset(spaces.line, spaces.column) else { continue };
-            self.text.to_mut().insert_str(at, &" ".repeat(spaces.count));
+        self.put_in_bytes += missing.iter().map(|spaces| spaces.count).sum::<usize>();
+        if missing.is_empty() || self.put_in_bytes > MAX_BYTES {
+            return false;
         }
-        let mended = !missing.is_empty();
-        self.put_in.extend(missing);
-        mended
+        self.text = Cow::Owned(with(&self.text, &missing));
+        for spaces in missing {
+            self.put_in.entry(spaces.line).or_default().push(spaces);
+        }
+        true
     }
 
     fn missing(&self, error: &ScanError) -> Vec<Spaces> {
@@ -78,7 +85,7 @@ impl<'a> Spelling<'a> {
     }
 
     fn indentation(&self, line: usize) -> Option<Spaces> {
-        let before: usize = self.put_in.iter().filter(|spaces| spaces.line == line).map(|spaces| spaces.count).sum();
+        let before: usize = self.put_in.get(&line).into_iter().flatten().map(|spaces| spaces.count).sum();
         (before < MOST_INDENTATION).then_some(Spaces { line, column: 0, count: before.max(INDENTATION) })
     }
 
@@ -115,13 +122,42 @@ impl<'a> Spelling<'a> {
     }
 }
 
-/// Whether a block scalar goes on to the end of a text that ends inside a line. The parser makes a line end of that,
-/// Go's does not.
-pub(super) fn ends_inside_a_line(text: &str, scalar: &Span) -> bool {
-    let last_line = text.rsplit('\n').next().unwrap_or_default().chars().count();
-    let at_end = (scalar.end.line(), scalar.end.col()) == (text.matches('\n').count() + 1, last_line);
-    let indentation = scalar.start.col();
-    at_end && last_line >= indentation.max(1)
+/// The text with the spaces in it, which are in the order of their lines, one a line.
+fn with(text: &str, spaces: &[Spaces]) -> String {
+    let mut missing = spaces.iter().peekable();
+    let mut mended = String::with_capacity(text.len() + spaces.iter().map(|spaces| spaces.count).sum::<usize>());
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let Some(Spaces { column, count, .. }) = missing.next_if(|spaces| spaces.line == number) else {
+            mended.push_str(line);
+            continue;
+        };
+        let at = line.char_indices().nth(*column).map_or(line.len(), |(at, _)| at);
+        mended.push_str(&line[..at]);
+        mended.extend(std::iter::repeat_n(' ', *count));
+        mended.push_str(&line[at..]);
+    }
+    mended
+}
+
+/// The end of a text, counted once: a hostile text has very many block scalars.
+pub(super) struct End {
+    lines: usize,
+    /// Characters of the last line.
+    last_line: usize,
+}
+
+impl End {
+    pub fn of(text: &str) -> Self {
+        let last_line = text.rsplit('\n').next().unwrap_or_default().chars().count();
+        Self { lines: text.matches('\n').count() + 1, last_line }
+    }
+
+    /// Whether a block scalar goes on to the end of the text, and that is inside a line. The parser makes a line end of
+    /// that, Go's does not.
+    pub fn is_inside_a_line_of(&self, scalar: &Span) -> bool {
+        let at_end = (scalar.end.line(), scalar.end.col()) == (self.lines, self.last_line);
+        at_end && self.last_line >= scalar.start.col().max(1)
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +187,21 @@ mod tests {
         assert_eq!(text_at(&node, &["a", "b"]), "x y \"\nzw");
         assert_eq!(text_at(&node, &["a", "c"]), "it's late");
         assert_eq!(text_at(&node, &["a", "d"]), "e");
+    }
+
+    #[test]
+    fn very_many_lines_without_indentation_are_read() {
+        let node = read(&format!("a:\n  b: \"x\n{}\"\n  c: z\n", "y\n".repeat(10_000)));
+        assert_eq!(text_at(&node, &["a", "b"]).len(), 20_002);
+        let c = node.get("a").unwrap().get("c").unwrap();
+        assert_eq!((c.place.line, c.place.column), (10_004, 6));
+    }
+
+    #[test]
+    fn very_many_block_scalars_are_read() {
+        let node = read(&format!("a:\n{}", "- |\n x\n".repeat(100_000)));
+        let Some(Value::Seq(items)) = node.get("a").map(|node| &node.value) else { panic!() };
+        assert!(items.len() == 100_000 && items.iter().all(|item| item.as_str() == Some("x\n")));
     }
 
     #[test]

@@ -287,3 +287,11 @@ proptest! {
         prop_assert_eq!(value(&format!("'{}'", text.replace('\'', "''"))), Value::String(text));
     }
 }
+
+#[test]
+fn a_key_is_bounded() {
+    let key = |length: usize| format!("? {}\n: 1\n", "k".repeat(length));
+    assert!(parse(&"f".into(), &key(MAX_KEY_BYTES)).is_ok());
+    let errors = parse(&"f".into(), &key(MAX_KEY_BYTES + 1)).unwrap_err().to_string();
+    assert_eq!(errors, "f:1:3: error: a key of 4097 bytes, more than the 4096 that are read");
+}
