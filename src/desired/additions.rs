@@ -3,7 +3,7 @@
 //! Recipes rely on the additions: templates in service `app` read any variable of the `.env`, and other tools find an
 //! app's version by its labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -35,9 +35,9 @@ pub fn add(desired: &mut Desired, additions: &Additions) {
 fn add_variables(spec: &mut Value, variables: &Environment) {
     let container = &mut spec["TaskTemplate"]["ContainerSpec"];
     let mut entries: Vec<String> = texts(&container["Env"]).map(str::to_owned).collect();
-    let is_set = |name: &str| entries.iter().any(|entry| entry.split('=').next() == Some(name));
-    let missing: Vec<String> =
-        variables.iter().filter(|(name, _)| !is_set(name)).map(|(name, value)| format!("{name}={value}")).collect();
+    let set: BTreeSet<&str> = entries.iter().filter_map(|entry| entry.split('=').next()).collect();
+    let missing = variables.iter().filter(|(name, _)| !set.contains(name.as_str()));
+    let missing: Vec<String> = missing.map(|(name, value)| format!("{name}={value}")).collect();
     entries.extend(missing);
     entries.sort();
     if !entries.is_empty() {
@@ -91,13 +91,15 @@ pub fn router_hosts(desired: &Desired) -> Vec<(String, String)> {
 /// The hosts in ``Host(`a`, `b`) || HostSNI(`c`)``; patterns are left out, and so is `HostSNI(*)`.
 fn rule_hosts(rule: &str) -> Vec<String> {
     let matcher = |before: &str| {
-        let before = before.to_ascii_lowercase();
-        let word: String = before.chars().rev().take_while(char::is_ascii_alphanumeric).collect();
-        matches!(word.chars().rev().collect::<String>().as_str(), "host" | "hostsni")
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric();
+        let word = before.bytes().rev().take_while(|byte| is_word(*byte)).take("hostsni".len() + 1).count();
+        let word = &before[before.len() - word..];
+        word.eq_ignore_ascii_case("host") || word.eq_ignore_ascii_case("hostsni")
     };
     let mut hosts = Vec::new();
     for (at, _) in rule.match_indices('(').filter(|(at, _)| matcher(rule[..*at].trim_end())) {
-        let arguments = rule[at + 1..].split(')').next().unwrap_or_default();
+        // Up to the next bracket, so that no text is read twice.
+        let arguments = rule[at + 1..].split(['(', ')']).next().unwrap_or_default();
         let names = arguments.split(',').map(|name| name.trim().trim_matches(['`', '"', '\'']).to_owned());
         hosts.extend(names.filter(|name| !name.is_empty() && name != "*"));
     }
@@ -178,5 +180,20 @@ mod tests {
             format!("services: {{app: {{image: a, deploy: {{labels: {{traefik.http.routers.r.rule: '{rule}'}}}}}}}}");
         let hosts: Vec<String> = router_hosts(&desired(&yaml)).into_iter().map(|(_, host)| host).collect();
         assert_eq!(hosts, ["a.example.org", "b.example.org", "c.example.org"]);
+        assert_eq!(rule_hosts("xHost(`a`) || host (`b`) && HOSTSNI(`c`"), ["b", "c"]);
+    }
+
+    #[test]
+    fn rules_and_environments_of_any_length_are_read() {
+        assert_eq!(rule_hosts(&"(".repeat(500_000)), Vec::<String>::new());
+        assert_eq!(rule_hosts(&"Host(`a`,".repeat(50_000)).len(), 50_000);
+        let own: String = (0..30_000).map(|number| format!("A{number}=1, ")).collect();
+        let mut desired = desired(&format!("services: {{app: {{image: a, environment: [{own}]}}}}"));
+        let variables = (0..60_000).map(|number| (format!("A{number}"), "2".to_owned())).collect();
+        let revision = revision();
+        add(&mut desired, &Additions { recipe_name: "r", revision: &revision, chaos: false, env: &variables });
+        let entries = desired.services[0].spec["TaskTemplate"]["ContainerSpec"]["Env"].as_array().unwrap();
+        assert_eq!(entries.iter().filter(|entry| entry.as_str().unwrap().ends_with("=1")).count(), 30_000);
+        assert_eq!(entries.len(), 60_000);
     }
 }

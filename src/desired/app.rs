@@ -134,9 +134,10 @@ pub fn secret_names(reading: &Reading, environment: &Environment) -> Result<BTre
 }
 
 fn give_rules(desired: &mut Desired, sample: &[Variable]) {
+    let sample: BTreeMap<&str, &Variable> = sample.iter().map(|variable| (&*variable.name, variable)).collect();
     for secret in desired.secrets.iter_mut().filter(|secret| secret.source == SecretSource::External) {
         let Some(name) = &secret.version_variable else { continue };
-        if let Some(variable) = sample.iter().find(|variable| variable.name == *name) {
+        if let Some(variable) = sample.get(&**name) {
             secret.source = SecretSource::Generated(variable.rule.clone().unwrap_or_default());
         }
     }

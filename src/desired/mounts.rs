@@ -43,12 +43,14 @@ pub fn mounts(name: &str, service: &Service, context: &Context, found: &mut Diag
 /// The lists of several files are appended to each other, and the Engine takes no second mount at a target.
 fn tmpfs_by_target(service: &Service) -> Vec<(&str, &Tmpfs)> {
     let mut entries: Vec<(&str, &Tmpfs)> = Vec::new();
+    let mut indexes = BTreeMap::new();
     for entry in service.tmpfs.iter().filter(|tmpfs| !tmpfs.entry.is_empty()) {
         let target = entry.entry.split(':').next().unwrap_or_default();
-        match entries.iter_mut().find(|(taken, _)| *taken == target) {
-            Some(taken) => taken.1 = entry,
-            None => entries.push((target, entry)),
+        let index = *indexes.entry(target).or_insert(entries.len());
+        if index == entries.len() {
+            entries.push((target, entry));
         }
+        entries[index].1 = entry;
     }
     entries
 }

@@ -19,6 +19,9 @@ use crate::recipe::{Tree, interpolate};
 pub const LARGEST_SECRET: usize = 500 * 1024 - 1;
 pub const LARGEST_CONFIG: usize = 1000 * 1024 - 1;
 
+/// All contents together: one file can be the content of very many.
+const MOST_CONTENT: usize = 16 * 1024 * 1024;
+
 /// The networks that services use: those to be made, and the names of those that must be there.
 pub fn networks(project: &Project, stack: &StackName, found: &mut Diagnostics) -> (Vec<DesiredNetwork>, Vec<String>) {
     let mut own: BTreeMap<String, DesiredNetwork> = BTreeMap::new();
@@ -97,7 +100,7 @@ fn ipam(network: &Network) -> Value {
 pub fn secrets(project: &Project, stack: &StackName, tree: &Tree, found: &mut Diagnostics) -> Vec<DesiredSecret> {
     let used = used(project, |service| &service.secrets);
     let mut secrets = Vec::new();
-    let mut taken = Taken::default();
+    let (mut taken, mut content) = (Taken::default(), 0);
     for (key, object) in project.secrets.iter().filter(|(key, object)| !object.external || used.contains(*key)) {
         let named = Named { what: "secret", key, object, name: object_name(key, object, stack) };
         named.refuse_bad_name(found);
@@ -107,7 +110,7 @@ pub fn secrets(project: &Project, stack: &StackName, tree: &Tree, found: &mut Di
         } else if !object.driver.is_empty() {
             SecretSource::Driver
         } else {
-            SecretSource::Bytes(SecretBytes::new(named.file(tree, LARGEST_SECRET, found)))
+            SecretSource::Bytes(SecretBytes::new(named.file(tree, LARGEST_SECRET, &mut content, found)))
         };
         secrets.push(DesiredSecret {
             key: key.clone(),
@@ -126,12 +129,12 @@ pub fn secrets(project: &Project, stack: &StackName, tree: &Tree, found: &mut Di
 pub fn configs(project: &Project, stack: &StackName, tree: &Tree, found: &mut Diagnostics) -> Vec<DesiredConfig> {
     let used = used(project, |service| &service.configs);
     let mut configs = Vec::new();
-    let mut taken = Taken::default();
+    let (mut taken, mut content) = (Taken::default(), 0);
     for (key, object) in project.configs.iter().filter(|(key, object)| !object.external || used.contains(*key)) {
         let named = Named { what: "config", key, object, name: object_name(key, object, stack) };
         named.refuse_bad_name(found);
         taken.take(&named, found);
-        let body = (!object.external).then(|| named.file(tree, LARGEST_CONFIG, found));
+        let body = (!object.external).then(|| named.file(tree, LARGEST_CONFIG, &mut content, found));
         configs.push(DesiredConfig { key: key.clone(), spec: named.spec(stack, found), body, name: named.name });
     }
     configs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -200,7 +203,8 @@ impl Named<'_> {
         found.push(Diagnostic::error(object.place.clone(), message).hint(hint));
     }
 
-    fn file(&self, tree: &Tree, most: usize, found: &mut Diagnostics) -> Vec<u8> {
+    /// `content`: the bytes of all the files so far.
+    fn file(&self, tree: &Tree, most: usize, content: &mut usize, found: &mut Diagnostics) -> Vec<u8> {
         let Named { what, key, object, .. } = self;
         if object.file.is_empty() {
             let driver = if *what == "secret" { " nor driver" } else { "" };
@@ -213,6 +217,14 @@ impl Named<'_> {
         match tree.bytes_named_in(namer, &object.file) {
             Ok(bytes) => {
                 self.refuse_bad_size(bytes.len(), most, found);
+                *content += bytes.len();
+                if *content > MOST_CONTENT {
+                    let message =
+                        format!("{what} {key}: the files of all {what}s have more than {MOST_CONTENT} bytes together");
+                    let hint = "put large data into a volume or an image";
+                    found.push(Diagnostic::error(object.place.clone(), message).hint(hint));
+                    return Vec::new();
+                }
                 bytes.to_vec()
             }
             Err(cause) => {
@@ -279,6 +291,30 @@ mod tests {
             let empty = said(&yaml, 0);
             assert!(empty.contains(&format!("{what} x: its file f is empty (")), "{empty}");
         }
+    }
+
+    #[test]
+    fn one_file_is_not_the_content_of_any_number_of_objects() {
+        for section in ["secrets", "configs"] {
+            let objects =
+                |count: usize| -> String { (0..count).map(|number| format!("o{number}: {{file: f}}, ")).collect() };
+            let yaml = |count: usize| format!("services: {{app: {{image: a}}}}\n{section}: {{{}}}\n", objects(count));
+            assert_eq!(said(&yaml(33), 500_000), "");
+            let above = said(&yaml(10_000), 500_000);
+            assert!(above.contains(&format!("the files of all {section} have more than 16777216 bytes together")));
+        }
+    }
+
+    #[test]
+    fn very_many_undefined_secrets_are_told_in_few_words() {
+        let names = |prefix: &str, end: &str| -> String {
+            (0..20_000).map(|number| format!("{prefix}{number}{end}, ")).collect()
+        };
+        let (used, declared) = (names("t", ""), names("s", ": {external: true}"));
+        let yaml = format!("services: {{app: {{image: a, secrets: [{used}]}}}}\nsecrets: {{{declared}}}\n");
+        let said = said(&yaml, 1);
+        assert!(said.contains("undefined secret \"t0\" (declare it under top-level secrets)"), "{}", &said[..300]);
+        assert!(said.len() < 200_000);
     }
 
     #[test]

@@ -23,13 +23,15 @@ struct Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// What to do about a name that is not declared: a mistyped one is like one that is.
+    /// What to do about a name that is not declared: a mistyped one is like one that is. Of very many that are declared
+    /// none is named, because each of very many may be missing.
     fn way_out(&self, name: &str) -> String {
-        let declared = || self.objects.keys().map(String::as_str);
+        const MOST: usize = 100;
+        let declared = || self.objects.keys().map(String::as_str).filter(|_| self.objects.len() <= MOST);
         let declare = format!("declare it under top-level {}s", self.word);
         match nearest(name, declared()) {
             Some(near) => format!("did you mean {near:?}? Else {declare}"),
-            None if self.objects.is_empty() => declare,
+            None if declared().next().is_none() => declare,
             None => format!("declared are {}; {declare}, too", declared().collect::<Vec<_>>().join(", ")),
         }
     }

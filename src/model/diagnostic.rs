@@ -139,9 +139,13 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
+/// Comparing takes time by the product of the lengths, and nobody mistypes longer words.
+const LONGEST_MISTYPED: usize = 64;
+
 /// The known word that a mistyped one most resembles.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
+        .filter(|name| word.len().max(name.len()) <= LONGEST_MISTYPED)
         .map(|name| (strsim::osa_distance(word, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min()

@@ -110,9 +110,10 @@ impl Tree {
 
     /// A path without an entry: a folder, something behind a link or a submodule, or nothing at all.
     fn why_not(&self, path: &str, key: &str) -> TreeError {
-        let below =
-            |entry: &String| key.is_empty() || entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('/'));
-        if self.entries.keys().filter(|entry| !is_absolute(entry)).any(below) {
+        let folder = format!("{key}/");
+        let first = || self.entries.range(folder.clone()..).next().is_some_and(|(entry, _)| entry.starts_with(&folder));
+        let is_folder = if key.is_empty() { self.entries.keys().any(|entry| !is_absolute(entry)) } else { first() };
+        if is_folder {
             return TreeError::Folder(shown(path));
         }
         let parents = key.match_indices('/').map(|(at, _)| &key[..at]);
