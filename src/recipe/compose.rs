@@ -9,6 +9,7 @@ pub mod model;
 mod mount;
 mod named;
 mod objects;
+mod room;
 mod schema;
 mod service;
 mod shapes;
@@ -25,6 +26,8 @@ use crate::recipe::merge;
 use crate::recipe::tree::{self, Named, Tree};
 use crate::recipe::yaml::{self, FileName, Node, Value};
 
+use environment::Outside;
+use room::Room;
 use unsound::Unsound;
 use version::Version;
 use warnings::{File, Recipe};
@@ -73,15 +76,22 @@ pub fn survey(sources: &[Source], environment: &Environment, tree: &Tree) -> Sur
     let mut files: Vec<File> = Vec::new();
     let mut first: Option<Version> = None;
     let named = Named { tree, folder: sources.first().map_or("", |first| tree::folder_of(&first.file)) };
+    let outside = Outside::new(environment, named);
+    let mut room = Room::default();
+    if let Err(too_many) = room::for_texts(sources) {
+        found.push(too_many);
+        return Surveyed { project: Project::default(), found };
+    }
     for source in sources {
-        let Some(node) = document(source, &mut found) else {
+        let node = document(source, &mut found).filter(|node| room.takes(node, &mut found));
+        let Some(node) = node else {
             unsound.whole = true;
             continue;
         };
         let version = Version::of(&node, &mut found);
         version.warn_of_another(*first.get_or_insert(version), &node, &mut found);
         warnings::of_documents(source, &mut found);
-        let (file, next) = read(node, version, environment, named, &mut unsound, &mut found);
+        let (file, next) = read(node, version, &outside, &mut room, &mut unsound, &mut found);
         match &mut project {
             None => project = Some(next),
             Some(project) => {
@@ -124,15 +134,19 @@ fn document(source: &Source, found: &mut Diagnostics) -> Option<Node> {
 fn read(
     raw: Node,
     version: Version,
-    environment: &Environment,
-    named: Named,
+    outside: &Outside,
+    room: &mut Room,
     unsound: &mut Unsound,
     found: &mut Diagnostics,
 ) -> (File, Project) {
     refuse_forbidden(&raw, unsound, found);
     let mut node = raw.clone();
     let mut faults = Diagnostics::default();
-    interpolate::document(&mut node, environment, &mut faults);
+    interpolate::document(&mut node, outside.variables, &mut faults);
+    if !room.takes_replaced(&node, found) {
+        node.value = Value::Map(Vec::new());
+        unsound.whole = true;
+    }
     unsound.take_out(&mut node, &faults);
     found.extend(faults);
     let mut unfit = Diagnostics::default();
@@ -140,7 +154,7 @@ fn read(
     unfit.0.retain(|error| !unsound.has_taken_out(error));
     found.extend(unfit);
     let mut project = Project {
-        services: services(&node, environment, named, found),
+        services: services(&node, outside, found),
         networks: objects::networks(&node, version, found),
         volumes: objects::volumes(&node, version, found),
         secrets: objects::file_objects(&node, "secret", version, found),
@@ -148,25 +162,24 @@ fn read(
     };
     objects::keep_templates(&mut project, &raw);
     for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
-        object.file = tree::from_folder(named.folder, &object.file);
+        object.file = tree::from_folder(outside.files.folder, &object.file);
     }
     let file = File { raw, node };
-    warnings::of_file(&file, &project, environment, found);
+    warnings::of_file(&file, &project, outside.variables, found);
     (file, project)
 }
 
 fn services(
     node: &Node,
-    environment: &Environment,
-    named: Named,
+    outside: &Outside,
     found: &mut Diagnostics,
 ) -> BTreeMap<String, model::Service> {
-    let home = environment.get("HOME").map(String::as_str);
+    let home = outside.variables.get("HOME").map(String::as_str);
     let read = |entry: &(yaml::Key, Node)| {
         let (key, node) = entry;
         let path = format!("services.{}", key.text);
         let mut service = service::read(entry, &path, home, found);
-        environment::resolve(&mut service, node, &path, environment, named, found);
+        environment::resolve(&mut service, node, &path, outside, found);
         (key.text.clone(), service)
     };
     take::entries(node.get("services")).iter().map(read).collect()

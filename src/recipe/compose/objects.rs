@@ -127,12 +127,10 @@ pub fn file_objects(
 /// Puts the names as written, before interpolation, beside the names.
 pub fn keep_templates(project: &mut Project, raw: &Node) {
     for (section, objects) in [("secrets", &mut project.secrets), ("configs", &mut project.configs)] {
-        for (key, object) in objects.iter_mut() {
-            let node = raw.get(section).and_then(|section| section.get(key));
-            let template = node.and_then(|node| {
-                node.get("name").or_else(|| node.get("external").and_then(|external| external.get("name")))
-            });
-            object.name_template = template.map(take::scalar).unwrap_or_default();
+        for (key, node) in take::entries(raw.get(section)) {
+            let Some(object) = objects.get_mut(&key.text) else { continue };
+            let old_form = || node.get("external").and_then(|external| external.get("name"));
+            object.name_template = node.get("name").or_else(old_form).map(take::scalar).unwrap_or_default();
         }
     }
 }

@@ -6,6 +6,8 @@
 
 mod tell;
 
+use std::collections::HashMap;
+
 use super::unsound::Unsound;
 use super::version::Version;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
@@ -85,7 +87,7 @@ pub enum Names {
 /// Appends what is wrong with a file by the schema of its version, and takes it out. An entry of a section stays, if
 /// only as an empty mapping; an item of a list becomes null, so that the others keep their index.
 pub fn sift(file: &mut Node, keys: &[(&str, Shape)], version: Version, unsound: &mut Unsound, found: &mut Diagnostics) {
-    let mut sieve = Sieve { version, found };
+    let mut sieve = Sieve { version, found, ports: 0 };
     sieve.refuse_infinite(file, "");
     let Value::Map(entries) = &mut file.value else { return };
     for (key, value) in entries {
@@ -115,6 +117,8 @@ enum Fit {
 struct Sieve<'a> {
     version: Version,
     found: &'a mut Diagnostics,
+    /// Ports in the short form so far.
+    ports: usize,
 }
 
 impl Sieve<'_> {
@@ -148,11 +152,28 @@ impl Sieve<'_> {
                 self.distinct(node, path).max(self.items(node, item, path))
             }
             Shape::SetBelow(_, item) => self.items(node, item, path),
+            Shape::Port => match self.port_fault(&node.value) {
+                Some(cause) => self.refuse(tell::fault(node, shape, path, &cause)),
+                None => Fit::Sound,
+            },
             _ => match fault(&node.value, shape) {
                 Some(cause) => self.refuse(tell::fault(node, shape, path, &cause)),
                 None => Fit::Sound,
             },
         }
+    }
+
+    /// A range of seven characters is 65,535 ports.
+    fn port_fault(&mut self, value: &Value) -> Option<String> {
+        let too_many = || Some(format!("more than {MAX_PORTS} ports in one file, which is more than are read"));
+        if self.ports > MAX_PORTS {
+            return too_many();
+        }
+        match values::ports(&yaml::text_of(value)) {
+            Ok(ports) => self.ports += ports.len(),
+            Err(cause) => return Some(cause),
+        }
+        if self.ports > MAX_PORTS { too_many() } else { None }
     }
 
     fn refuse(&mut self, diagnostic: Diagnostic) -> Fit {
@@ -243,8 +264,10 @@ impl Sieve<'_> {
     fn distinct(&mut self, node: &Node, path: &str) -> Fit {
         let Value::Seq(items) = &node.value else { return Fit::Sound };
         let mut fit = Fit::Sound;
+        let mut seen = HashMap::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            if let Some(first) = items[..index].iter().position(|earlier| same(&earlier.value, &item.value)) {
+            let first = *seen.entry(as_compared(&item.value)).or_insert(index);
+            if first != index {
                 self.found.push(tell::twice(item, path, index, first));
                 fit = Fit::Partly;
             }
@@ -339,6 +362,9 @@ fn is_of_kind(value: &Value, shape: &Shape) -> bool {
     }
 }
 
+/// Ports in the short form that one file may publish, its ranges counted port by port.
+const MAX_PORTS: usize = 65_536;
+
 /// What 64 bits with a sign do not hold. The Docker CLI sends such numbers as others.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 
@@ -355,7 +381,6 @@ fn fault(value: &Value, shape: &Shape) -> Option<String> {
     match shape {
         Shape::Duration => values::duration(&text).err(),
         Shape::Size => values::bytes(&text).err(),
-        Shape::Port => values::ports(&text).err(),
         Shape::OneOf(words) if !words.contains(&text.as_str()) => {
             Some(format!("{text:?} is none of {}", words.join(", ")))
         }
@@ -369,17 +394,40 @@ fn fault(value: &Value, shape: &Shape) -> Option<String> {
     }
 }
 
-/// Equal as JSON, whatever the places: `80` and `80.0` are.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Seq(a), Value::Seq(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.value, &b.value)),
-        (Value::Map(a), Value::Map(b)) => {
-            let has = |(key, node): &(Key, Node)| {
-                b.iter().any(|(other, value)| other.text == key.text && same(&node.value, &value.value))
-            };
-            a.len() == b.len() && a.iter().all(has)
+/// The same text for values that are equal as JSON, whatever their places: `80` and `80.0` are, and so are integers
+/// that one float stands for.
+fn as_compared(value: &Value) -> String {
+    let mut text = String::new();
+    write_compared(value, &mut text);
+    text
+}
+
+fn write_compared(value: &Value, text: &mut String) {
+    match value {
+        Value::Int(number) => text.push_str(&(*number as f64).to_string()),
+        Value::Uint(number) => text.push_str(&(*number as f64).to_string()),
+        Value::Float(number) => text.push_str(&number.to_string()),
+        Value::String(string) => text.push_str(&format!("{string:?}")),
+        Value::Time(time) => text.push_str(&format!("@{time:?}")),
+        Value::Null | Value::Bool(_) => text.push_str(&yaml::text_of(value)),
+        Value::Seq(items) => {
+            text.push('[');
+            for item in items {
+                write_compared(&item.value, text);
+                text.push(',');
+            }
+            text.push(']');
         }
-        (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b,
-        _ => a == b,
+        Value::Map(entries) => {
+            let mut sorted: Vec<&(Key, Node)> = entries.iter().collect();
+            sorted.sort_by(|(a, _), (b, _)| a.text.cmp(&b.text));
+            text.push('{');
+            for (key, node) in sorted {
+                text.push_str(&format!("{:?}:", key.text));
+                write_compared(&node.value, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
     }
 }

@@ -101,3 +101,79 @@ fn merges_that_lose_something_are_told() {
     let test = &loaded.project.services["a"].healthcheck.as_ref().unwrap().test;
     assert_eq!(test.join(" "), "CMD a CMD b");
 }
+
+/// As the Docker CLI compares them: as JSON, every number as a float of 64 bits.
+#[test]
+fn items_that_are_equal_as_json_are_listed_twice() {
+    let expose = |items: &str| format!("services: {{a: {{image: b, expose: {items}}}}}");
+    let equal = [
+        "[80, 80.0]",
+        "[9007199254740993, 9007199254740992]",
+        "[9223372036854775807, 9223372036854775808]",
+        "[18446744073709551615, 18446744073709551616.0]",
+        "[2001-12-14, 2001-12-14]",
+    ];
+    for items in equal {
+        let told = "services.a.expose lists an entry twice: [0] and [1]";
+        assert!(errors(&expose(items)).contains(told), "{items}");
+    }
+    for items in ["[0, -0.0]", "[\"80\", 80]", "[a, 'a ']", "[\"1,2\", \"1\", 2]"] {
+        assert!(load_all(&[&expose(items)]).is_ok(), "{items}");
+    }
+    let ports = |items: &str| format!("services: {{a: {{image: b, ports: {items}}}}}");
+    let twice = "[{target: 80, mode: host}, 80, {mode: host, target: 80}]";
+    assert!(errors(&ports(twice)).contains("services.a.ports lists an entry twice: [0] and [2]"));
+    assert!(load_all(&[&ports("[{target: 80, mode: host}, {target: 81, mode: host}, 80, 81]")]).is_ok());
+}
+
+#[test]
+fn very_many_distinct_items_are_read() {
+    let items: String = (0..50_000).map(|number| format!("C{number}, ")).collect();
+    let text = format!("services: {{app: {{image: a, cap_add: [{items}], tmpfs: [{}]}}}}", items.replace('C', "/"));
+    let project = load_all(&[&text]).unwrap().project;
+    assert_eq!((project.services["app"].cap_add.len(), project.services["app"].tmpfs.len()), (50_000, 50_000));
+}
+
+#[test]
+fn ranges_of_ports_are_bounded_together() {
+    let text = |ports: &str| format!("services: {{a: {{image: b, ports: [{ports}]}}}}");
+    let all = load_all(&[&text("'1-65535', 1")]).unwrap().project;
+    assert_eq!(all.services["a"].ports.len(), 65_536);
+    let many: String = (0..10_000).map(|number| format!("'1-65535:1-65535-{number}', ")).collect();
+    let errors = errors(&text(&many));
+    assert!(errors.contains("services.a.ports[1]: more than 65536 ports in one file"), "{}", &errors[..200]);
+}
+
+#[test]
+fn what_services_take_from_outside_is_bounded_together() {
+    let services =
+        |entry: &str| -> String { (0..20_000).map(|number| format!("\n  s{number}: {{image: a, {entry}}}")).collect() };
+    let environment = [("BIG".to_owned(), "x".repeat(1000))].into();
+    let tree = Tree { entries: [("env".to_owned(), Entry::File(b"A=1\n".repeat(1000)))].into() };
+    for entry in ["environment: [BIG]", "env_file: env"] {
+        let source = Source { file: "compose.yml".into(), text: format!("services:{}", services(entry)) };
+        let errors = load(&[source], &environment, &tree).unwrap_err().to_string();
+        assert!(errors.contains("the services take more than 4194304 bytes from env files and variables"), "{entry}");
+    }
+}
+
+#[test]
+fn the_files_of_a_recipe_are_bounded_together() {
+    let service = "services: {app: {image: a}}\n".to_owned();
+    let told = |files: usize, text: &str| {
+        let texts: Vec<&str> = (0..files).map(|_| text).collect();
+        load_all(&texts).map(|_| ()).map_err(|errors| errors.to_string())
+    };
+    assert_eq!(told(64, &service), Ok(()));
+    assert!(told(65, &service).unwrap_err().contains("there are 65 compose files, more than the 64 that are read"));
+    let long = format!("{service}#{}", "c".repeat(600_000));
+    assert_eq!(told(1, &long), Ok(()));
+    assert!(told(2, &long).unwrap_err().contains("the compose files have 1200058 bytes together"));
+    let list = "x, ".repeat(300);
+    let aliases = format!("x-a: &a [{list}]\nx-b: [{}]\n{service}", "*a, ".repeat(300));
+    assert_eq!(told(2, &aliases), Ok(()));
+    assert!(told(9, &aliases).unwrap_err().contains("more than 200000 nodes"));
+    let variables = format!("x-a: &a {}$HOME\nx-b: [{}]\n{service}", "y".repeat(10_000), "*a, ".repeat(100));
+    assert_eq!(told(3, &variables), Ok(()));
+    assert!(told(5, &variables).unwrap_err().contains("bytes in the compose files up to this one"));
+}

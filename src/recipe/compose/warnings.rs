@@ -16,7 +16,7 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::model::diagnostic::{Diagnostic, Diagnostics, MAX_FINDINGS, Place};
 use crate::recipe::Tree;
 use crate::recipe::compose::model::Project;
 use crate::recipe::compose::take;
@@ -50,10 +50,21 @@ impl<'a> Entries<'a> {
         entries
     }
 
+    /// Those that `over` has, too.
+    fn also_in(file: &'a Node, over: &Entries) -> Self {
+        let mut entries = Self::default();
+        entries.lay_over_where(file, &|section, name| over.0.contains_key(&(section, name)));
+        entries
+    }
+
     fn lay_over(&mut self, file: &'a Node) {
+        self.lay_over_where(file, &|_, _| true);
+    }
+
+    fn lay_over_where(&mut self, file: &'a Node, wanted: &dyn Fn(&str, &str) -> bool) {
         for (section, node) in take::entries(Some(file)) {
-            let named = take::entries(Some(node)).iter().map(|entry| ((&*section.text, &*entry.0.text), entry));
-            self.0.extend(named);
+            let entries = take::entries(Some(node)).iter().filter(|entry| wanted(&section.text, &entry.0.text));
+            self.0.extend(entries.map(|entry| ((&*section.text, &*entry.0.text), entry)));
         }
     }
 
@@ -115,6 +126,11 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(found: &'a mut Diagnostics) -> Self {
         Self { found, told: BTreeSet::new() }
+    }
+
+    /// Whether nothing more would be told.
+    fn is_full(&self) -> bool {
+        self.found.0.len() >= MAX_FINDINGS
     }
 
     /// `rule` is what the warning is about: no place is told of the same twice.

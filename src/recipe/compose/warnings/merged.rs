@@ -64,8 +64,8 @@ const WHY: &str = "files are laid over each other as docker stack deploy does it
 /// Warnings about laying `file` (alone: `over`) on the `earlier` files (together: `base`).
 pub fn of_merge(earlier: &[File], base: &Project, file: &File, over: &Project, found: &mut Diagnostics) {
     let mut teller = Teller::new(found);
-    let each: Vec<Entries> = earlier.iter().map(|file| Entries::of(&file.node)).collect();
-    let before = Entries::last_of(earlier);
+    let own = Entries::of(&file.node);
+    let each: Vec<Entries> = earlier.iter().map(|file| Entries::also_in(&file.node, &own)).collect();
     for (key, node) in take::entries(file.node.get("services")) {
         let name = key.text.as_str();
         let (Some(base), Some(over)) = (base.services.get(name), over.services.get(name)) else { continue };
@@ -80,7 +80,7 @@ pub fn of_merge(earlier: &[File], base: &Project, file: &File, over: &Project, f
         service.lost_ports(&mut teller);
     }
     for section in ["networks", "volumes", "secrets", "configs"] {
-        of_replaced(section, &before, &file.node, &mut teller);
+        of_replaced(section, &each, &file.node, &mut teller);
     }
     of_extensions(earlier, &file.node, &mut teller);
 }
@@ -269,9 +269,11 @@ fn entries(node: Option<&Node>) -> Vec<(String, &Place)> {
 }
 
 /// A top-level entry stands for itself: keys that only the earlier one has are gone.
-fn of_replaced<'a>(section: &'a str, earlier: &Entries<'a>, over: &'a Node, teller: &mut Teller) {
+fn of_replaced<'a>(section: &'a str, earlier: &[Entries<'a>], over: &'a Node, teller: &mut Teller) {
     for (key, node) in take::entries(over.get(section)) {
-        let Some((before, old)) = earlier.get(section, &key.text) else { continue };
+        let Some((before, old)) = earlier.iter().rev().find_map(|file| file.get(section, &key.text)) else {
+            continue;
+        };
         let lost: Vec<&str> = take::entries(Some(old))
             .iter()
             .map(|(key, _)| key.text.as_str())

@@ -11,16 +11,17 @@ use crate::recipe::compose::model::Service;
 pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &mut Teller) {
     let mut files: BTreeMap<&str, Asked> = BTreeMap::new();
     for (name, service) in &recipe.project.services {
+        if teller.is_full() {
+            return;
+        }
         let mut told = BTreeSet::new();
         for reference in &service.configs {
             let config = recipe.project.configs.get(&reference.source);
             let Some(config) = config.filter(|config| !config.template_driver.is_empty() && !config.external) else {
                 continue;
             };
-            let asked = files.entry(&config.file).or_insert_with(|| asked_in(&config.file, recipe));
-            let missing =
-                |variable: &str| !has(name, service, variable, recipe) && !is_left_out(variable, recipe, optional);
-            for (variable, (place, more)) in asked.iter().filter(|(variable, _)| missing(variable)) {
+            let asked = files.entry(&config.file).or_insert_with(|| asked_in(&config.file, recipe, optional));
+            for (variable, (place, more)) in asked.iter().filter(|(asked, _)| !has(name, service, asked, recipe)) {
                 if told.insert((place.clone(), *variable)) {
                     tell(name, variable, place, *more, teller);
                 }
@@ -32,8 +33,11 @@ pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &m
 /// The variables of a template, with the first place of each and how many more there are.
 type Asked<'a> = BTreeMap<&'a str, (Place, usize)>;
 
-fn asked_in<'a>(file: &str, recipe: &'a Recipe) -> Asked<'a> {
-    recipe.tree.text(file).map(|text| variables(file, text)).unwrap_or_default()
+/// Without what may be left out, so that each service has to have what is left.
+fn asked_in<'a>(file: &str, recipe: &'a Recipe, optional: &BTreeSet<String>) -> Asked<'a> {
+    let mut asked = recipe.tree.text(file).map(|text| variables(file, text)).unwrap_or_default();
+    asked.retain(|variable, _| !is_left_out(variable, recipe, optional));
+    asked
 }
 
 /// Service `app` gets all variables of the app's env.
