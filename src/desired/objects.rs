@@ -300,7 +300,7 @@ mod tests {
                 |count: usize| -> String { (0..count).map(|number| format!("o{number}: {{file: f}}, ")).collect() };
             let yaml = |count: usize| format!("services: {{app: {{image: a}}}}\n{section}: {{{}}}\n", objects(count));
             assert_eq!(said(&yaml(33), 500_000), "");
-            let above = said(&yaml(10_000), 500_000);
+            let above = said(&yaml(5_000), 500_000);
             assert!(above.contains(&format!("the files of all {section} have more than 16777216 bytes together")));
         }
     }
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn very_many_undefined_secrets_are_told_in_few_words() {
         let names = |prefix: &str, end: &str| -> String {
-            (0..20_000).map(|number| format!("{prefix}{number}{end}, ")).collect()
+            (0..10_000).map(|number| format!("{prefix}{number}{end}, ")).collect()
         };
         let (used, declared) = (names("t", ""), names("s", ": {external: true}"));
         let yaml = format!("services: {{app: {{image: a, secrets: [{used}]}}}}\nsecrets: {{{declared}}}\n");

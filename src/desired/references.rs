@@ -27,7 +27,8 @@ impl Kind<'_> {
     /// none is named, because each of very many may be missing.
     fn way_out(&self, name: &str) -> String {
         const MOST: usize = 100;
-        let declared = || self.objects.keys().map(String::as_str).filter(|_| self.objects.len() <= MOST);
+        let told = if self.objects.len() <= MOST { MOST } else { 0 };
+        let declared = || self.objects.keys().map(String::as_str).take(told);
         let declare = format!("declare it under top-level {}s", self.word);
         match nearest(name, declared()) {
             Some(near) => format!("did you mean {near:?}? Else {declare}"),

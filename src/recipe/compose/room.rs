@@ -1,12 +1,17 @@
 //! How much the compose files of one recipe may be together: each alone has its own bounds, and there may be many.
 
-use super::Source;
+use super::{Source, take};
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::recipe::interpolate::MAX_DOCUMENT_BYTES;
 use crate::recipe::yaml::{MAX_BYTES, MAX_EXPANDED_BYTES, MAX_NODES, Node, Value};
 
 /// More files are not laid over each other: recipes in use have up to 20.
 pub const MAX_FILES: usize = 64;
+
+/// Services of all files, counted in each. Every one takes some kilobytes.
+pub const MAX_SERVICES: usize = 2_000;
+/// Networks, volumes, secrets and configs of all files, counted in each.
+pub const MAX_OBJECTS: usize = 10_000;
 
 /// Refuses too many files, or too much text.
 pub fn for_texts(sources: &[Source]) -> Result<(), Diagnostic> {
@@ -28,6 +33,8 @@ pub fn for_texts(sources: &[Source]) -> Result<(), Diagnostic> {
 pub struct Room {
     written: Size,
     replaced: Size,
+    services: usize,
+    objects: usize,
 }
 
 #[derive(Default)]
@@ -40,7 +47,22 @@ impl Room {
     /// Whether the file fits in; else that is told.
     pub fn takes(&mut self, file: &Node, found: &mut Diagnostics) -> bool {
         self.written.add(file);
-        self.written.is_within(MAX_EXPANDED_BYTES, "aliases", &file.place, found)
+        self.written.is_within(MAX_EXPANDED_BYTES, "aliases", &file.place, found) && self.takes_entries(file, found)
+    }
+
+    fn takes_entries(&mut self, file: &Node, found: &mut Diagnostics) -> bool {
+        let count = |section: &str| take::entries(file.get(section)).len();
+        self.services += count("services");
+        self.objects += ["networks", "volumes", "secrets", "configs"].into_iter().map(count).sum::<usize>();
+        let fits = self.services <= MAX_SERVICES && self.objects <= MAX_OBJECTS;
+        if !fits {
+            let message = format!(
+                "more than {MAX_SERVICES} services, or {MAX_OBJECTS} networks, volumes, secrets and configs, in the \
+                 compose files up to this one"
+            );
+            found.push(Diagnostic::error(file.place.clone(), message));
+        }
+        fits
     }
 
     pub fn takes_replaced(&mut self, file: &Node, found: &mut Diagnostics) -> bool {

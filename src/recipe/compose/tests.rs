@@ -147,9 +147,9 @@ fn ranges_of_ports_are_bounded_together() {
 #[test]
 fn what_services_take_from_outside_is_bounded_together() {
     let services =
-        |entry: &str| -> String { (0..20_000).map(|number| format!("\n  s{number}: {{image: a, {entry}}}")).collect() };
-    let environment = [("BIG".to_owned(), "x".repeat(1000))].into();
-    let tree = Tree { entries: [("env".to_owned(), Entry::File(b"A=1\n".repeat(1000)))].into() };
+        |entry: &str| -> String { (0..2_000).map(|number| format!("\n  s{number}: {{image: a, {entry}}}")).collect() };
+    let environment = [("BIG".to_owned(), "x".repeat(10_000))].into();
+    let tree = Tree { entries: [("env".to_owned(), Entry::File(b"A=1\n".repeat(2000)))].into() };
     for entry in ["environment: [BIG]", "env_file: env"] {
         let source = Source { file: "compose.yml".into(), text: format!("services:{}", services(entry)) };
         let errors = load(&[source], &environment, &tree).unwrap_err().to_string();
@@ -176,4 +176,18 @@ fn the_files_of_a_recipe_are_bounded_together() {
     let variables = format!("x-a: &a {}$HOME\nx-b: [{}]\n{service}", "y".repeat(10_000), "*a, ".repeat(100));
     assert_eq!(told(3, &variables), Ok(()));
     assert!(told(5, &variables).unwrap_err().contains("bytes in the compose files up to this one"));
+}
+
+#[test]
+fn the_entries_of_a_recipe_are_bounded_together() {
+    let entries = |start: usize, count: usize, entry: &str| -> String {
+        (start..start + count).map(|number| format!("\n  n{number}: {entry}")).collect()
+    };
+    let services = |start: usize, count: usize| format!("services:{}", entries(start, count, "{image: 'a:1'}"));
+    assert_eq!(load_all(&[&services(0, 1000), &services(1000, 1000)]).unwrap().project.services.len(), 2000);
+    let above = load_all(&[&services(0, 1000), &services(1000, 1001)]).unwrap_err().to_string();
+    assert!(above.starts_with("1.yml:1:1: error: more than 2000 services"), "{above}");
+    let networks = |count: usize| format!("{}\nnetworks:{}", services(0, 1), entries(0, count, "{}"));
+    assert_eq!(load_all(&[&networks(10_000)]).unwrap().project.networks.len(), 10_000);
+    assert!(errors(&networks(10_001)).contains("or 10000 networks, volumes, secrets and configs"));
 }

@@ -14,12 +14,16 @@ pub(super) fn of_recipe(recipe: &Recipe, optional: &BTreeSet<String>, teller: &m
         if teller.is_full() {
             return;
         }
-        let mut told = BTreeSet::new();
+        let (mut told, mut looked_at) = (BTreeSet::new(), BTreeSet::new());
         for reference in &service.configs {
             let config = recipe.project.configs.get(&reference.source);
             let Some(config) = config.filter(|config| !config.template_driver.is_empty() && !config.external) else {
                 continue;
             };
+            // Very many configs may have the same file.
+            if !looked_at.insert(&config.file) {
+                continue;
+            }
             let asked = files.entry(&config.file).or_insert_with(|| asked_in(&config.file, recipe, optional));
             for (variable, (place, more)) in asked.iter().filter(|(asked, _)| !has(name, service, asked, recipe)) {
                 if told.insert((place.clone(), *variable)) {
