@@ -49,8 +49,8 @@ pub struct Context<'a> {
     pub resolve: Resolve,
     /// The Engine API version that is spoken.
     pub api: (u32, u32),
-    /// Variables whose values are for nobody's eyes, whatever they are called.
-    pub is_hidden: &'a dyn Fn(&str) -> bool,
+    /// Texts that are for nobody's eyes, whatever they are called.
+    pub is_hidden: &'a diff::IsHidden<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -60,7 +60,7 @@ impl<'a> Context<'a> {
         content_version: &'a dyn Fn(&[u8]) -> String,
         resolve: Resolve,
     ) -> Self {
-        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_| false }
+        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_, _| false }
     }
 
     fn engine(&self) -> Engine {

@@ -6,7 +6,7 @@
 mod apply;
 mod gate;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use crate::host::store::AppDir;
 use crate::host::swarm::Swarm;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
-use crate::model::secret::HostKey;
+use crate::model::secret::{Hidden, HostKey};
 use crate::plan::{self, Context, Plan};
 
 pub use apply::Applied;
@@ -51,7 +51,7 @@ pub struct Keeper<'a> {
     pub resolve: Resolve,
     pub progress: &'a Progress,
     /// Variables whose values come from files of the operator's; `None` where those cannot be read, so that any may.
-    pub hidden: Option<BTreeSet<String>>,
+    pub hidden: Option<Hidden>,
 }
 
 impl Keeper<'_> {
@@ -68,7 +68,7 @@ impl Keeper<'_> {
         }
         let kept = self.dir.kept_secrets()?;
         let content_version = |bytes: &[u8]| self.host_key.content_version(bytes);
-        let is_hidden = |name: &str| self.hidden.as_ref().is_none_or(|hidden| hidden.contains(name));
+        let is_hidden = |name: &str, text: &str| self.hidden.as_ref().is_none_or(|hidden| hidden.hides(name, text));
         let context = Context {
             api: self.swarm.engine().api(),
             is_hidden: &is_hidden,

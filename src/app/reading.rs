@@ -15,7 +15,7 @@ use crate::desired::{self, Additions, Desired, LARGEST_SECRET, Reading, SecretSo
 use crate::host::recipes::{operator_bytes, operator_file, operator_text, recipe_name};
 use crate::model::app::Domain;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
-use crate::model::secret::{HostKey, SecretBytes, version_of_given};
+use crate::model::secret::{Hidden, HostKey, SecretBytes, version_of_given};
 use crate::model::state::SecretVersion;
 use crate::model::version::{Revision, Wanted};
 use crate::recipe::compose::NamedFiles;
@@ -123,33 +123,35 @@ fn env_file(path: &Path, outer: &Environment) -> Result<Environment, String> {
     Ok(variables.into_iter().map(|variable| (variable.name, variable.value)).collect())
 }
 
-/// The variables that the operator's files give, whose values are shown to nobody; `None` if that cannot be told now.
-pub fn variables_of_files(app: &config::App) -> Option<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+/// The variables that the operator's files give; `None` if that cannot be told now.
+pub fn variables_of_files(app: &config::App) -> Option<Hidden> {
+    let mut given = Environment::new();
     let mut env = app.env.clone();
     for path in &app.env_files {
         let values = env_file(path, &env).ok()?;
-        names.extend(values.keys().cloned());
+        given.extend(values.clone());
         env.extend(values);
     }
     env.extend(app.env.clone());
-    names.extend(variables_of_overlays(app, &env)?);
-    Some(names)
+    given.extend(variables_of_overlays(app, &env)?);
+    let mut hidden = Hidden::new(given);
+    // What the configuration says itself is no secret.
+    app.env.values().for_each(|value| hidden.show(value));
+    Some(hidden)
 }
 
 /// Those of the env files that the operator's compose files name.
-fn variables_of_overlays(app: &config::App, env: &Environment) -> Option<BTreeSet<String>> {
+fn variables_of_overlays(app: &config::App, env: &Environment) -> Option<Environment> {
     let mut overlays = BTreeMap::new();
     for path in desired::overlays(app.compose.as_deref(), env) {
         overlays.extend([operator_file(Path::new(&path)).ok()?]);
     }
-    let mut names = BTreeSet::new();
+    let mut variables = Environment::new();
     for path in named_by_overlays(app, env, &overlays).env_files {
         let text = operator_text(Path::new(&path)).ok()?;
-        let entries = env::env_file(&path.as_str().into(), &text, &|_| None).ok()?;
-        names.extend(entries.into_iter().map(|(name, _)| name));
+        variables.extend(env::env_file(&path.as_str().into(), &text, &|_| None).ok()?);
     }
-    Some(names)
+    Some(variables)
 }
 
 /// See [`Recorded::lives`].

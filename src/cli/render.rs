@@ -110,8 +110,10 @@ async fn of_app(config: &Path, name: &str) -> anyhow::Result<Result<Rendered, Ve
     let mut posts = desired::posts(release.read.desired);
     posts.iter_mut().filter(|(path, _)| path == "/secrets/create").for_each(|(_, body)| hide_data(body));
     let hidden = app::variables_of_files(app);
-    let is_hidden = |name: &str| hidden.as_ref().is_none_or(|names| names.contains(name));
+    let is_hidden = |name: &str, text: &str| hidden.as_ref().is_none_or(|hidden| hidden.hides(name, text));
     posts.iter_mut().for_each(|(_, body)| hide_variables(body, &is_hidden));
+    let has_hidden = |text: &str| hidden.as_ref().is_some_and(|hidden| hidden.hides("", text));
+    posts.iter_mut().for_each(|(_, body)| hide_texts(body, &has_hidden));
     Ok(Ok(Rendered { posts, warnings: release.read.warnings }))
 }
 
@@ -180,14 +182,24 @@ fn stack_name(dir: &Path, arguments: &Arguments) -> anyhow::Result<StackName> {
 }
 
 /// Nor a value that comes from a file of his.
-fn hide_variables(body: &mut Value, is_hidden: &dyn Fn(&str) -> bool) {
+fn hide_variables(body: &mut Value, is_hidden: &dyn Fn(&str, &str) -> bool) {
     let entries = body.pointer_mut("/TaskTemplate/ContainerSpec/Env").and_then(Value::as_array_mut);
     for entry in entries.into_iter().flatten() {
-        if let Some((name, _)) = entry.as_str().and_then(|text| text.split_once('='))
-            && is_hidden(name)
+        if let Some((name, value)) = entry.as_str().and_then(|text| text.split_once('='))
+            && is_hidden(name, value)
         {
             *entry = json!(format!("{name}=(hidden)"));
         }
+    }
+}
+
+/// Nor one that the recipe gives on elsewhere: in a command, a label, a name.
+fn hide_texts(body: &mut Value, has_hidden: &dyn Fn(&str) -> bool) {
+    match body {
+        Value::String(text) if has_hidden(text) => "(hidden)".clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_texts(item, has_hidden)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| hide_texts(value, has_hidden)),
+        _ => {}
     }
 }
 
@@ -198,8 +210,11 @@ mod tests {
     #[test]
     fn values_of_the_operators_files_are_not_shown() {
         let mut body = json!({"TaskTemplate": {"ContainerSpec": {"Env": ["ADMIN=a=b", "TZ=UTC", "BARE"]}}});
-        hide_variables(&mut body, &|name| ["ADMIN", "BARE"].contains(&name));
+        hide_variables(&mut body, &|name, _| ["ADMIN", "BARE"].contains(&name));
         assert_eq!(body["TaskTemplate"]["ContainerSpec"]["Env"], json!(["ADMIN=(hidden)", "TZ=UTC", "BARE"]));
+        let mut body = json!({"Labels": {"auth": "a:hunter22"}, "Args": ["--password=hunter22", "x"], "N": 1});
+        hide_texts(&mut body, &|text| text.contains("hunter22"));
+        assert_eq!(body, json!({"Labels": {"auth": "(hidden)"}, "Args": ["(hidden)", "x"], "N": 1}));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Secrets: bytes that no log shows, the rules by which recipes have them made, and names that follow content.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -181,9 +182,54 @@ pub fn version_of_given(
     }
 }
 
+/// What the operator's files give, whose values are shown to nobody. A recipe may give a value on under another name,
+/// or inside of another text.
+#[derive(Default)]
+pub struct Hidden {
+    names: BTreeSet<String>,
+    values: BTreeSet<String>,
+}
+
+/// Shorter values stand in texts that have nothing to do with them.
+const SHORTEST_HIDDEN: usize = 8;
+
+impl Hidden {
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut hidden = Self::default();
+        for (name, value) in variables {
+            hidden.names.insert(name);
+            if value.len() >= SHORTEST_HIDDEN {
+                hidden.values.insert(value);
+            }
+        }
+        hidden
+    }
+
+    /// Takes back a value that may be shown.
+    pub fn show(&mut self, value: &str) {
+        self.values.remove(value);
+    }
+
+    /// Whether this text behind this name is for nobody's eyes.
+    pub fn hides(&self, name: &str, text: &str) -> bool {
+        self.names.contains(name) || self.values.iter().any(|value| text.contains(value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hidden_value_is_hidden_under_any_name_and_inside_of_other_texts() {
+        let given = [("PW", "correct-horse"), ("MODE", "on"), ("TZ", "Europe/Berlin")];
+        let mut hidden = Hidden::new(given.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(hidden.hides("MODE", "on") && hidden.hides("PW", "anything"));
+        assert!(hidden.hides("", "--password=correct-horse") && hidden.hides("URL", "u:correct-horse@db"));
+        assert!(!hidden.hides("", "on") && !hidden.hides("URL", "https://example.org"));
+        hidden.show("Europe/Berlin");
+        assert!(!hidden.hides("ZONE", "Europe/Berlin"));
+    }
     use std::collections::BTreeMap;
 
     const ALL: [Charset; 5] =

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use similar::TextDiff;
 
-/// A unified diff of two canonical specs. Values behind names that sound secret, or that `is_hidden` knows, are hidden;
-/// that they differ is told.
-pub fn unified(live: &Value, wanted: &Value, is_hidden: &dyn Fn(&str) -> bool) -> String {
+/// Whether the text behind a name (the empty one where it has none) is for nobody's eyes.
+pub type IsHidden<'a> = dyn Fn(&str, &str) -> bool + 'a;
+
+/// A unified diff of two canonical specs. Values behind names that sound secret, and those that `is_hidden` knows, are
+/// hidden; that they differ is told.
+pub fn unified(live: &Value, wanted: &Value, is_hidden: &IsHidden) -> String {
     let same = &strings(live) & &strings(wanted);
     let hidden = |value: &Value, side: &'static str| Hiding { same: &same, side, is_hidden }.hidden(value);
     let (live, wanted) = (hidden(live, "live"), hidden(wanted, "wanted"));
@@ -44,7 +47,7 @@ fn collect(value: &Value, found: &mut BTreeSet<String>) {
 struct Hiding<'a> {
     same: &'a BTreeSet<String>,
     side: &'static str,
-    is_hidden: &'a dyn Fn(&str) -> bool,
+    is_hidden: &'a IsHidden<'a>,
 }
 
 impl Hiding<'_> {
@@ -52,6 +55,7 @@ impl Hiding<'_> {
         match value {
             Value::String(text) => match text.split_once('=') {
                 Some((key, value)) => Value::String(format!("{key}={}", self.shown(key, value))),
+                None if (self.is_hidden)("", text) => Value::String(self.instead_of(text)),
                 None => Value::String(without_password(text)),
             },
             Value::Array(list) => list.iter().map(|item| self.hidden(item)).collect(),
@@ -68,10 +72,14 @@ impl Hiding<'_> {
 
     /// The value behind a key as it may be shown.
     fn shown(&self, key: &str, value: &str) -> String {
-        if value.is_empty() || !(sounds_secret(key) || (self.is_hidden)(key)) {
+        if value.is_empty() || !(sounds_secret(key) || (self.is_hidden)(key, value)) {
             return without_password(value);
         }
-        match self.same.contains(&format!("{key}={value}")) {
+        self.instead_of(&format!("{key}={value}"))
+    }
+
+    fn instead_of(&self, text: &str) -> String {
+        match self.same.contains(text) {
             true => "[hidden]".to_owned(),
             false => format!("[hidden, {}]", self.side),
         }
@@ -114,7 +122,7 @@ mod tests {
         let live =
             json!({ "Env": ["DB_PASSWORD=old-one", "API_KEY=same-one", "A=1"], "Labels": { "x.token": "gone" } });
         let wanted = json!({ "Env": ["DB_PASSWORD=new-one", "API_KEY=same-one", "A=2"], "Args": ["--secret=argh"] });
-        let diff = unified(&live, &wanted, &|_| false);
+        let diff = unified(&live, &wanted, &|_, _| false);
         for value in ["old-one", "new-one", "same-one", "gone", "argh"] {
             assert!(!diff.contains(value), "{diff}");
         }
@@ -127,8 +135,11 @@ mod tests {
     #[test]
     fn values_that_the_operator_keeps_from_others_are_hidden_under_any_name() {
         let (live, wanted) = (json!({ "Env": ["ADMIN=old-one", "A=1"] }), json!({ "Env": ["ADMIN=new-one", "A=2"] }));
-        let diff = unified(&live, &wanted, &|key| key == "ADMIN");
+        let diff = unified(&live, &wanted, &|key, _| key == "ADMIN");
         assert!(!diff.contains("-one") && diff.contains("ADMIN=[hidden, wanted]") && diff.contains("A=2"), "{diff}");
+        let (live, wanted) = (json!({ "Args": ["-p", "old-one"] }), json!({ "Args": ["-p", "x:new-one"] }));
+        let diff = unified(&live, &wanted, &|_, text| text.ends_with("-one"));
+        assert!(!diff.contains("-one") && diff.contains("\"[hidden, wanted]\""), "{diff}");
     }
 
     #[test]
