@@ -169,11 +169,7 @@ fn read(
     (file, project)
 }
 
-fn services(
-    node: &Node,
-    outside: &Outside,
-    found: &mut Diagnostics,
-) -> BTreeMap<String, model::Service> {
+fn services(node: &Node, outside: &Outside, found: &mut Diagnostics) -> BTreeMap<String, model::Service> {
     let home = outside.variables.get("HOME").map(String::as_str);
     let read = |entry: &(yaml::Key, Node)| {
         let (key, node) = entry;
