@@ -65,7 +65,7 @@ large() {
 # The hostile texts, one function each: prints a compose file. Ten megabytes are more than is read, and the file's size
 # says so; those with `read` in their name are as long as is read.
 ten=10000000 one=1000000
-numbered() { head -c "$2" < <(seq -f "$1" 1 "$2"); } # numbered FORMAT BYTES: a line a number
+numbered() { sed '$d' < <(head -c "$2" < <(seq -f "$1" 1 "$2")); } # numbered FORMAT BYTES: whole lines, one a number
 merges_of() { printf 'x-m: &m { image: a }\nservices:\n'; numbered '  k%.0f: { <<: *m }' "$1"; }
 hostile_text() { printf 'services: { a: { image: "'; repeat x $ten; echo '" } }'; }
 hostile_dollars() { printf 'services: { a: { image: "'; repeat '$' $ten; echo '" } }'; }
@@ -76,10 +76,10 @@ hostile_items() { printf 'services: { a: { image: a, dns:\n'; numbered '  [%.0f]
 hostile_merge_keys() { merges_of $ten; }
 hostile_nesting() { repeat '{a: ' $ten; }
 hostile_bomb() { hostile_laughs; repeat '# laugh|' $ten | tr '|' '\n'; }
-hostile_read_items() { printf 'x-a:\n'; numbered '- %.0f' $one; printf '\nservices: { a: { image: 1 } }\n'; }
-hostile_read_merge_keys() { merges_of $one; printf '\n  a: b\n'; }
+hostile_read_items() { printf 'x-a:\n'; numbered '- %.0f' $one; printf 'services: { a: { image: 1 } }\n'; }
+hostile_read_merge_keys() { merges_of $one; echo '  a: b'; }
 hostile_read_nesting() { repeat '{a: ' $one; }
-hostile_read_names() { printf 'services:\n'; numbered '  k%.0f: {}' $one; printf '\n  a: b\n'; }
+hostile_read_names() { printf 'services:\n'; numbered '  k%.0f: {}' $one; echo '  a: b'; }
 hostile_read_dollars() { printf 'services: { a: { image: "'; repeat '$' $one; echo 'a-" } }'; }
 hostile_read_references() { printf 'services: { a: { image: "'; repeat '${LONG}' $one; echo '" } }'; }
 hostile_read_aliases() { printf 'x-a: &a [x]\nx-b: ['; repeat '*a, ' $one; echo ']'; }
@@ -102,7 +102,16 @@ hostile_indent() { local level; for level in $(seq 0 1200); do printf '%*sa:\n' 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a / b }'; }
 over() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > b) }'; }
 render_row() { printf '%-24s %8s %8s %7s %9s   %9s %10s   %s\n' "$@"; }
-met() { if over "$1" "$2"; then echo "NOT MET"; else echo met; fi; } # met VALUE GOAL
+
+# goal WHAT LIMIT UNIT VALUE [CPU]: says whether it is met, and fails where it is not. A wall clock above it says nothing
+# of a program that the processor had no time for.
+goal() {
+    local verdict="NOT MET"
+    if ! over "$4" "$2"; then verdict=met; elif [ $# = 5 ] && ! over "$5" "$2"; then
+        verdict="NOT SHOWN, the machine is busy: CPU $5 $3"; fi
+    echo "goal: $1 at most $2 $3; $4 $3: $verdict"
+    [ "$verdict" = met ]
+}
 
 # theirs FILE...: sets their_wall and their_memory. What the Docker CLI refuses counts too.
 theirs() {
@@ -126,15 +135,14 @@ bench_render() {
     theirs "${files[@]/#/$dir/}"
     render_row "20 services, 5 overlays" "$wall" "$least" "$cpu" "$memory" "$their_wall" "$their_memory" \
         "$(ratio "$their_wall" "$wall") x wall, $(ratio "$their_memory" "$memory") x memory"
-    echo "goal: at most $most_ms ms; least $least ms: $(met "$least" "$most_ms"); median $wall ms: $(met "$wall" "$most_ms")"
-    over "$least" "$most_ms" && failed=1
+    goal "rendering takes" "$most_ms" ms "$least" "$cpu" || failed=1
     echo
     bench_hostile || failed=1
     return $failed
 }
 
 bench_hostile() {
-    local name dir verdict wall least cpu memory failed=0 runs most_wall=0 most_memory=0
+    local name dir verdict wall least cpu memory failed=0 runs most_wall=0 most_cpu=0 most_memory=0
     render_row "hostile text" "wall ms" least "CPU ms" "peak KiB" "docker ms" "peak KiB" "ours says"
     for name in $(compgen -A function hostile_); do
         dir=$work/$name runs=3
@@ -148,12 +156,11 @@ bench_hostile() {
         theirs "$dir/compose.yml"
         render_row "${name#hostile_}" "$wall" "$least" "$cpu" "$memory" "$their_wall" "$their_memory" "$verdict"
         over "$least" "$most_wall" && most_wall=$least
+        over "$cpu" "$most_cpu" && most_cpu=$cpu
         over "$memory" "$most_memory" && most_memory=$memory
         rm -r "$dir"
     done
-    echo "goal: refused, each within $most_hostile_ms ms: $most_wall ms at most: $(met "$most_wall" "$most_hostile_ms")"
-    echo "goal: with $most_hostile_kib KiB each: $most_memory KiB at most: $(met "$most_memory" "$most_hostile_kib")"
-    over "$most_wall" "$most_hostile_ms" && failed=1
-    over "$most_memory" "$most_hostile_kib" && failed=1
+    goal "refusing each takes" "$most_hostile_ms" ms "$most_wall" "$most_cpu" || failed=1
+    goal "and memory of" "$most_hostile_kib" KiB "$most_memory" || failed=1
     return $failed
 }
