@@ -9,6 +9,7 @@ pub mod model;
 mod mount;
 mod named;
 mod objects;
+mod path;
 mod room;
 mod schema;
 mod service;

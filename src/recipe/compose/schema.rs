@@ -8,6 +8,7 @@ mod tell;
 
 use std::collections::HashMap;
 
+use super::path::Path;
 use super::unsound::Unsound;
 use super::version::Version;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
@@ -88,16 +89,16 @@ pub enum Names {
 /// only as an empty mapping; an item of a list becomes null, so that the others keep their index.
 pub fn sift(file: &mut Node, keys: &[(&str, Shape)], version: Version, unsound: &mut Unsound, found: &mut Diagnostics) {
     let mut sieve = Sieve { version, found, ports: 0 };
-    sieve.refuse_infinite(file, "");
+    sieve.refuse_infinite(file, &Path::File);
     let Value::Map(entries) = &mut file.value else { return };
     for (key, value) in entries {
         match shape_of(keys, &key.text, Rest::Refused) {
             Some(Shape::Since(_, Shape::Named(inner, names)) | Shape::Named(inner, names)) => {
-                sieve.refuse_early(keys, key, "");
+                sieve.refuse_early(keys, key, &Path::File);
                 sieve.section(&key.text, value, (inner, *names), unsound);
             }
             known => {
-                let fit = sieve.field(key, value, keys, Rest::Extensions(4), "");
+                let fit = sieve.field(key, value, keys, Rest::Extensions(4), &Path::File);
                 // It may be a section with its name mistyped.
                 let section = tell::nearest(key, keys).filter(|_| known.is_none() && fit == Fit::Not);
                 unsound.sections.extend(section.map(str::to_owned));
@@ -122,7 +123,7 @@ struct Sieve<'a> {
 }
 
 impl Sieve<'_> {
-    fn check(&mut self, node: &mut Node, shape: &Shape, path: &str) -> Fit {
+    fn check(&mut self, node: &mut Node, shape: &Shape, path: &Path) -> Fit {
         match shape {
             Shape::Anything => Fit::Sound,
             Shape::Nullable(_) if node.value == Value::Null => Fit::Sound,
@@ -183,16 +184,17 @@ impl Sieve<'_> {
 
     /// The entries of `services:` and so on. All stay.
     fn section(&mut self, name: &str, node: &mut Node, (shape, names): (&Shape, Names), unsound: &mut Unsound) {
+        let section = Path::Key(&Path::File, name);
         let Value::Map(entries) = &mut node.value else {
-            self.found.push(tell::wrong_kind(node, &Shape::Fields(&[], Rest::Refused), name));
+            self.found.push(tell::wrong_kind(node, &Shape::Fields(&[], Rest::Refused), &section));
             unsound.sections.insert(name.to_owned());
             return;
         };
         for (key, value) in entries {
-            let path = tell::join(name, &key.text);
+            let path = Path::Key(&section, &key.text);
             let fit = match shape_of_name(&key.text, shape, names) {
                 Some(shape) => self.check(value, shape, &path),
-                None => self.refuse(tell::no_name(key, name)),
+                None => self.refuse(tell::no_name(key, &section)),
             };
             if fit == Fit::Not {
                 value.value = Value::Map(Vec::new());
@@ -203,7 +205,7 @@ impl Sieve<'_> {
         }
     }
 
-    fn fields(&mut self, node: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &str) -> Fit {
+    fn fields(&mut self, node: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &Path) -> Fit {
         let Value::Map(entries) = &mut node.value else { return Fit::Sound };
         let mut whole = Fit::Sound;
         entries.retain_mut(|(key, value)| {
@@ -214,46 +216,46 @@ impl Sieve<'_> {
         whole
     }
 
-    fn field(&mut self, key: &Key, value: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &str) -> Fit {
+    fn field(&mut self, key: &Key, value: &mut Node, known: &[(&str, Shape)], rest: Rest, path: &Path) -> Fit {
         self.refuse_early(known, key, path);
         match (shape_of(known, &key.text, rest), rest) {
-            (Some(Shape::Since(_, inner)), _) => self.check(value, inner, &tell::join(path, &key.text)),
-            (Some(shape), _) => self.check(value, shape, &tell::join(path, &key.text)),
+            (Some(Shape::Since(_, inner)), _) => self.check(value, inner, &Path::Key(path, &key.text)),
+            (Some(shape), _) => self.check(value, shape, &Path::Key(path, &key.text)),
             (None, Rest::Allowed(since)) => self.early_rest(key, path, since),
             (None, Rest::Extensions(since)) if key.text.starts_with("x-") => self.early_rest(key, path, since),
             (None, _) => self.refuse(tell::unknown(key, path, known)),
         }
     }
 
-    fn refuse_early(&mut self, known: &[(&str, Shape)], key: &Key, path: &str) {
+    fn refuse_early(&mut self, known: &[(&str, Shape)], key: &Key, path: &Path) {
         if let Some((_, Shape::Since(since, _))) = known.iter().find(|(name, _)| *name == key.text) {
             self.early_rest(key, path, *since);
         }
     }
 
     /// A key that is there from a version on is told in earlier ones, and read all the same.
-    fn early_rest(&mut self, key: &Key, path: &str, since: u8) -> Fit {
+    fn early_rest(&mut self, key: &Key, path: &Path, since: u8) -> Fit {
         if self.version.minor < since {
             self.found.push(tell::early_key(key, path, since, self.version));
         }
         Fit::Sound
     }
 
-    fn named(&mut self, node: &mut Node, inner: &Shape, names: Names, path: &str) -> Fit {
+    fn named(&mut self, node: &mut Node, inner: &Shape, names: Names, path: &Path) -> Fit {
         let Value::Map(entries) = &mut node.value else { return Fit::Sound };
         let all = entries.len();
         entries.retain_mut(|(key, value)| match shape_of_name(&key.text, inner, names) {
-            Some(shape) => self.check(value, shape, &tell::join(path, &key.text)) == Fit::Sound,
+            Some(shape) => self.check(value, shape, &Path::Key(path, &key.text)) == Fit::Sound,
             None => self.refuse(tell::no_name(key, path)) == Fit::Sound,
         });
         if entries.len() == all { Fit::Sound } else { Fit::Partly }
     }
 
-    fn items(&mut self, node: &mut Node, item: &Shape, path: &str) -> Fit {
+    fn items(&mut self, node: &mut Node, item: &Shape, path: &Path) -> Fit {
         let Value::Seq(items) = &mut node.value else { return Fit::Sound };
         let mut whole = Fit::Sound;
         for (index, node) in items.iter_mut().enumerate() {
-            if self.check(node, item, &format!("{path}[{index}]")) != Fit::Sound {
+            if self.check(node, item, &Path::Item(path, index)) != Fit::Sound {
                 node.value = Value::Null;
                 whole = Fit::Partly;
             }
@@ -261,7 +263,7 @@ impl Sieve<'_> {
         whole
     }
 
-    fn distinct(&mut self, node: &Node, path: &str) -> Fit {
+    fn distinct(&mut self, node: &Node, path: &Path) -> Fit {
         let Value::Seq(items) = &node.value else { return Fit::Sound };
         let mut fit = Fit::Sound;
         let mut seen = HashMap::with_capacity(items.len());
@@ -276,23 +278,16 @@ impl Sieve<'_> {
     }
 
     /// No JSON says them, and the Docker CLI checks its files as JSON.
-    fn refuse_infinite(&mut self, node: &Node, path: &str) {
-        // Nearly no file has one, and to know that takes no paths.
-        if has_infinite(node) {
-            self.tell_infinite(node, path);
-        }
-    }
-
-    fn tell_infinite(&mut self, node: &Node, path: &str) {
+    fn refuse_infinite(&mut self, node: &Node, path: &Path) {
         match &node.value {
             Value::Map(entries) => {
                 for (key, value) in entries {
-                    self.tell_infinite(value, &tell::join(path, &key.text));
+                    self.refuse_infinite(value, &Path::Key(path, &key.text));
                 }
             }
             Value::Seq(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.tell_infinite(item, &format!("{path}[{index}]"));
+                    self.refuse_infinite(item, &Path::Item(path, index));
                 }
             }
             Value::Float(number) if !number.is_finite() => {
@@ -301,15 +296,6 @@ impl Sieve<'_> {
             }
             _ => {}
         }
-    }
-}
-
-fn has_infinite(node: &Node) -> bool {
-    match &node.value {
-        Value::Map(entries) => entries.iter().any(|(_, value)| has_infinite(value)),
-        Value::Seq(items) => items.iter().any(has_infinite),
-        Value::Float(number) => !number.is_finite(),
-        _ => false,
     }
 }
 

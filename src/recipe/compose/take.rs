@@ -7,11 +7,6 @@ use crate::recipe::compose::model::Nanos;
 use crate::recipe::values;
 use crate::recipe::yaml::{Key, Node, Value, text_of};
 
-/// The path of a key below another one; at the top there is none.
-pub fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
 /// By its key, however it uses capitals: the schema lets them through in open mappings alone.
 pub fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
     let folded = || entries(Some(node)).iter().find(|(other, _)| other.text.eq_ignore_ascii_case(key));

@@ -1,11 +1,10 @@
 //! The words for what does not fit a schema.
 
+use super::super::path::Path;
 use super::super::version::Version;
 use super::Shape;
 use crate::model::diagnostic::{self, Diagnostic, Place};
 use crate::recipe::yaml::{Key, Node, Value};
-
-pub use crate::recipe::compose::take::join;
 
 /// Keys of the Compose format that the schemas of stacks never had.
 const COMPOSE_ALONE: &[&str] = &[
@@ -30,7 +29,7 @@ const COMPOSE_ALONE: &[&str] = &[
     "uts",
 ];
 
-pub fn wrong_kind(node: &Node, shape: &Shape, path: &str) -> Diagnostic {
+pub fn wrong_kind(node: &Node, shape: &Shape, path: &Path) -> Diagnostic {
     let message = format!("{path} must be {}, not {}", expected(shape), kind_of(&node.value));
     let diagnostic = Diagnostic::error(node.place.clone(), message);
     let takes_text = super::is_of_kind(&Value::String(String::new()), shape);
@@ -79,8 +78,8 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-pub fn unknown(key: &Key, path: &str, known: &[(&str, Shape)]) -> Diagnostic {
-    let subject = if path.is_empty() { "the top level" } else { path };
+pub fn unknown(key: &Key, path: &Path, known: &[(&str, Shape)]) -> Diagnostic {
+    let subject = if matches!(path, Path::File) { "the top level".to_owned() } else { path.to_string() };
     let diagnostic = Diagnostic::error(key.place.clone(), format!("{subject} has no key {:?}", key.text));
     if COMPOSE_ALONE.contains(&key.text.as_str()) {
         return diagnostic.hint("it is for Docker Compose, a stack does not know it");
@@ -92,7 +91,7 @@ pub fn unknown(key: &Key, path: &str, known: &[(&str, Shape)]) -> Diagnostic {
 }
 
 /// A scalar of the right kind that says nothing of use.
-pub fn fault(node: &Node, shape: &Shape, path: &str, cause: &str) -> Diagnostic {
+pub fn fault(node: &Node, shape: &Shape, path: &Path, cause: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error(node.place.clone(), format!("{path}: {cause}"));
     match shape {
         Shape::Duration => diagnostic.hint("such as \"1m30s\""),
@@ -102,27 +101,27 @@ pub fn fault(node: &Node, shape: &Shape, path: &str, cause: &str) -> Diagnostic 
     }
 }
 
-pub fn missing(node: &Node, path: &str, key: &str) -> Diagnostic {
+pub fn missing(node: &Node, path: &Path, key: &str) -> Diagnostic {
     Diagnostic::error(node.place.clone(), format!("{path} needs the key {key:?}"))
 }
 
-pub fn no_name(key: &Key, path: &str) -> Diagnostic {
+pub fn no_name(key: &Key, path: &Path) -> Diagnostic {
     let message = format!("{:?} is no name for an entry of {path}", key.text);
     let diagnostic = Diagnostic::error(key.place.clone(), message);
     if key.text.is_empty() { diagnostic } else { diagnostic.hint("letters, digits, '.', '_' and '-'") }
 }
 
-pub fn twice(item: &Node, path: &str, index: usize, first: usize) -> Diagnostic {
+pub fn twice(item: &Node, path: &Path, index: usize, first: usize) -> Diagnostic {
     Diagnostic::error(item.place.clone(), format!("{path} lists an entry twice: [{first}] and [{index}]"))
 }
 
 /// A key that the file's version does not know yet.
-pub fn early_key(key: &Key, path: &str, since: u8, version: Version) -> Diagnostic {
-    early(&key.place, &join(path, &key.text), since, version)
+pub fn early_key(key: &Key, path: &Path, since: u8, version: Version) -> Diagnostic {
+    early(&key.place, &Path::Key(path, &key.text).to_string(), since, version)
 }
 
 /// A form that the file's version does not know yet.
-pub fn early_kind(node: &Node, path: &str, since: u8, version: Version) -> Diagnostic {
+pub fn early_kind(node: &Node, path: &Path, since: u8, version: Version) -> Diagnostic {
     early(&node.place, &format!("{path}: {}", kind_of(&node.value)), since, version)
 }
 

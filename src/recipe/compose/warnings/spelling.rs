@@ -1,9 +1,8 @@
 //! Numbers and dates that become another text than the one written, and modes that are another number.
 
-use std::fmt;
-
 use super::plain_secret::is_secret;
 use super::{Entries, File, Teller};
+use crate::recipe::compose::path::Path;
 use crate::recipe::compose::schema::Shape;
 use crate::recipe::compose::{shapes, take};
 use crate::recipe::yaml::{Node, Value};
@@ -41,24 +40,6 @@ fn of_fields(node: &Node, known: &[(&str, Shape)], path: &Path, teller: &mut Tel
     for (key, node) in take::entries(Some(node)) {
         if let Some((_, shape)) = known.iter().find(|(name, _)| *name == key.text) {
             of_node(node, shape, &Path::Key(path, &key.text), teller);
-        }
-    }
-}
-
-/// The way to a node; it becomes a text only where something is told.
-enum Path<'a> {
-    File,
-    Key(&'a Path<'a>, &'a str),
-    Item(&'a Path<'a>, usize),
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File => Ok(()),
-            Self::Key(Self::File, key) => f.write_str(key),
-            Self::Key(above, key) => write!(f, "{above}.{key}"),
-            Self::Item(above, index) => write!(f, "{above}[{index}]"),
         }
     }
 }
