@@ -62,6 +62,9 @@ struct Built {
     is_alias: bool,
 }
 
+/// A mapping of fewer keys is searched faster than hashed.
+const FEW: usize = 16;
+
 /// A sequence or mapping that is not closed yet.
 struct Collection {
     place: Place,
@@ -80,6 +83,7 @@ enum Content {
 #[derive(Default)]
 struct Mapping {
     entries: Vec<(Key, Node)>,
+    /// Of the first entries, once there are many.
     keys: HashMap<String, Place>,
     merged: Vec<Node>,
     next: Next,
@@ -258,7 +262,7 @@ impl<'a> Builder<'a> {
         if mapping.merged.is_empty() {
             return entries;
         }
-        let mut keys: HashSet<String> = mapping.keys.into_keys().collect();
+        let mut keys: HashSet<String> = entries.iter().map(|(key, _)| key.text.clone()).collect();
         for source in mapping.merged.into_iter().flat_map(sources) {
             let Value::Map(merged) = source.value else {
                 self.diagnostics.push(no_merge(source.place));
@@ -284,6 +288,16 @@ impl Mapping {
         }
     }
 
+    /// Where the mapping has this key already: few are looked through, many are found by their hashes.
+    fn first(&mut self, key: &str) -> Option<&Place> {
+        if self.entries.len() < FEW {
+            return self.entries.iter().find(|(own, _)| own.text == key).map(|(own, _)| &own.place);
+        }
+        let new = &self.entries[self.keys.len()..];
+        self.keys.extend(new.iter().map(|(own, _)| (own.text.clone(), own.place.clone())));
+        self.keys.get(key)
+    }
+
     fn key(&mut self, built: Built, diagnostics: &mut Diagnostics) -> Next {
         let place = built.node.place;
         let Value::String(text) = built.node.value else {
@@ -296,7 +310,7 @@ impl Mapping {
             diagnostics.push(Diagnostic::error(place, message));
             return Next::Dropped;
         }
-        if let Some(first) = self.keys.get(&text) {
+        if let Some(first) = self.first(&text) {
             let message = format!("mapping key {text:?} already defined at line {}", first.line);
             diagnostics.push(Diagnostic::error(place, message));
             return Next::Dropped;
@@ -304,7 +318,6 @@ impl Mapping {
         if built.is_merge {
             return if self.merged.is_empty() { Next::Merged } else { duplicate_merge(place, diagnostics) };
         }
-        self.keys.insert(text.clone(), place.clone());
         Next::ValueOf(Key { text, place })
     }
 }
