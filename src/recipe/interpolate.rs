@@ -77,7 +77,7 @@ pub fn unset<'a>(template: &'a str, environment: &Environment) -> Vec<&'a str> {
 
 /// Replaces the variables in all values of a compose document, and casts those that changed where the Docker CLI
 /// does (`replicas: "${N}"` becomes a number). Faults and traps go to `diagnostics`; a faulty value stays as it was.
-pub fn document(node: &mut Node, environment: &Environment, diagnostics: &mut Diagnostics) {
+pub fn document<'a>(node: &'a mut Node, environment: &'a Environment, diagnostics: &'a mut Diagnostics) {
     let mut walk = Walk { environment, diagnostics, path: Vec::new(), told: BTreeSet::new(), bytes: 0 };
     walk.node(node);
 }
@@ -85,39 +85,42 @@ pub fn document(node: &mut Node, environment: &Environment, diagnostics: &mut Di
 struct Walk<'a> {
     environment: &'a Environment,
     diagnostics: &'a mut Diagnostics,
-    path: Vec<String>,
+    path: Vec<&'a str>,
     /// An anchored value is met once per alias, but what is wrong with it is told once.
     told: BTreeSet<(Severity, Place)>,
     bytes: usize,
 }
 
-impl Walk<'_> {
-    fn node(&mut self, node: &mut Node) {
+impl<'a> Walk<'a> {
+    fn node(&mut self, node: &'a mut Node) {
         match &mut node.value {
             Value::Map(entries) => {
                 for (key, value) in entries {
-                    self.inside(key.text.clone(), value);
+                    self.inside(&key.text, value);
                 }
             }
             Value::Seq(items) => {
                 for item in items {
-                    self.inside("[]".to_owned(), item);
+                    self.inside("[]", item);
                 }
             }
-            Value::String(template) if template.contains('$') => {
-                if self.told.insert((Severity::Warning, node.place.clone())) {
-                    self.warn_of_swallowed_text(template, &node.place);
-                }
-                match self.replaced(template) {
-                    Ok(value) => node.value = value,
-                    Err(message) => self.fault(&node.place, message),
-                }
-            }
-            _ => {}
+            scalar => self.scalar(scalar, &node.place),
         }
     }
 
-    fn inside(&mut self, step: String, node: &mut Node) {
+    fn scalar(&mut self, value: &mut Value, place: &Place) {
+        let Value::String(template) = &*value else { return };
+        if !template.contains('$') {
+            return;
+        }
+        self.warn_of_swallowed_text(template, place);
+        match self.replaced(template) {
+            Ok(replaced) => *value = replaced,
+            Err(message) => self.fault(place, message),
+        }
+    }
+
+    fn inside(&mut self, step: &'a str, node: &'a mut Node) {
         self.path.push(step);
         self.node(node);
         self.path.pop();
@@ -146,9 +149,14 @@ impl Walk<'_> {
     }
 
     fn warn_of_swallowed_text(&mut self, template: &str, place: &Place) {
-        for piece in template::pieces(template) {
-            let Piece::Reference(reference) = piece else { continue };
-            swallowed(&reference, place).into_iter().for_each(|warning| self.diagnostics.push(warning));
+        let warnings: Vec<Diagnostic> = template::pieces(template)
+            .filter_map(|piece| match piece {
+                Piece::Reference(reference) => swallowed(&reference, place),
+                _ => None,
+            })
+            .collect();
+        if !warnings.is_empty() && self.told.insert((Severity::Warning, place.clone())) {
+            warnings.into_iter().for_each(|warning| self.diagnostics.push(warning));
         }
     }
 }

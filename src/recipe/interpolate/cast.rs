@@ -43,7 +43,7 @@ const SERVICE: [(&[&str], Cast); 23] = [
 impl Cast {
     /// The cast at a path of mapping keys, `[]` for the items of a list. A dot inside a key parts it, so that nothing
     /// is cast in a service `a.b`: the Docker CLI knows paths by their text alone.
-    pub fn at(path: &[String]) -> Option<Self> {
+    pub fn at(path: &[&str]) -> Option<Self> {
         let text = path.join(".");
         let path: Vec<&str> = text.split('.').collect();
         let (section, inner) = (*path.first()?, path.get(2..)?);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn nothing_is_cast_below_a_name_with_a_dot() {
-        let at = |path: &str| Cast::at(&path.split('/').map(str::to_owned).collect::<Vec<_>>());
+        let at = |path: &str| Cast::at(&path.split('/').collect::<Vec<_>>());
         assert_eq!(at("services/a/tty"), Some(Cast::Bool));
         assert_eq!(at("services/a.b/tty"), None);
         assert_eq!(at("configs/a.b/external"), None);
