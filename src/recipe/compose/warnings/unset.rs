@@ -68,12 +68,13 @@ impl Met {
                 entries.iter().for_each(|(_, node)| self.look(node, names_objects, recipe, optional));
             }
             Value::Seq(items) => items.iter().for_each(|node| self.look(node, names_objects, recipe, optional)),
-            Value::String(template) if template.contains('$') && self.places.insert(node.place.clone()) => {
+            Value::String(template) if template.contains('$') => {
                 let is_version = |name: &str| names_objects && ends_in(template, name);
-                unset(template, recipe.environment)
-                    .into_iter()
-                    .filter(|name| !optional.contains(*name) && !is_version(name))
-                    .for_each(|name| self.add(name, &node.place));
+                let told = |name: &&str| !optional.contains(*name) && !is_version(name);
+                let names: Vec<&str> = unset(template, recipe.environment).into_iter().filter(told).collect();
+                if !names.is_empty() && self.places.insert(node.place.clone()) {
+                    names.into_iter().for_each(|name| self.add(name, &node.place));
+                }
             }
             _ => {}
         }
