@@ -6,6 +6,7 @@
 
 mod alone;
 mod by_name;
+mod ghost;
 mod log;
 mod look;
 mod views;

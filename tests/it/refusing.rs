@@ -423,7 +423,7 @@ fn a_worker_is_refused_with_the_ways_out() {
 #[test]
 fn a_network_that_services_cannot_join_is_not_adopted() {
     let host = Host::new();
-    host.engine.tells("/networks/proxy", json!({"Id": "n", "Name": "proxy", "Scope": "local", "Driver": "bridge"}));
+    host.engine.tells("/networks", json!([{"Id": "n", "Name": "proxy", "Scope": "local", "Driver": "bridge"}]));
     let words =
         ["network proxy exists as a bridge network of scope local", "docker network rm proxy", "[network].name"];
     host.refuses(&["swarm"], 1, &words);
@@ -433,10 +433,8 @@ fn a_network_that_services_cannot_join_is_not_adopted() {
 fn an_overlay_with_another_subnet_is_adopted_with_a_warning() {
     let host = Host::new().table("[network]\nsubnet = \"10.200.0.0/16\"\n");
     let ipam = json!({"Config": [{"Subnet": "10.9.0.0/24"}]});
-    host.engine.tells(
-        "/networks/proxy",
-        json!({"Id": "n", "Name": "proxy", "Scope": "swarm", "Driver": "overlay", "IPAM": ipam}),
-    );
+    host.engine
+        .tells("/networks", json!([{"Id": "n", "Name": "proxy", "Scope": "swarm", "Driver": "overlay", "IPAM": ipam}]));
     let words = [
         "swarm: converged",
         "warning: network proxy exists with 10.9.0.0/24 and is used as it is; 10.200.0.0/16 is declared",

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::ghost::is_ghost;
 use super::{Swarm, views};
 use crate::host::engine::{EngineError, segment};
 use crate::model::observed::{Network, Service};
@@ -28,13 +29,13 @@ impl Swarm {
         Ok(Some(line).filter(|line| !line.is_empty()))
     }
 
-    /// One network; `None` where there is none.
+    /// One network, of the Swarm rather than of this node; `None` where there is none, or only the ghost of one.
     pub async fn live_network(&self, name: &str) -> Result<Option<Network>, EngineError> {
-        match self.engine.get(&format!("/networks/{}", segment(name)), &[]).await {
-            Ok(live) => Ok(views::network(&live)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.during(format!("look at network {name}"))),
-        }
+        let mut listed =
+            self.listed_networks(name).await.map_err(|error| error.during(format!("look at network {name}")))?;
+        listed.retain(|network| !is_ghost(network));
+        let of_swarm = listed.iter().find(|network| network["Scope"] == "swarm");
+        Ok(of_swarm.or(listed.first()).and_then(views::network))
     }
 
     /// Asks a replicated service to run nothing; it keeps its networks and addresses. Its containers go on for a

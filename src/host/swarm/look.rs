@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tokio::try_join;
 
+use super::ghost::is_ghost;
 use super::{NAMESPACE, Swarm, filters, views};
 use crate::host::engine::EngineError;
 use crate::model::app::StackName;
@@ -15,7 +16,8 @@ impl Swarm {
     /// milliseconds apart; what the Engine says of an unknown kind is left out, never an error.
     pub async fn observe(&self, stack: &StackName) -> Result<Observed, EngineError> {
         let all = async {
-            let networks = async { Ok(named(&self.list("/networks", "{}").await?, views::network, |n| &n.name)) };
+            let real = |body: &Value| views::network(body).filter(|_| !is_ghost(body));
+            let networks = async { Ok(named(&self.list("/networks", "{}").await?, real, |n| &n.name)) };
             let secrets = async { Ok(named(&self.list("/secrets", "{}").await?, views::secret, |s| &s.name)) };
             let configs = async { Ok(named(&self.list("/configs", "{}").await?, views::config, |c| &c.name)) };
             let volumes =
@@ -87,7 +89,7 @@ fn tasks_of(services: &BTreeMap<String, Service>, tasks: &Value, present: &Value
 }
 
 /// By name. Of two networks of one name, one of the Swarm's beats a local one.
-fn named<T>(list: &Value, view: fn(&Value) -> Option<T>, name: fn(&T) -> &String) -> BTreeMap<String, T> {
+fn named<T>(list: &Value, view: impl Fn(&Value) -> Option<T>, name: fn(&T) -> &String) -> BTreeMap<String, T> {
     let (swarm, local): (Vec<_>, Vec<_>) = items(list).partition(|item| item["Scope"] == "swarm");
     let in_order = local.into_iter().chain(swarm).filter_map(view);
     in_order.map(|item| (name(&item).clone(), item)).collect()

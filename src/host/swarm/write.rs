@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::by_name::{Ids, needs, with_ids};
+use super::ghost::is_ghost;
 use super::{Swarm, filters, views};
 use crate::host::engine::{EngineError, segment};
 use crate::model::secret::SecretBytes;
@@ -35,11 +36,16 @@ impl Swarm {
     ///
     /// # Errors
     /// `is_conflict` where one of that name exists with other properties. `TooLate` where Swarm gives it no addresses,
-    /// which is how it treats a subnet that overlaps another one's; it is removed again then.
+    /// which is how it treats a subnet that overlaps another one's; it is removed again then. `TooLate`, too, where
+    /// containers hold on to a removed one of that name.
     pub async fn create_network(&self, body: &Value) -> Result<String, EngineError> {
         let name = text(&body["Name"]);
         let about = |e: EngineError| e.during(format!("create network {name}"));
-        match self.engine.post("/networks/create", &[], body).await {
+        let mut created = self.engine.post("/networks/create", &[], body).await;
+        if created.as_ref().is_err_and(EngineError::is_conflict) && self.wait_for_ghost(&name).await? {
+            created = self.engine.post("/networks/create", &[], body).await;
+        }
+        match created {
             Ok(answer) => self.with_addresses_or_gone(&text(&answer["Id"])).await.map_err(about),
             Err(error) if error.is_conflict() => {
                 let live = self.allocated_network(&name).await.map_err(about)?;
@@ -234,7 +240,8 @@ impl Swarm {
             }
             let of_swarm = filters(&[("scope", &["swarm"])]);
             let list = self.engine.get("/networks", &[("filters", &of_swarm)]).await?;
-            Ok(list.as_array().into_iter().flatten().map(|n| (text(&n["Name"]), text(&n["Id"]))).collect())
+            let real = list.as_array().into_iter().flatten().filter(|network| !is_ghost(network));
+            Ok(real.map(|network| (text(&network["Name"]), text(&network["Id"]))).collect())
         };
         let secrets = self.ids_of("/secrets", &needs.secrets);
         let configs = self.ids_of("/configs", &needs.configs);
