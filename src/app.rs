@@ -7,6 +7,7 @@
 mod examine;
 mod goal;
 mod live;
+mod place;
 mod proxy;
 mod reading;
 mod release;
@@ -33,9 +34,11 @@ use crate::plan::Plan;
 use crate::reconcile::{Judged, Keeper, Reconciler};
 use crate::telemetry;
 use goal::{Aim, Goal};
+use place::{Known, Place, Sight};
 use view::{Fetch, View};
 
 pub use examine::{Finding, declared_release, examine};
+pub use place::Known as KnownOfEngine;
 pub use reading::variables_of_files;
 pub use standing::{Standing, standing};
 pub use view::{Preview, preview};
@@ -68,6 +71,7 @@ pub struct Host {
     pub store: Store,
     pub recipes: Recipes,
     pub host_key: HostKey,
+    pub known: Known,
 }
 
 impl Host {
@@ -211,9 +215,10 @@ impl<'a> Run<'a> {
     async fn converge(mut self) -> Result<Outcome, Outcome> {
         let fetch = if self.options.no_upgrade { Fetch::IfMissing } else { Fetch::Latest };
         let view = self.view();
-        let (observed, sources) = view::look(&self.host.swarm, &view, fetch, self.now).await?;
+        let (Sight { observed, place }, sources) = view::look(self.host, &view, fetch, self.now).await?;
         let goal = view.goal(&observed, sources, self.options, self.now)?;
-        let (goal, plan) = view.planned(goal, &self.keeper(), &observed).await?;
+        let (goal, mut plan) = view.planned(goal, &self.keeper(), &observed).await?;
+        plan.notes.extend(place.told.clone());
         // What a recipe does not say well is told when it is taken, not each night.
         if goal.aim != Aim::Keep && goal.warnings() > 0 {
             info!(warnings = goal.warnings(), "the recipe has warnings; `evenkeel check` tells them");
@@ -232,19 +237,38 @@ impl<'a> Run<'a> {
             };
             let judged = self.keeper().glance(&plan.desired, &observed, &gate).await?;
             if judged == Judged::Healthy || !self.options.retry {
+                self.remember(&judged, &place).await?;
                 return Ok(ended(judged, Outcome::Converged, goal.instead));
             }
         }
-        self.go(goal, plan, &observed).await
+        self.go(goal, plan, &observed, &place).await
+    }
+
+    /// Records where the app is healthy now, if that is not where it was.
+    async fn remember(&mut self, judged: &Judged, place: &Place) -> Result<(), Outcome> {
+        if *judged != Judged::Healthy || self.state.current.is_none() || self.state.swarm == place.swarm {
+            return Ok(());
+        }
+        self.note_place().await?;
+        Ok(self.dir.write_state(&self.lock, &self.state)?)
+    }
+
+    async fn note_place(&mut self) -> Result<(), Outcome> {
+        let here = self.host.known.info(&self.host.swarm).await?;
+        self.state.swarm = here.swarm.clone();
+        self.state.data_root = Some(here.data_root.clone());
+        Ok(())
     }
 
     /// Makes the changes, and what follows from the verdict.
-    async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed) -> Result<Outcome, Outcome> {
-        let notes = self.fetch_images(&goal, &mut plan).await?;
+    async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed, place: &Place) -> Result<Outcome, Outcome> {
+        let mut notes = self.fetch_images(&goal, &mut plan).await?;
+        notes.extend(place.told.clone());
         self.announce(&goal)?;
         match self.carry_out(&plan, observed).await? {
             Judged::Healthy => {
                 self.commit(&goal, &plan).await?;
+                self.remember(&Judged::Healthy, place).await?;
                 self.keeper().clean(&plan).await?;
                 Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.instead))
             }
@@ -334,7 +358,7 @@ impl<'a> Run<'a> {
         let desired = self.as_it_runs(plan).await?;
         let images = self.host.images.ids(&release::images(&desired)).await?;
         let body = release::body(&desired, goal.revision.clone(), images);
-        self.state.swarm = self.host.swarm.id().await?;
+        self.note_place().await?;
         self.state.current = Some(Release { body, key: goal.key.clone(), since: Timestamp::now().to_string() });
         self.state.installing = None;
         self.state.changing = None;

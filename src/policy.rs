@@ -4,12 +4,14 @@
 //! volumes and a way back for both, and is never made by the way. The border: what was published is given; no git here.
 
 mod disguise;
+mod elsewhere;
 mod lost;
 mod unrecorded;
 
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 
 pub use disguise::is_upgrade_in_disguise;
+pub use elsewhere::{Here, is_elsewhere};
 pub use lost::has_lost_volumes;
 pub use unrecorded::is_unrecorded;
 

@@ -1,5 +1,6 @@
 //! How an app stands: what is recorded of it beside what runs. Reads only; fetches nothing.
 
+use super::place::Sight;
 use super::{Host, recorded, release};
 use crate::config;
 use crate::health::{self, Verdict};
@@ -41,7 +42,7 @@ impl Standing {
 pub async fn standing(host: &Host, app: &config::App) -> Result<Standing, Outcome> {
     let dir = host.store.app(&app.name);
     let state = recorded(app, &dir)?;
-    let observed = host.swarm.observe(&app.stack).await?;
+    let Sight { observed, place } = host.sight(app, &state).await?;
     let mut standing = Standing { failed: failed(&state), held: held(host, app, &state).await, ..Standing::default() };
     standing.busy = dir.holder()?;
     let Some(current) = &state.current else {
@@ -59,7 +60,7 @@ pub async fn standing(host: &Host, app: &config::App) -> Result<Standing, Outcom
     standing.since = Some(current.since.clone());
     let desired = release::desired(&app.stack, &current.body, &dir)?;
     (standing.health, standing.reason) = match health::at_a_glance(&desired, &observed) {
-        _ if observed.services.is_empty() && !desired.services.is_empty() => ("absent", None),
+        _ if observed.services.is_empty() && !desired.services.is_empty() => ("absent", place.told),
         Verdict::Healthy => ("healthy", None),
         Verdict::Waiting(what) => ("waiting", Some(what)),
         Verdict::Unhealthy(reason) => ("unhealthy", Some(reason)),

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use super::goal::{self, Aim, Decision, Goal};
+use super::place::Sight;
 use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
 use super::{Host, Options, proxy, reconciler, recorded, release};
 use crate::certificate;
@@ -12,7 +13,6 @@ use crate::config::{self, Declared};
 use crate::host::progress::Progress;
 use crate::host::recipes::{Freshness, Mirror, MovedTag, Recipes};
 use crate::host::store::{AppDir, Store};
-use crate::host::swarm::Swarm;
 use crate::model::diagnostic::Diagnostics;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
@@ -297,13 +297,12 @@ fn not_there(error: &PolicyError, others: Option<String>) -> String {
 /// # Errors
 /// When the Engine cannot be asked; then nobody waits for the recipe.
 pub async fn look(
-    swarm: &Swarm,
+    host: &Host,
     view: &View<'_>,
     fetch: Fetch,
     now: Timestamp,
-) -> Result<(Observed, Result<Sources, Outcome>), Outcome> {
-    let observed = async { Ok(swarm.observe(&view.app.stack).await?) };
-    try_join(observed, async { Ok(view.sources(fetch, now).await) }).await
+) -> Result<(Sight, Result<Sources, Outcome>), Outcome> {
+    try_join(host.sight(view.app, view.state), async { Ok(view.sources(fetch, now).await) }).await
 }
 
 /// What a run would do to one app.
@@ -325,9 +324,10 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let state = recorded(app, &dir)?;
     let progress = Progress::new(app.name.as_str());
     let view = host.view(app, &*reconciler, &dir, &state, &progress);
-    let (observed, sources) = look(&host.swarm, &view, Fetch::IfMissing, now).await?;
+    let (Sight { observed, place }, sources) = look(host, &view, Fetch::IfMissing, now).await?;
     let goal = view.goal(&observed, sources, Options::default(), now)?;
-    let (goal, plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
+    let (goal, mut plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
+    plan.notes.extend(place.told);
     let warnings = goal.warnings();
     let instead = goal.failed.map(Outcome::Unhealthy).or(goal.instead);
     Ok(Preview { revision: goal.revision, plan, instead, warnings })

@@ -50,13 +50,10 @@ fn refuse(info: &SwarmInfo) -> anyhow::Result<()> {
              `virtualisation.docker.liveRestore = false;` (or \"live-restore\": false in daemon.json) and restart Docker"
         );
     }
-    if info.active && !info.manager {
-        bail!(
-            "this node is a worker of a Swarm and cannot keep stacks: run evenkeel on a manager, promote this node there \
-             (`docker node promote`), or leave that Swarm here (`docker swarm leave`) and run this again"
-        );
+    match info.keeps_no_stacks().filter(|_| info.state != "inactive") {
+        Some(why) => bail!(why),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A network of that name exists: it has to be one that services can join.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::app::Host;
+use crate::app::{Host, KnownOfEngine};
 use crate::config::{self, Declared};
 use crate::host::engine::Engine;
 use crate::host::images::Images;
@@ -72,5 +72,6 @@ fn with(declared: Declared, engine: Engine, store: Store, host_key: HostKey) -> 
         host_key,
         store,
         declared,
+        known: KnownOfEngine::default(),
     })
 }

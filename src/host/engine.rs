@@ -67,6 +67,11 @@ impl EngineError {
         }
     }
 
+    /// This node is no manager of a Swarm, so nothing of one can be seen or written.
+    pub fn is_no_manager(&self) -> bool {
+        matches!(self, Self::Refused { status: 503 | 406, .. })
+    }
+
     /// The Engine did not answer at all, which says nothing about any object.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })

@@ -46,9 +46,36 @@ pub struct SwarmInfo {
     pub swarm: Option<String>,
     pub manager: bool,
     pub active: bool,
+    /// `inactive`, `pending`, `active`, `error` or `locked`.
+    pub state: String,
+    /// Of the whole Swarm; 0 where this is no manager.
+    pub nodes: u64,
     /// Swarm and live-restore exclude each other.
     pub live_restore: bool,
     pub data_root: PathBuf,
+}
+
+impl SwarmInfo {
+    /// Why no stack can be kept here, and the way out; `None` on a manager.
+    pub fn keeps_no_stacks(&self) -> Option<String> {
+        let why = match self.state.as_str() {
+            "active" if self.manager => return None,
+            "active" => {
+                "this node is a worker of a Swarm and cannot keep stacks: run evenkeel on a manager, promote this node \
+                 there (`docker node promote`), or leave that Swarm here (`docker swarm leave`) and run `evenkeel swarm`"
+            }
+            "locked" => "this node's Swarm is locked: unlock it (`docker swarm unlock`) and run this again",
+            "pending" | "error" => {
+                "this node has not come into its Swarm (`docker info` says why): mend that, or leave it here \
+                 (`docker swarm leave --force`) and run `evenkeel swarm`"
+            }
+            _ => {
+                "this node is in no Swarm: `evenkeel swarm` makes one, and the next run of each app makes again what the \
+                 lost one held"
+            }
+        };
+        Some(why.to_owned())
+    }
 }
 
 impl Swarm {
@@ -70,8 +97,7 @@ impl Swarm {
     pub async fn id(&self) -> Result<Option<String>, EngineError> {
         match self.engine.get("/swarm", &[]).await {
             Ok(swarm) => Ok(views::text(&swarm["ID"])),
-            // "This node is not a swarm manager."
-            Err(EngineError::Refused { status: 503 | 406, .. }) => Ok(None),
+            Err(error) if error.is_no_manager() => Ok(None),
             Err(other) => Err(other.during("look at the Swarm")),
         }
     }
@@ -111,6 +137,8 @@ fn info_of(info: &Value) -> SwarmInfo {
         swarm: views::text(&swarm["Cluster"]["ID"]).filter(|id| !id.is_empty()),
         manager: swarm["ControlAvailable"].as_bool().unwrap_or_default(),
         active: swarm["LocalNodeState"] == "active",
+        state: views::text(&swarm["LocalNodeState"]).unwrap_or_default(),
+        nodes: swarm["Nodes"].as_u64().unwrap_or_default(),
         live_restore: info["LiveRestoreEnabled"].as_bool().unwrap_or_default(),
         data_root: views::text(&info["DockerRootDir"]).unwrap_or_default().into(),
     }

@@ -4,6 +4,7 @@
 //! not know means that a newer one wrote it, and guessing then could cost data.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +22,9 @@ pub struct State {
     /// The Swarm that holds the stack; another id means that the Swarm was lost or replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swarm: Option<String>,
+    /// Where that Engine keeps its volumes; another one has others, also under the same names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_root: Option<PathBuf>,
     /// The release that passed its gate last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Release>,
@@ -114,6 +118,7 @@ impl State {
             schema: SCHEMA,
             stack: stack.to_string(),
             swarm: None,
+            data_root: None,
             current: None,
             installing: None,
             changing: None,

@@ -9,6 +9,7 @@ mod images;
 mod keeping;
 mod killing;
 mod looking;
+mod losing;
 mod mending;
 mod overlaying;
 mod refusing;

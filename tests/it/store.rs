@@ -49,6 +49,7 @@ fn state(stack: &str) -> State {
         schema: SCHEMA,
         stack: stack.to_owned(),
         swarm: None,
+        data_root: None,
         current: None,
         installing: None,
         changing: None,

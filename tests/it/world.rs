@@ -25,6 +25,10 @@ pub struct World {
     pub dir: tempfile::TempDir,
     pub base: String,
     engine: String,
+    /// The Engine behind it, where `engine` is a socket in front.
+    real: String,
+    /// Nobody else is on that Engine, which ends with the test.
+    is_alone: bool,
     tables: BTreeMap<String, String>,
     recipes: Vec<RecipeRepo>,
 }
@@ -40,15 +44,8 @@ pub struct Said {
 impl World {
     /// A host with the shared network and no app. Each world has a base domain of its own, so tests share no stack.
     pub fn new() -> Self {
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
-        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
-        let world = Self {
-            dir: tempfile::tempdir().unwrap(),
-            base: format!("t{number}.example"),
-            engine: PrivateEngine::shared().endpoint().to_owned(),
-            tables: BTreeMap::new(),
-            recipes: Vec::new(),
-        };
+        let mut world = Self::on(PrivateEngine::shared());
+        world.is_alone = false;
         standins();
         // One after the other: the first makes the shared network, which takes Swarm a moment.
         static SWARM: Mutex<()> = Mutex::new(());
@@ -56,6 +53,27 @@ impl World {
         world.ok(&["swarm"]);
         drop(one_at_a_time);
         world
+    }
+
+    /// A host on an Engine of its own, without network and app.
+    pub fn on(engine: &PrivateEngine) -> Self {
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            base: format!("t{number}.example"),
+            engine: engine.endpoint().to_owned(),
+            real: engine.endpoint().to_owned(),
+            is_alone: true,
+            tables: BTreeMap::new(),
+            recipes: Vec::new(),
+        }
+    }
+
+    /// Has its Docker replaced by another one, as after a reinstallation.
+    pub fn moved_to(mut self, engine: &PrivateEngine) -> Self {
+        (self.engine, self.real) = (engine.endpoint().to_owned(), engine.endpoint().to_owned());
+        self
     }
 
     /// Speaks to the Engine through this endpoint instead.
@@ -156,7 +174,7 @@ impl World {
 
     pub fn observe(&self, app: &str) -> Observed {
         let stack: StackName = self.stack(app).parse().unwrap();
-        on_engine(async move |swarm| swarm.observe(&stack).await.unwrap())
+        at(&self.real, async move |swarm| swarm.observe(&stack).await.unwrap())
     }
 
     /// What must not change where nothing is written: indexes, previous specs, task ids.
@@ -177,19 +195,27 @@ impl World {
 
 /// Something done to the private Engine by hand, as a person would with the Docker command line.
 pub fn on_engine<T>(act: impl AsyncFnOnce(Swarm) -> T) -> T {
+    at(PrivateEngine::shared().endpoint(), act)
+}
+
+/// The same on any Engine.
+pub fn at<T>(endpoint: &str, act: impl AsyncFnOnce(Swarm) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let engine = Engine::connect(PrivateEngine::shared().endpoint()).await.unwrap();
+        let engine = Engine::connect(endpoint).await.unwrap();
         act(Swarm::new(engine)).await
     })
 }
 
-/// Everything of the test's stacks is taken away; volumes too.
+/// Everything of the test's stacks is taken away from the shared Engine; volumes too.
 impl Drop for World {
     fn drop(&mut self) {
+        if self.is_alone {
+            return;
+        }
         for app in self.tables.keys() {
             let stack: StackName = self.stack(app).parse().unwrap();
-            on_engine(async move |swarm| Stack { name: stack, swarm }.clear().await);
+            at(&self.real, async move |swarm| Stack { name: stack, swarm }.clear().await);
         }
     }
 }

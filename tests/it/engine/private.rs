@@ -33,7 +33,8 @@ impl PrivateEngine {
         })
     }
 
-    fn start() -> Self {
+    /// One for a test alone, to do with as it likes; ends when dropped. It has no image yet, and a data root of its own.
+    pub fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap().keep();
         let guard = guard(&dir);
         let endpoint = script(&["up", &dir.display().to_string()]);
@@ -53,6 +54,26 @@ impl PrivateEngine {
     /// An image with a shell and nothing else.
     pub fn image(&self) -> &'static str {
         IMAGE
+    }
+
+    /// Where it keeps its volumes.
+    pub fn data_root(&self) -> PathBuf {
+        self.dir.as_ref().expect("an Engine of our own").join("data")
+    }
+
+    /// Gives it [`PrivateEngine::image`], which the shared one has.
+    pub fn with_image(self) -> Self {
+        script(&["image", &self.endpoint, IMAGE]);
+        self
+    }
+
+    /// Takes over the image of another Engine: made anew it would have another id.
+    pub fn copy_image(&self, from: &Self) {
+        let tarball = tempfile::NamedTempFile::new().unwrap();
+        let path = tarball.path().to_str().expect("paths of tests are UTF-8");
+        let saved = Command::new("docker").args(["--host", &from.endpoint, "save", "--output", path, IMAGE]).status();
+        assert!(saved.unwrap().success(), "docker save failed");
+        self.load(&[tarball.path()]);
     }
 
     /// Where host-mode ports answer.

@@ -1,0 +1,91 @@
+//! An app's stack as it stands, and whether this is the Swarm and the Engine that held it before.
+//!
+//! The Swarm's id costs one cheap call for all apps of a run. The Engine is asked for the rest, which takes it ten
+//! milliseconds, only where something is not as it was.
+
+use futures_util::future::try_join;
+use tokio::sync::OnceCell;
+
+use super::Host;
+use crate::config;
+use crate::host::engine::EngineError;
+use crate::host::swarm::{Swarm, SwarmInfo};
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::policy::{self, Here};
+
+/// One look at an app.
+pub struct Sight {
+    pub observed: Observed,
+    pub place: Place,
+}
+
+/// The Swarm that holds the app now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    pub swarm: Option<String>,
+    /// What is to be known where it is another one than before.
+    pub told: Option<String>,
+}
+
+/// What the Engine says of itself, asked once however many apps want to know.
+#[derive(Debug, Default)]
+pub struct Known {
+    swarm: OnceCell<Option<String>>,
+    info: OnceCell<SwarmInfo>,
+}
+
+impl Known {
+    async fn swarm(&self, swarm: &Swarm) -> Result<Option<String>, EngineError> {
+        self.swarm.get_or_try_init(|| swarm.id()).await.cloned()
+    }
+
+    pub async fn info(&self, swarm: &Swarm) -> Result<&SwarmInfo, EngineError> {
+        self.info.get_or_try_init(|| swarm.info()).await
+    }
+}
+
+impl Host {
+    /// Looks at the app's stack and compares the Swarm with the recorded one.
+    ///
+    /// # Errors
+    /// `Blocked` where this node keeps no stacks, or the app's data is with another Engine; `Error` when the Engine
+    /// cannot be asked.
+    pub async fn sight(&self, app: &config::App, state: &State) -> Result<Sight, Outcome> {
+        match try_join(self.swarm.observe(&app.stack), self.known.swarm(&self.swarm)).await {
+            Ok((observed, swarm)) => {
+                let told = self.elsewhere(state, swarm.as_deref(), &observed).await?;
+                Ok(Sight { observed, place: Place { swarm, told } })
+            }
+            Err(error) => Err(self.why_unseen(error).await),
+        }
+    }
+
+    async fn why_unseen(&self, error: EngineError) -> Outcome {
+        if !error.is_no_manager() {
+            return error.into();
+        }
+        match self.known.info(&self.swarm).await.map(SwarmInfo::keeps_no_stacks) {
+            Ok(Some(why)) => Outcome::Blocked(why),
+            Ok(None) | Err(_) => error.into(),
+        }
+    }
+
+    async fn elsewhere(
+        &self,
+        state: &State,
+        swarm: Option<&str>,
+        observed: &Observed,
+    ) -> Result<Option<String>, Outcome> {
+        let Some(current) = &state.current else { return Ok(None) };
+        let another = state.swarm.is_some() && state.swarm.as_deref() != swarm;
+        if !another && policy::has_lost_volumes(&current.body, observed).is_none() {
+            return Ok(None);
+        }
+        let info = self.known.info(&self.swarm).await?;
+        let swarm = info.swarm.as_deref().unwrap_or_default();
+        let here = Here { swarm, nodes: info.nodes, data_root: &info.data_root };
+        policy::is_elsewhere(state, &here, observed).map_err(Outcome::Blocked)
+    }
+}
