@@ -6,6 +6,7 @@
 
 mod examine;
 mod goal;
+mod headroom;
 mod live;
 mod place;
 mod proxy;
@@ -264,6 +265,9 @@ impl<'a> Run<'a> {
     async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed, place: &Place) -> Result<Outcome, Outcome> {
         let mut notes = self.fetch_images(&goal, &mut plan).await?;
         notes.extend(place.told.clone());
+        for tight in self.host.tight_networks(&plan).await {
+            warn!("{tight}");
+        }
         self.announce(&goal)?;
         match self.carry_out(&plan, observed).await? {
             Judged::Healthy => {
@@ -272,7 +276,10 @@ impl<'a> Run<'a> {
                 self.keeper().clean(&plan).await?;
                 Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.instead))
             }
-            Judged::Unhealthy(reason) => self.failed(goal, reason).await,
+            Judged::Unhealthy(reason) => {
+                let reason = self.host.with_headroom(reason, &plan.desired).await;
+                self.failed(goal, reason).await
+            }
         }
     }
 

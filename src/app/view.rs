@@ -328,6 +328,7 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let goal = view.goal(&observed, sources, Options::default(), now)?;
     let (goal, mut plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
     plan.notes.extend(place.told);
+    plan.notes.extend(host.tight_networks(&plan).await);
     let warnings = goal.warnings();
     let instead = goal.failed.map(Outcome::Unhealthy).or(goal.instead);
     Ok(Preview { revision: goal.revision, plan, instead, warnings })

@@ -33,6 +33,9 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
         super::answer(&format!("{:#}\n", Value::Array(all)));
     }
     leftovers(&host, arguments)?;
+    if let Some(tight) = host.tight_network().await {
+        super::tell(&format!("evenkeel: warning: {tight}"));
+    }
     Ok(code)
 }
 

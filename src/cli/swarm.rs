@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use super::world;
 use crate::config::SharedNetwork;
-use crate::host::swarm::{Swarm, SwarmInfo};
+use crate::host::swarm::{Headroom, Swarm, SwarmInfo};
 use crate::model::observed::Network;
 use crate::telemetry::notify;
 
@@ -34,6 +34,9 @@ pub async fn run(config: &Path) -> anyhow::Result<u8> {
             did.push(format!("overlay network {} with {} is created", network.name, network.subnet));
         }
         Some(live) => adopt(network, &live)?,
+    }
+    if let Some(headroom) = swarm.headroom(&network.name).await?.filter(Headroom::is_tight) {
+        super::tell(&format!("evenkeel: warning: {headroom}"));
     }
     match did.is_empty() {
         true => super::answer("swarm: converged\n"),

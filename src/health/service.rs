@@ -159,7 +159,7 @@ impl View<'_> {
     fn progress(&self, task: &Task) -> String {
         let trouble = || tasks::trouble(task, self.observed);
         match task.state {
-            TaskState::New => "waits for an address on its networks".to_owned(),
+            TaskState::New => "waits for an address on its networks, one of which may have none left".to_owned(),
             TaskState::Allocated | TaskState::Pending => "waits for a node".to_owned(),
             TaskState::Assigned | TaskState::Accepted | TaskState::Preparing => "is being prepared".to_owned(),
             TaskState::Ready => "waits to be started".to_owned(),

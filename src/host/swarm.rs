@@ -7,6 +7,7 @@
 mod alone;
 mod by_name;
 mod ghost;
+mod headroom;
 mod log;
 mod look;
 mod views;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use super::engine::{Engine, EngineError};
 
 pub use by_name::{Ids, with_ids};
+pub use headroom::Headroom;
 pub use wait::Changes;
 pub use write::Written;
 

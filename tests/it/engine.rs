@@ -8,6 +8,7 @@ mod drifting;
 mod images;
 mod keeping;
 mod killing;
+mod leaking;
 mod looking;
 mod losing;
 mod mending;

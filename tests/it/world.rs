@@ -29,6 +29,8 @@ pub struct World {
     real: String,
     /// Nobody else is on that Engine, which ends with the test.
     is_alone: bool,
+    /// Of the shared network.
+    pub subnet: &'static str,
     tables: BTreeMap<String, String>,
     recipes: Vec<RecipeRepo>,
 }
@@ -65,6 +67,7 @@ impl World {
             engine: engine.endpoint().to_owned(),
             real: engine.endpoint().to_owned(),
             is_alone: true,
+            subnet: "10.200.0.0/16",
             tables: BTreeMap::new(),
             recipes: Vec::new(),
         }
@@ -129,10 +132,11 @@ impl World {
 
     pub fn config(&self) -> PathBuf {
         let mut text = format!(
-            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n[network]\nsubnet = \"10.200.0.0/16\"\n",
+            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n[network]\nsubnet = \"{}\"\n",
             self.base,
             self.state_dir().display(),
             self.engine,
+            self.subnet,
         );
         self.tables.values().for_each(|table| text.push_str(table));
         self.file("config.toml", text.as_bytes())
