@@ -7,6 +7,7 @@
 
 mod expected;
 pub mod gate;
+pub mod rest;
 mod service;
 mod tasks;
 
@@ -20,6 +21,7 @@ use crate::desired::Desired;
 use crate::model::observed::{Observed, Service, TaskState};
 use expected::Expected;
 use service::{Asked, Standing};
+use tasks::Failure;
 
 /// How long every other service has to run before a service's exits are its own fault, and how long a task may find no
 /// node before that is a verdict.
@@ -83,8 +85,8 @@ struct Ledger {
     rejections: u32,
     /// The running tasks, and since when.
     settled: Option<(BTreeSet<String>, Duration)>,
-    /// Since when Swarm has no way forward.
-    stuck: Option<Duration>,
+    /// Since when Swarm has no way forward, and why.
+    stuck: Option<(Duration, String)>,
 }
 
 impl Watch {
@@ -97,9 +99,12 @@ impl Watch {
     /// The verdict now, `now` counted from the beginning of the watch.
     pub fn look(&mut self, observed: &Observed, now: Duration) -> Verdict {
         let standings: Vec<Standing> = self.expected.iter().map(|service| self.standing(service, observed)).collect();
+        // What is being stopped may hold the very port or memory that another waits for.
+        let stopping = observed.tasks.iter().any(tasks::is_stopping);
         for (service, standing) in self.expected.iter().zip(&standings) {
             let ledger = self.ledgers.get_mut(&service.name).expect("every expected service has a ledger");
             ledger.note(standing, now);
+            ledger.stuck.take_if(|_| stopping);
         }
         self.count_exits(observed, now);
         let judged = self.expected.iter().zip(standings).map(|(service, standing)| {
@@ -160,7 +165,7 @@ impl Ledger {
             _ => None,
         };
         self.stuck = match standing {
-            Standing::Stuck(_) => self.stuck.or(Some(now)),
+            Standing::Stuck(why) => Some((self.stuck.as_ref().map_or(now, |(since, _)| *since), why.clone())),
             _ => None,
         };
     }
@@ -180,10 +185,10 @@ impl Ledger {
             if !seen.insert(failure.id.clone()) || first_look {
                 continue;
             }
-            if tasks::never_ran(failure) {
-                self.rejections += 1;
-            } else if to_blame {
-                self.exits += 1;
+            match tasks::failure(failure) {
+                Failure::Hopeless => self.rejections += 1,
+                Failure::Exit if !to_blame => {}
+                Failure::Exit | Failure::Start => self.exits += 1,
             }
         }
     }
@@ -200,8 +205,8 @@ impl Ledger {
         if self.rejections >= 2 {
             return Some(Standing::Failed(format!("service {name} cannot be started: {}", trouble())));
         }
-        let waited = now.saturating_sub(self.stuck?);
-        (waited >= PATIENCE).then(|| Standing::Failed(format!("service {name} finds no place to run: {}", trouble())))
+        let (since, why) = self.stuck.as_ref()?;
+        (now.saturating_sub(*since) >= PATIENCE).then(|| Standing::Failed(why.clone()))
     }
 }
 

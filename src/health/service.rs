@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::expected::{Expected, Mode};
 use super::tasks;
 use crate::model::observed::{Observed, Service, Task, TaskState, UpdateState};
@@ -55,8 +57,9 @@ fn stopped_update(expected: &Expected, service: &Service, observed: &Observed) -
         UpdateState::RollbackStarted | UpdateState::RollbackPaused | UpdateState::RollbackCompleted => {
             "was rolled back by Swarm itself, the wanted version does not run"
         }
-        // What ends well and is not restarted looks like a failed start to Swarm.
-        UpdateState::Paused if ended_well(expected, service, observed) => return None,
+        // Swarm pauses at the first task that ends, also where it ends well or starts again and stays (its database was
+        // not there yet). It updates no other slot then; where none is left with the old spec, tasks decide.
+        UpdateState::Paused if !is_left_behind(service, observed) => return None,
         UpdateState::Paused => "was not updated to the end",
         UpdateState::Updating | UpdateState::Completed | UpdateState::Unknown(_) => return None,
     };
@@ -64,11 +67,10 @@ fn stopped_update(expected: &Expected, service: &Service, observed: &Observed) -
     Some(format!("service {} {what} ({}): {trouble}", expected.name, update.message))
 }
 
-fn ended_well(expected: &Expected, service: &Service, observed: &Observed) -> bool {
-    let current = tasks::current(expected, service, observed);
-    expected.is_one_shot()
-        && current.iter().any(|task| tasks::has_succeeded(task, observed))
-        && !current.iter().any(|task| tasks::has_failed(task, observed))
+/// Whether a slot is to go on with an older spec.
+fn is_left_behind(service: &Service, observed: &Observed) -> bool {
+    let is_old = |task: &Task| !task.up_to_date && tasks::is_wanted(task) && task.state <= TaskState::Running;
+    tasks::of(service, observed).any(is_old)
 }
 
 struct View<'a> {
@@ -134,7 +136,7 @@ impl View<'_> {
             return Standing::Failed(format!("service {name} failed and is not started again: {}", trouble(task)));
         }
         if let Some(task) = wrong.iter().find(|task| tasks::is_unplaceable(task)) {
-            return Standing::Stuck(format!("service {name} waits for a place to run: {}", trouble(task)));
+            return Standing::Stuck(format!("service {name} finds no place to run: {}", trouble(task)));
         }
         Standing::Waiting(format!("service {name} {}{}", self.progress(wrong[0]), self.ended_before(wrong[0])))
     }
@@ -147,13 +149,19 @@ impl View<'_> {
         format!(", after it ended: {}", tasks::last_trouble(self.expected, self.observed))
     }
 
+    /// Swarm makes no task of a global service where it sees no node, and says nothing.
     fn no_task(&self) -> Standing {
         let name = &self.expected.name;
-        let why = format!("service {name} has too few tasks yet");
-        if matches!(self.expected.mode, Mode::Global | Mode::GlobalJob) {
-            return Standing::Stuck(why);
+        if !matches!(self.expected.mode, Mode::Global | Mode::GlobalJob) {
+            return Standing::Waiting(format!("service {name} has too few tasks yet"));
         }
-        Standing::Waiting(why)
+        let constraints = self.service.spec.pointer("/TaskTemplate/Placement/Constraints").and_then(Value::as_array);
+        let constraints: Vec<&str> = constraints.into_iter().flatten().filter_map(Value::as_str).collect();
+        let why = match constraints.is_empty() {
+            true => "no node is active and takes tasks".to_owned(),
+            false => format!("no eligible node (its constraints: {})", constraints.join(", ")),
+        };
+        Standing::Stuck(format!("service {name} finds no place to run: {why}"))
     }
 
     fn progress(&self, task: &Task) -> String {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::expected::{Expected, Mode, Restart};
 use crate::model::observed::{Container, Observed, Service, Task, TaskState};
 
@@ -46,11 +48,24 @@ pub(super) fn has_succeeded(task: &Task, observed: &Observed) -> bool {
     task.state == TaskState::Complete && !has_failed(task, observed)
 }
 
-/// Rejected by its node (no image, no mount, no network), or refused by the container runtime (no such program). No other
-/// service can be to blame for that.
-pub(super) fn never_ran(task: &Task) -> bool {
-    let refused = task.state == TaskState::Failed && task.error.contains("OCI runtime");
-    task.state == TaskState::Rejected || refused
+/// What a failed task tells about the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It ran and ended; what it waits for may be another service.
+    Exit,
+    /// It did not get to run (a port or an address was taken): no other service is to blame, but it may pass.
+    Start,
+    /// It did not get to run, and the next one will not either: no image, no such path to mount, no such program.
+    Hopeless,
+}
+
+pub(super) fn failure(task: &Task) -> Failure {
+    let hopeless = ["No such image", "invalid mount config", "OCI runtime", "executable file not found"];
+    if hopeless.iter().any(|words| task.error.contains(words)) {
+        return Failure::Hopeless;
+    }
+    let started = task.state != TaskState::Rejected && !task.error.starts_with("starting container failed");
+    if started { Failure::Exit } else { Failure::Start }
 }
 
 pub(super) fn is_unhealthy(task: &Task, observed: &Observed) -> bool {
@@ -71,6 +86,11 @@ pub(super) fn is_alive(task: &Task) -> bool {
 
 pub(super) fn is_wanted(task: &Task) -> bool {
     task.desired <= TaskState::Complete
+}
+
+/// A process of an old spec or an old place that has been told to end and has not yet.
+pub(super) fn is_stopping(task: &Task) -> bool {
+    is_alive(task) && !is_wanted(task)
 }
 
 /// Ended badly for good: Swarm wants this task no more and makes no other in its place.
@@ -95,7 +115,7 @@ pub(super) fn last_trouble(expected: &Expected, observed: &Observed) -> String {
     let troubled = of(service, observed).filter(|task| !task.error.is_empty() || has_failed(task, observed));
     match troubled.max_by_key(|task| (task.up_to_date, &task.created)) {
         Some(task) => trouble(task, observed),
-        None => "Swarm gives no reason (no node may match its placement constraints)".to_owned(),
+        None => "Swarm gives no reason".to_owned(),
     }
 }
 
@@ -104,10 +124,27 @@ fn exit_code(task: &Task) -> Option<i64> {
     task.exit_code.filter(|code| *code != 0 || task.state == TaskState::Complete)
 }
 
+/// Exit code 137 alone may as well be a process that did not end when it was told to.
+fn out_of_memory(task: &Task, observed: &Observed) -> Option<String> {
+    container(task, observed).filter(|container| container.out_of_memory)?;
+    let service = observed.services.values().find(|service| service.id == task.service)?;
+    let limit = service.spec.pointer("/TaskTemplate/Resources/Limits/MemoryBytes").and_then(Value::as_u64);
+    Some(match limit {
+        Some(bytes) => format!("out of memory: its limit is {}", in_mebibytes(bytes)),
+        None => "out of memory, without a limit of its own".to_owned(),
+    })
+}
+
+fn in_mebibytes(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    if bytes.is_multiple_of(1 << 20) { format!("{mebibytes} MiB") } else { format!("{mebibytes:.1} MiB") }
+}
+
 /// `exit code 1, task: non-zero exit (1)`
 pub(super) fn trouble(task: &Task, observed: &Observed) -> String {
     let mut words = Vec::new();
     words.extend(exit_code(task).map(|code| format!("exit code {code}")));
+    words.extend(out_of_memory(task, observed));
     if is_unhealthy(task, observed) {
         words.push("its health check says unhealthy".to_owned());
     }

@@ -1,5 +1,8 @@
 //! Verdicts on situations as Swarm was seen to make them.
 
+mod rest;
+mod rows;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -46,6 +49,7 @@ impl World {
             health: health.map(str::to_owned),
             image_id: "sha256:wanted".into(),
             volumes: vec![],
+            out_of_memory: false,
         });
         self
     }
@@ -179,10 +183,24 @@ fn what_swarm_rolled_back_is_unhealthy_however_well_it_runs() {
 #[test]
 fn paused_counts_only_for_what_was_written() {
     let message = "update paused due to failure or early termination of task x";
-    let world = World::of(&["app"]).tasks([running("app")]).update(UpdateState::Paused, message);
-    fails(world.first_look(), &["service wiki_app", message]);
-    assert_eq!(world.glance(), Verdict::Healthy);
-    waits(world.not_written().first_look(), "watched");
+    let tasks =
+        [task("app", 1, 2, TaskState::Failed), Task { up_to_date: false, ..task("app", 2, 1, TaskState::Running) }];
+    let world = World::of(&["app"]).tasks(tasks).update(UpdateState::Paused, message);
+    fails(world.first_look(), &["service wiki_app", "not updated to the end", message]);
+    waits(world.glance(), "wiki_app");
+    waits(world.not_written().first_look(), "wiki_app");
+}
+
+#[test]
+fn paused_is_no_verdict_where_every_slot_has_the_new_spec() {
+    let world = World::of(&["app"]).update(UpdateState::Paused, "update paused due to failure of task app-1-1");
+    let up_again = vec![ended("app", 1, 1, 1), task("app", 1, 2, TaskState::Running)];
+    let verdicts = watch(&world, [(0, crashed("app", 1)), (5, up_again.clone()), (25, up_again)]);
+    waits(verdicts[0].clone(), "exit code 1");
+    assert_eq!(verdicts[2], Verdict::Healthy);
+    let verdicts = watch(&world, (0..=3).map(|times| (times * 5, crashed("app", times))));
+    fails(verdicts[3].clone(), &["service wiki_app", "3 times", "exit code 1"]);
+    assert_eq!(World::of(&["app"]).tasks([running("app")]).update(UpdateState::Paused, "").glance(), Verdict::Healthy);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,7 +26,7 @@ pub struct Observed {
     pub volumes: BTreeMap<String, Volume>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     pub id: String,
     pub name: String,
@@ -39,13 +40,13 @@ pub struct Service {
     pub endpoint_ports: Vec<Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateStatus {
     pub state: UpdateState,
     pub message: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateState {
     Updating,
     Paused,
@@ -56,7 +57,7 @@ pub enum UpdateState {
     Unknown(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     pub id: String,
     pub service: String,
@@ -79,7 +80,7 @@ pub struct Task {
 }
 
 /// A task's state in the order in which it passes through them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaskState {
     New,
     Allocated,
@@ -98,7 +99,7 @@ pub enum TaskState {
     Orphaned,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     pub id: String,
     /// Swarm service id and task id, from the container's labels.
@@ -111,6 +112,9 @@ pub struct Container {
     /// The image's id, which is what runs whatever the name says today.
     pub image_id: String,
     pub volumes: Vec<String>,
+    /// The kernel killed a process of it because the memory ran out. Lists do not tell it: it is looked up for a
+    /// container whose task failed with exit code 137, and `false` otherwise.
+    pub out_of_memory: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

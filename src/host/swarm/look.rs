@@ -7,9 +7,12 @@ use tokio::try_join;
 
 use super::ghost::is_ghost;
 use super::{NAMESPACE, Swarm, filters, views};
-use crate::host::engine::EngineError;
+use crate::host::engine::{EngineError, segment};
 use crate::model::app::StackName;
-use crate::model::observed::{Container, Observed, Service, Task};
+use crate::model::observed::{Container, Observed, Service, Task, TaskState};
+
+/// How a process ends that was sent SIGKILL, as the kernel does when the memory runs out.
+const KILLED: i64 = 137;
 
 impl Swarm {
     /// Everything that bears on the stack, as it stands now. Ten reading calls at once, so the parts may be a few
@@ -69,7 +72,32 @@ impl Swarm {
         for container in containers.iter_mut().filter(|container| unhealthy.contains(&container.id)) {
             container.health = Some("unhealthy".to_owned());
         }
+        self.look_up_kills(&tasks, &mut containers).await?;
         Ok(Observed { services, tasks, containers, ..Observed::default() })
+    }
+
+    /// Lists do not tell why a container was killed; only those that ended by a kill are asked one by one.
+    async fn look_up_kills(&self, tasks: &[Task], containers: &mut [Container]) -> Result<(), EngineError> {
+        let killed = |container: &Container| {
+            let of_it = |task: &&Task| container.task.as_deref() == Some(&task.id);
+            tasks
+                .iter()
+                .find(of_it)
+                .is_some_and(|task| task.state == TaskState::Failed && task.exit_code == Some(KILLED))
+        };
+        for container in containers.iter_mut().filter(|container| killed(container)) {
+            container.out_of_memory = self.is_out_of_memory(&container.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_out_of_memory(&self, container: &str) -> Result<bool, EngineError> {
+        match self.engine.get(&format!("/containers/{}/json", segment(container)), &[]).await {
+            Ok(live) => Ok(live["State"]["OOMKilled"] == true),
+            // It was removed since it was listed.
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(other) => Err(other),
+        }
     }
 
     /// `all` has a meaning for containers alone: the exited ones too.

@@ -107,6 +107,7 @@ pub(super) fn container(body: &Value) -> Option<Container> {
         health: health(body),
         image_id: text(&body["ImageID"]).unwrap_or_default(),
         volumes: volumes.collect(),
+        out_of_memory: false,
     })
 }
 
