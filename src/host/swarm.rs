@@ -30,6 +30,8 @@ pub use write::Written;
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
 /// The label by which a container tells its service.
 pub const SERVICE_ID: &str = "com.docker.swarm.service.id";
+/// The label by which a container tells its service's name.
+pub const SERVICE_NAME: &str = "com.docker.swarm.service.name";
 /// The label by which a container tells its task.
 pub const TASK_ID: &str = "com.docker.swarm.task.id";
 

@@ -7,16 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{Keeper, references_of};
 use crate::desired::Desired;
 use crate::health;
+use crate::health::rest::{Rest, is_updating, rest};
 use crate::host::images::Resolved;
 use crate::host::store::{self, Lock};
-use crate::model::observed::{Observed, Service, UpdateState};
+use crate::host::swarm::Written;
+use crate::model::app::StackName;
+use crate::model::observed::{Observed, Service};
 use crate::model::outcome::Outcome;
 use crate::model::secret::SecretBytes;
+use crate::plan::canonical_form::mode_of;
 use crate::plan::{Act, Change, Plan, SecretData};
 
 /// Where a service's spec names its image.
@@ -25,6 +30,8 @@ const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
 const LET_GO: Duration = Duration::from_secs(120);
 /// How long somebody's unfinished update is waited for before it is superseded from a standstill.
 const SETTLE: Duration = Duration::from_secs(60);
+/// The longest pause between two looks: pending tasks send no event.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What was written to the Engine.
 #[derive(Debug, Default)]
@@ -84,7 +91,7 @@ impl Keeper<'_> {
         let mut applied = Applied::default();
         self.remove_services(plan, observed).await?;
         for change in plan.before_gate() {
-            self.make(change, &secrets, observed, &mut applied).await?;
+            self.make(change, &secrets, &plan.desired.stack, &mut applied).await?;
         }
         Ok(applied)
     }
@@ -100,11 +107,22 @@ impl Keeper<'_> {
             if applied.services.contains_key(&name) || !observed.services.contains_key(&name) {
                 continue;
             }
-            let written = self.swarm.restart_service(&name).await?;
+            let written = self.start_anew(&desired.stack, &name).await?;
             info!(object = %name, "started anew");
             applied.services.insert(name, written.index);
         }
         Ok(())
+    }
+
+    /// What was stopped first starts by being put back as it was.
+    async fn start_anew(&self, stack: &StackName, name: &str) -> Result<Written, Outcome> {
+        let Some(live) = self.swarm.live_service(name).await? else { return Err(gone(name)) };
+        let written = match self.bring_to_rest(stack, name, &live.spec, true).await? {
+            Stand::AsItWas => self.swarm.restart_service(name).await,
+            Stand::Stopped => self.swarm.update_service(name, &live.spec).await,
+            Stand::Removed => self.swarm.create_service(&live.spec).await,
+        };
+        Ok(written?)
     }
 
     /// Removes what nothing uses any more.
@@ -167,7 +185,7 @@ impl Keeper<'_> {
         &self,
         change: &Change,
         secrets: &BTreeMap<String, SecretBytes>,
-        observed: &Observed,
+        stack: &StackName,
         applied: &mut Applied,
     ) -> Result<(), Outcome> {
         let name = &change.name;
@@ -179,12 +197,15 @@ impl Keeper<'_> {
             }
             Act::CreateConfig { spec, body } => drop(self.swarm.create_config(spec, body).await?),
             Act::CreateService { spec } => {
+                // One of this name that somebody has just removed goes on for a while.
+                if wants_alone(spec) {
+                    self.wait_for_the_end_of(name).await?;
+                }
                 let written = self.swarm.create_service(spec).await?;
                 applied.services.insert(name.clone(), written.index);
             }
             Act::UpdateService { spec, .. } => {
-                self.bring_to_rest(observed.services.get(name)).await?;
-                let written = self.swarm.update_service(name, spec).await?;
+                let written = self.update(stack, name, spec, change.restarts).await?;
                 applied.services.insert(name.clone(), written.index);
             }
             Act::RemoveService | Act::RemoveNetwork | Act::RemoveSecret | Act::RemoveConfig => return Ok(()),
@@ -193,30 +214,90 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// An update that supersedes one in flight starts new containers while old ones still run (measured). So an
-    /// unfinished one is waited for, and a service with volumes that does not settle is stopped first.
-    async fn bring_to_rest(&self, service: Option<&Service>) -> Result<(), Outcome> {
-        let Some(service) = service.filter(|service| in_flight(service)) else { return Ok(()) };
-        self.progress.waiting_for(&format!("the unfinished update of {}", service.name));
-        if self.settles(&service.name).await? || !holds_volumes(&service.spec) {
-            return Ok(());
-        }
-        self.swarm.scale_to_nothing(&service.name).await?;
-        self.wait_for_containers(std::slice::from_ref(&service.id)).await
+    /// Writes a service so that none of its containers meets an old one where that would do harm.
+    async fn update(&self, stack: &StackName, name: &str, spec: &Value, restarts: bool) -> Result<Written, Outcome> {
+        let written = match self.bring_to_rest(stack, name, spec, restarts).await? {
+            Stand::AsItWas | Stand::Stopped => self.swarm.update_service(name, spec).await,
+            Stand::Removed => self.swarm.create_service(spec).await,
+        };
+        Ok(written?)
     }
 
-    async fn settles(&self, name: &str) -> Result<bool, Outcome> {
-        let deadline = tokio::time::Instant::now() + SETTLE;
-        let mut changes = self.swarm.changes().await?;
-        while tokio::time::Instant::now() < deadline {
-            let live = self.swarm.live_service(name).await?;
-            if !live.as_ref().is_some_and(in_flight) {
-                return Ok(true);
-            }
-            changes.wait(Duration::from_secs(1)).await;
+    /// An update that supersedes one under way starts new containers while old ones still run (measured), and so does
+    /// one whose order is start-first. So what is under way is waited for, and a service whose containers may not meet is
+    /// stopped first where it does not come to rest, or where its order would let them meet.
+    async fn bring_to_rest(
+        &self,
+        stack: &StackName,
+        name: &str,
+        spec: &Value,
+        restarts: bool,
+    ) -> Result<Stand, Outcome> {
+        let Some(live) = self.swarm.live_service(name).await? else { return Ok(Stand::AsItWas) };
+        let apart = wants_alone(&live.spec) || wants_alone(spec);
+        if !apart && !is_updating(&live) {
+            return Ok(Stand::AsItWas);
         }
-        Ok(false)
+        let rests = self.comes_to_rest(stack, name).await?;
+        if !apart || (rests && !(restarts && starts_first(spec))) {
+            return Ok(Stand::AsItWas);
+        }
+        self.stop(&live).await
     }
+
+    /// Whether the service rests within a while; not waited for once it is clear that it never will.
+    async fn comes_to_rest(&self, stack: &StackName, name: &str) -> Result<bool, Outcome> {
+        let deadline = Instant::now() + SETTLE;
+        let mut changes = self.swarm.changes().await?;
+        loop {
+            let observed = self.swarm.observe_progress(stack).await?;
+            let why = match rest(name, &observed) {
+                Rest::Rests => return Ok(true),
+                Rest::Stuck(why) => {
+                    info!(object = %name, cause = %why, "does not come to rest");
+                    return Ok(false);
+                }
+                Rest::Moves(why) => why,
+            };
+            if Instant::now() >= deadline {
+                info!(object = %name, cause = %why, "does not come to rest");
+                return Ok(false);
+            }
+            self.progress.waiting_for(&why);
+            changes.wait(TICK).await;
+        }
+    }
+
+    /// No container of it runs any more, nor will before the next write. Only replicas can be taken away; a service
+    /// of another mode is removed.
+    async fn stop(&self, service: &Service) -> Result<Stand, Outcome> {
+        let name = &service.name;
+        let stand = if mode_of(&service.spec) == "Replicated" { Stand::Stopped } else { Stand::Removed };
+        match stand {
+            Stand::Removed => self.swarm.remove_service(name).await?,
+            Stand::AsItWas | Stand::Stopped => self.swarm.scale_to_nothing(name).await?,
+        }
+        info!(object = %name, "stopped, so that no two of its containers meet");
+        self.wait_for_the_end_of(name).await?;
+        Ok(stand)
+    }
+
+    async fn wait_for_the_end_of(&self, name: &str) -> Result<(), Outcome> {
+        self.progress.waiting_for(&format!("the containers of {name} to end"));
+        Ok(self.swarm.wait_containers_ended(name, LET_GO).await?)
+    }
+}
+
+/// What a service was brought to rest by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    AsItWas,
+    Stopped,
+    Removed,
+}
+
+fn gone(name: &str) -> Outcome {
+    Outcome::Error(format!("service {name} was removed by somebody else meanwhile; run this again"))
 }
 
 fn vanished(name: &str) -> Outcome {
@@ -225,14 +306,15 @@ fn vanished(name: &str) -> Outcome {
     ))
 }
 
-fn in_flight(service: &Service) -> bool {
-    let state = service.update.as_ref().map(|update| &update.state);
-    matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted))
+/// Whether two of its containers must never run at once: they would write the same volume, or want the same port.
+fn wants_alone(spec: &Value) -> bool {
+    let list = |pointer: &str| spec.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list("/TaskTemplate/ContainerSpec/Mounts").any(|mount| mount["Type"] == "volume")
+        || list("/EndpointSpec/Ports").any(|port| port["PublishMode"] == "host")
 }
 
-fn holds_volumes(spec: &Value) -> bool {
-    let mounts = spec.pointer("/TaskTemplate/ContainerSpec/Mounts").and_then(Value::as_array);
-    mounts.is_some_and(|mounts| mounts.iter().any(|mount| mount["Type"] == "volume"))
+fn starts_first(spec: &Value) -> bool {
+    spec.pointer("/UpdateConfig/Order").is_some_and(|order| order == "start-first")
 }
 
 fn told(change: &Change) {

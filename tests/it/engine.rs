@@ -16,6 +16,7 @@ mod overlaying;
 mod refusing;
 mod removing;
 mod scene;
+mod verdict_volumes;
 mod writing;
 
 use std::time::Duration;

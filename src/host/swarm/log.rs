@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use tokio::time::{Instant, timeout_at};
 
-use super::Swarm;
+use super::{SERVICE_NAME, Swarm, filters};
 use crate::host::engine::{EngineError, segment};
 
 /// What is read at most.
@@ -16,30 +16,54 @@ const MAX_BYTES: usize = 256 * 1024;
 /// What of a line is kept, in characters.
 const MAX_LINE: usize = 1000;
 /// A log of tasks that never started may never end; what came until then is the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So many of the newest containers are asked.
+const CONTAINERS: &str = "5";
 
 impl Swarm {
-    /// The last `lines` lines of a service (name or id), of all its tasks in the order of time.
+    /// The last `lines` lines of a service (by name), of its newest tasks in the order of time. What runs on this node is
+    /// asked itself: Swarm gives no log of a task whose health check has not passed yet.
     pub async fn log_tail(&self, service: &str, lines: usize) -> Result<Vec<String>, EngineError> {
         let about = |e: EngineError| e.during(format!("read the log of service {service}"));
+        let until = Instant::now() + PATIENCE;
+        let label = format!("{SERVICE_NAME}={service}");
+        let query = [("all", "1"), ("limit", CONTAINERS), ("filters", &filters(&[("label", &[&label])]))];
+        let containers = self.engine.get("/containers/json", &query).await.map_err(about)?;
+        let ids = containers.as_array().into_iter().flatten().filter_map(|container| container["Id"].as_str());
+        let mut paths: Vec<String> = ids.map(|id| format!("/containers/{}/logs", segment(id))).collect();
+        if paths.is_empty() {
+            paths.push(format!("/services/{}/logs", segment(service)));
+        }
+        let mut content = Vec::new();
+        for path in paths {
+            match self.log_of(&path, lines, until).await {
+                Ok(bytes) => content.extend(demultiplexed(&bytes)),
+                // It was removed since it was listed.
+                Err(error) if error.is_not_found() && path.starts_with("/containers") => continue,
+                Err(error) => return Err(about(error)),
+            }
+            content.push(b'\n');
+        }
+        Ok(last_lines(&content, lines))
+    }
+
+    async fn log_of(&self, path: &str, lines: usize, until: Instant) -> Result<Vec<u8>, EngineError> {
         let tail = lines.to_string();
         let query = [("stdout", "1"), ("stderr", "1"), ("timestamps", "1"), ("tail", tail.as_str())];
-        let path = format!("/services/{}/logs", segment(service));
-        let until = Instant::now() + PATIENCE;
-        let mut response = match timeout_at(until, self.engine.stream(Method::GET, &path, &query, None)).await {
-            Ok(response) => response.map_err(about)?,
-            Err(_) => return Ok(Vec::new()),
+        let Ok(response) = timeout_at(until, self.engine.stream(Method::GET, path, &query, None)).await else {
+            return Ok(Vec::new());
         };
+        let mut response = response?;
         let mut bytes = Vec::new();
         while let Ok(chunk) = timeout_at(until, response.chunk()).await {
-            let Some(chunk) = chunk.map_err(|e| about(self.engine.broken(&e)))? else { break };
+            let Some(chunk) = chunk.map_err(|e| self.engine.broken(&e))? else { break };
             bytes.extend_from_slice(&chunk);
             if bytes.len() >= MAX_BYTES {
                 bytes.truncate(MAX_BYTES);
                 break;
             }
         }
-        Ok(last_lines(&demultiplexed(&bytes), lines))
+        Ok(bytes)
     }
 }
 
@@ -63,8 +87,11 @@ fn demultiplexed(bytes: &[u8]) -> Vec<u8> {
 /// Lines as `<time> <text>`, put in order of time and cut down to the last ones' texts.
 fn last_lines(content: &[u8], lines: usize) -> Vec<String> {
     let content = String::from_utf8_lossy(content);
-    let mut stamped: Vec<(&str, &str)> =
-        content.lines().map(|line| line.split_once(' ').unwrap_or((line, ""))).collect();
+    let mut stamped: Vec<(&str, &str)> = content
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split_once(' ').unwrap_or((line, "")))
+        .collect();
     stamped.sort_by_key(|(time, _)| *time);
     let skip = stamped.len().saturating_sub(lines);
     stamped.into_iter().skip(skip).map(|(_, text)| harmless(text)).collect()

@@ -7,7 +7,7 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{SERVICE_ID, Swarm, filters, views};
+use super::{SERVICE_ID, SERVICE_NAME, Swarm, filters, views};
 use crate::host::engine::{Engine, EngineError, segment};
 use crate::model::observed::{Container, Task, TaskState};
 
@@ -86,6 +86,27 @@ impl Swarm {
             let on_node = |task: &Task| services.contains(&task.service) && task.state >= TaskState::Assigned;
             let tasks = living(&tasks).filter(|(_, task)| on_node(task));
             Ok(told(left.iter().filter(|c| ours(c)).map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
+        })
+        .await
+        .map_err(|e| e.during(act))
+    }
+
+    /// Waits until no container of a service of this name runs on this node, also of one that was removed, and no task is
+    /// about to start one. Exited containers may be left, as a crash loop leaves them.
+    ///
+    /// # Errors
+    /// `TooLate` after `deadline`, naming what still runs.
+    pub async fn wait_containers_ended(&self, name: &str, deadline: Duration) -> Result<(), EngineError> {
+        let act = format!("wait for the containers of {name} to end");
+        let label = format!("{SERVICE_NAME}={name}");
+        let id = self.live_service(name).await?.map(|service| service.id);
+        self.wait_until(&act, deadline, async || {
+            let runs = |c: &&Container| matches!(c.state.as_str(), "running" | "paused" | "restarting");
+            let containers = self.service_containers(&[("label", &[&label])]).await?;
+            let tasks = self.engine.get("/tasks", &[]).await?;
+            let on_node = |task: &Task| Some(&task.service) == id.as_ref() && task.state >= TaskState::Assigned;
+            let tasks = living(&tasks).filter(|(_, task)| on_node(task));
+            Ok(told(containers.iter().filter(runs).map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
         .map_err(|e| e.during(act))
