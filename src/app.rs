@@ -1,4 +1,4 @@
-//! The order of one run for one app: lock, read, choose the goal, converge, judge, record.
+//! The order of one run for one app: lock, pause, read, choose the goal, converge, judge, record.
 //!
 //! What a run may end with is in the states that it leaves: `installing` or `changing` is on disk before the first
 //! write to the Engine, and `current` is replaced only by what has passed its gate. A run that was killed anywhere is
@@ -9,6 +9,7 @@ mod goal;
 mod headroom;
 mod live;
 mod place;
+mod pausing;
 mod proxy;
 mod reading;
 mod release;
@@ -40,6 +41,7 @@ use view::{Fetch, View};
 
 pub use examine::{Finding, declared_release, examine};
 pub use place::Known as KnownOfEngine;
+pub use pausing::{Unpaused, pause, paused, unpause};
 pub use reading::variables_of_files;
 pub use standing::{Standing, standing};
 pub use view::{Preview, preview};
@@ -170,6 +172,9 @@ async fn locked(host: &Host, app: &config::App, options: Options, now: Timestamp
         }
         LockAttempt::Held { .. } => dir.lock_waiting(|by| warn!("waiting for {by} to end")).await?,
     };
+    if let Some(paused) = pausing::left_alone(&host.store, app, now)? {
+        return Ok(paused);
+    }
     Run::begin(host, app, dir, lock, options, now)?.converge().await
 }
 

@@ -5,6 +5,7 @@
 mod app;
 mod check;
 mod generate;
+mod pause;
 mod plan;
 mod render;
 mod secret;
@@ -41,7 +42,7 @@ A first installation:
 /// differs. When nothing differs, nothing is written. A change of configuration that does not come up healthy is put
 /// back.
 ///
-/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied or waiting; 2 `plan` found changes; 10 held
+/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied or waiting (also for a paused app); 2 `plan` found changes; 10 held
 /// (a newer version is not taken by itself); 12 blocked (something is in the way, nothing was touched); 14 unhealthy; 1
 /// error (of the configuration, the Engine, network or disk); 64 wrong use.
 #[derive(Debug, Parser)]
@@ -95,6 +96,17 @@ enum Verb {
     /// shown. Exit codes: 0 nothing would change, 2 something would; else as the run would end.
     #[command(after_help = "Examples:\n  evenkeel plan\n  evenkeel plan wiki\n  evenkeel plan --json")]
     Plan(Which),
+    /// Leave an app alone while a person works on it: runs change nothing of it until the time is over, or `unpause`.
+    ///
+    /// Kept on disk, so also over a reboot; the time goes by the wall clock. A run that is at work on the app already ends
+    /// what it has begun, and this waits for it. Pausing a paused app replaces time and reason. A run that meets a paused app
+    /// ends as waiting, with exit code 0. Needs no Engine.
+    #[command(
+        after_help = "Examples:\n  evenkeel pause wiki --for 2h\n  evenkeel pause wiki --for 1d --reason \"moving the data\""
+    )]
+    Pause(pause::Arguments),
+    /// Have a paused app kept again, from the next run on. Starts no run.
+    Unpause(pause::Which),
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
     ///
     /// For whoever writes a recipe, or wonders what is sent. Of an app, secrets and the values of its env files are hidden;
@@ -176,6 +188,8 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::App { names, options } => app::apps(config, &names, options.into()).await,
         Verb::Swarm => swarm::run(config).await,
         Verb::Plan(arguments) => plan::run(config, &arguments).await,
+        Verb::Pause(arguments) => pause::run(config, &arguments).await,
+        Verb::Unpause(arguments) => pause::end(config, &arguments),
         Verb::Render(arguments) => render::run(config, &arguments).await,
         Verb::Status(arguments) => status::run(config, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,

@@ -4,6 +4,7 @@ pub mod app;
 pub mod diagnostic;
 pub mod observed;
 pub mod outcome;
+pub mod pause;
 pub mod secret;
 pub mod state;
 pub mod version;

@@ -10,6 +10,7 @@ use super::world;
 use crate::app::{self, Host, Options};
 use crate::config::{App, Declared};
 use crate::model::app::Kind;
+use crate::model::diagnostic::nearest;
 use crate::model::outcome::{Outcome, worst};
 use crate::telemetry::{self, notify};
 
@@ -43,11 +44,16 @@ pub fn chosen<'a>(host: &'a Host, names: &[String], by_default: impl Fn(&App) ->
     Ok(names.iter().filter_map(|name| host.declared.app(name)).collect())
 }
 
-/// What is said of names that are not declared.
+/// What is said of names that are not declared, each with the one that may be meant.
 pub fn no_such_app(declared: &Declared, unknown: &[&str]) -> String {
     let known: Vec<&str> = declared.apps.iter().map(|app| app.name.as_str()).collect();
+    let told = unknown.iter().map(|name| match nearest(name, known.iter().copied()) {
+        Some(near) => format!("{name} (did you mean {near:?}?)"),
+        None => (*name).to_owned(),
+    });
+    let told: Vec<String> = told.collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    format!("no app is called {}; declared in the configuration: {known}", unknown.join(", "))
+    format!("no app is called {}; declared in the configuration: {known}", told.join(", "))
 }
 
 /// Keeps each, a line for each as soon as it and those before it have ended. The exit code is the worst one's.

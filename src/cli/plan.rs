@@ -25,40 +25,64 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let apps = chosen(&host, &arguments.apps, kept)?;
     let now = Timestamp::now();
     let host_ref: &Host = &host;
-    let previews: Vec<(&App, Result<Preview, Outcome>)> = stream::iter(apps)
-        .map(|app| async move { (app, app::preview(host_ref, app, now).await) })
-        .buffered(8)
-        .collect()
-        .await;
+    let planned: Vec<Planned> =
+        stream::iter(apps).map(|app| async move { Planned::of(host_ref, app, now).await }).buffered(8).collect().await;
     if arguments.json {
-        let all: Vec<Value> = previews.iter().map(|(app, preview)| as_json(app, preview)).collect();
+        let all: Vec<Value> = planned.iter().map(as_json).collect();
         super::answer(&format!("{:#}\n", Value::Array(all)));
     } else {
-        previews.iter().for_each(|(app, preview)| super::answer_styled(&as_text(app, preview)));
-        previews.iter().filter_map(|(app, preview)| warnings(app, preview)).for_each(|line| super::tell(&line));
+        planned.iter().for_each(|planned| super::answer_styled(&as_text(planned)));
+        planned.iter().filter_map(warnings).for_each(|line| super::tell(&line));
     }
-    Ok(exit_code(previews.iter().map(|(_, preview)| preview)))
+    Ok(exit_code(&planned))
 }
 
-fn exit_code<'a>(previews: impl Iterator<Item = &'a Result<Preview, Outcome>> + Clone) -> u8 {
-    let said = previews.clone().filter_map(|preview| match preview {
-        Ok(preview) => preview.instead.as_ref(),
-        Err(outcome) => Some(outcome),
-    });
-    let changes = previews.flatten().any(|preview| !preview.plan.is_empty());
-    match worst(said.map(Outcome::exit_code)) {
-        HELD | 0 if changes => CHANGES,
+/// What the next run would do to one app.
+struct Planned<'a> {
+    app: &'a App,
+    /// Why the run would leave the app alone; the preview says what comes after the pause then.
+    paused: Option<Outcome>,
+    preview: Result<Preview, Outcome>,
+}
+
+impl<'a> Planned<'a> {
+    async fn of(host: &Host, app: &'a App, now: Timestamp) -> Self {
+        let paused = match app::paused(&host.store.app(&app.name), &app.name, now) {
+            Ok(pause) => pause.map(|pause| Outcome::Waiting(pause.sentence(&app.name, now))),
+            Err(outcome) => Some(outcome),
+        };
+        Self { app, paused, preview: app::preview(host, app, now).await }
+    }
+
+    /// What the run would end with, in place of success.
+    fn said(&self) -> Option<&Outcome> {
+        match (&self.paused, &self.preview) {
+            (Some(paused), _) => Some(paused),
+            (None, Ok(preview)) => preview.instead.as_ref(),
+            (None, Err(outcome)) => Some(outcome),
+        }
+    }
+
+    fn changes(&self) -> bool {
+        self.paused.is_none() && self.preview.as_ref().is_ok_and(|preview| !preview.plan.is_empty())
+    }
+}
+
+/// As the run would end; a paused app is left alone by it.
+fn exit_code(planned: &[Planned]) -> u8 {
+    match worst(planned.iter().filter_map(Planned::said).map(Outcome::exit_code)) {
+        HELD | 0 if planned.iter().any(Planned::changes) => CHANGES,
         code => code,
     }
 }
 
-fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
+fn as_text(Planned { app, paused, preview }: &Planned) -> String {
+    let line = |outcome: &Outcome| format!("{}: {}\n", app.name, telemetry::indented(&outcome.to_string()));
+    let paused = paused.as_ref().map(line).unwrap_or_default();
     match preview {
-        Err(outcome) => format!("{}: {}\n", app.name, telemetry::indented(&outcome.to_string())),
+        Err(outcome) => paused + &line(outcome),
         Ok(preview) => {
-            let instead = preview.instead.as_ref().map(ToString::to_string);
-            let told = instead.map(|instead| format!("{}: {}\n", app.name, telemetry::indented(&instead)));
-            let told = told.unwrap_or_default();
+            let told = paused + &preview.instead.as_ref().map(line).unwrap_or_default();
             // A tag is the recipe's word, too.
             let revision = telemetry::one_line(&preview.revision.to_string());
             if preview.plan.is_empty() {
@@ -70,21 +94,22 @@ fn as_text(app: &App, preview: &Result<Preview, Outcome>) -> String {
 }
 
 /// A plan is short, and what is to be told of a recipe may be long.
-fn warnings(app: &App, preview: &Result<Preview, Outcome>) -> Option<String> {
+fn warnings(Planned { app, preview, .. }: &Planned) -> Option<String> {
     let count = preview.as_ref().ok().filter(|preview| !preview.plan.is_empty())?.warnings;
     let things = if count == 1 { "a warning" } else { &format!("{count} warnings") };
     (count > 0).then(|| format!("{}: {things} about the recipe, told by `evenkeel check`", app.name))
 }
 
-fn as_json(app: &App, preview: &Result<Preview, Outcome>) -> Value {
-    match preview {
-        Err(outcome) => json!({"app": app.name.as_str(), "outcome": outcome.word(), "sentence": outcome.sentence()}),
-        Ok(preview) => json!({
-            "app": app.name.as_str(),
-            "revision": preview.revision.to_string(),
-            "outcome": preview.instead.as_ref().map(Outcome::word),
-            "sentence": preview.instead.as_ref().map(Outcome::sentence),
-            "plan": preview.plan.to_json(),
-        }),
-    }
+/// All keys are always there; what there is nothing to say about is null.
+fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
+    let outcome = preview.as_ref().map_or_else(Some, |preview| preview.instead.as_ref());
+    let preview = preview.as_ref().ok();
+    json!({
+        "app": app.name.as_str(),
+        "revision": preview.map(|preview| preview.revision.to_string()),
+        "outcome": outcome.map(Outcome::word),
+        "sentence": outcome.map(Outcome::sentence),
+        "paused": paused.as_ref().map(Outcome::sentence),
+        "plan": preview.map(|preview| preview.plan.to_json()),
+    })
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Subcommand;
 
 use super::app::no_such_app;
@@ -59,10 +59,12 @@ pub fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
 }
 
 /// An app that is declared, or that was and has left something.
-fn kept_app(declared: &Declared, name: &str) -> anyhow::Result<AppName> {
-    let app: AppName = name.parse().with_context(|| format!("show a secret of {name}"))?;
-    let is_known = declared.app(name).is_some() || Store::for_reading(&declared.state_dir).app(&app).path().exists();
-    if is_known { Ok(app) } else { bail!("{}", no_such_app(declared, &[name])) }
+pub fn kept_app(declared: &Declared, name: &str) -> anyhow::Result<AppName> {
+    let is_left = |app: &AppName| Store::for_reading(&declared.state_dir).app(app).path().exists();
+    match name.parse() {
+        Ok(app) if declared.app(name).is_some() || is_left(&app) => Ok(app),
+        _ => bail!("{}", no_such_app(declared, &[name])),
+    }
 }
 
 /// The Swarm object behind a recipe's name: of the release that runs, else the name itself.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::app::chosen;
@@ -9,14 +10,18 @@ use super::{Which, world};
 use crate::app::{self, Host, Standing};
 use crate::config::App;
 use crate::model::app::Kind;
-use crate::model::outcome::worst;
+use crate::model::outcome::{Outcome, worst};
+use crate::model::pause::Pause;
 use crate::telemetry;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host_to_look_at(config).await?;
     let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
     let (mut all, mut code) = (Vec::new(), 0);
+    let now = Timestamp::now();
     for app in apps {
+        let paused = app::paused(&host.store.app(&app.name), &app.name, now);
+        code = worst([code, paused.as_ref().map_or_else(Outcome::exit_code, |_| 0)]);
         let standing = match app::standing(&host, app).await {
             Ok(standing) => standing,
             Err(outcome) => {
@@ -25,8 +30,8 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
             }
         };
         match arguments.json {
-            true => all.push(as_json(app, &standing)),
-            false => super::answer(&as_text(app, &standing)),
+            true => all.push(as_json(app, &standing, &Pausing::of(app, paused, now))),
+            false => super::answer(&as_text(app, &standing, &Pausing::of(app, paused, now))),
         }
     }
     if arguments.json {
@@ -39,7 +44,22 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-fn as_text(app: &App, standing: &Standing) -> String {
+/// The pause of an app: in the words of the run that meets it, and as it is kept where it can be read.
+struct Pausing {
+    sentence: Option<String>,
+    pause: Option<Pause>,
+}
+
+impl Pausing {
+    fn of(app: &App, paused: Result<Option<Pause>, Outcome>, now: Timestamp) -> Self {
+        match paused {
+            Ok(pause) => Self { sentence: pause.as_ref().map(|pause| pause.sentence(&app.name, now)), pause },
+            Err(outcome) => Self { sentence: Some(outcome.sentence().to_owned()), pause: None },
+        }
+    }
+}
+
+fn as_text(app: &App, standing: &Standing, paused: &Pausing) -> String {
     let none = if standing.health == "unknown" { "?" } else { "not installed" };
     let version = standing.revision.as_deref().unwrap_or(none);
     let mut text = format!("{:<16} {:<24} {:<10} {}\n", app.name.as_str(), version, standing.health, app.domain);
@@ -48,6 +68,7 @@ fn as_text(app: &App, standing: &Standing) -> String {
             text.push_str(&format!("    {word}: {}\n", telemetry::indented(sentence)));
         }
     };
+    told("paused", &paused.sentence);
     told("why", &standing.reason);
     told("failed", &standing.failed);
     told("held", &standing.held);
@@ -55,7 +76,11 @@ fn as_text(app: &App, standing: &Standing) -> String {
     text
 }
 
-fn as_json(app: &App, standing: &Standing) -> Value {
+fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
+    let pause = paused
+        .pause
+        .as_ref()
+        .map(|pause| json!({"by": pause.by, "since": pause.since, "until": pause.until, "reason": pause.reason}));
     json!({
         "app": app.name.as_str(),
         "kind": app.kind.table(),
@@ -69,6 +94,8 @@ fn as_json(app: &App, standing: &Standing) -> Value {
         "failed": standing.failed,
         "held": standing.held,
         "at_work": standing.busy,
+        "paused": paused.sentence,
+        "pause": pause,
     })
 }
 

@@ -5,6 +5,7 @@
 //! file with a field that it does not know. A newer program wrote it, and guessing could cost data.
 
 mod lock;
+mod pause;
 mod place;
 mod secrets;
 

@@ -8,12 +8,14 @@ use serde_json::Value;
 use crate::refusing::{Host, PLAIN, program, said, tells};
 use crate::world::Said;
 
-const VERBS: [&[&str]; 12] = [
+const VERBS: [&[&str]; 14] = [
     &[],
     &["proxy"],
     &["app"],
     &["swarm"],
     &["plan"],
+    &["pause"],
+    &["unpause"],
     &["render"],
     &["status"],
     &["check"],
@@ -59,12 +61,16 @@ fn the_version_is_the_packages() {
 
 #[test]
 fn wrong_use_ends_with_64_and_says_how_it_is_used() {
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 13] = [
         &[],
         &["keep"],
         &["app", "--force"],
         &["render"],
         &["render", "wiki", "--recipe", "."],
+        &["pause"],
+        &["pause", "wiki", "--for"],
+        &["pause", "wiki", "--for", "soon"],
+        &["unpause"],
         &["secret"],
         &["secret", "show", "wiki"],
         &["generate", "pdf"],
@@ -81,7 +87,7 @@ fn wrong_use_ends_with_64_and_says_how_it_is_used() {
 fn man_page_and_completions_name_the_verbs() {
     for what in ["man", "bash", "zsh", "fish"] {
         let said = run(&["generate", what]);
-        tells(&said, 0, &["evenkeel", "status", "secret", "config"]);
+        tells(&said, 0, &["evenkeel", "status", "secret", "unpause", "reason", "config"]);
         assert_eq!(said.err, "");
     }
     let bash = run(&["generate", "bash"]).out;
@@ -143,9 +149,9 @@ fn json_for_programs_has_a_shape_to_build_on() {
     let plan = host.run(&["plan", "--json"]);
     assert_eq!(plan.code, 12, "{plan:#?}");
     let plan = json(&plan);
-    assert_eq!(keys(&plan[0]), ["app", "outcome", "sentence"]);
-    assert_eq!(plan[0]["outcome"], "blocked");
-    assert_eq!(keys(&plan[1]), ["app", "outcome", "plan", "revision", "sentence"]);
+    assert_eq!(keys(&plan[0]), ["app", "outcome", "paused", "plan", "revision", "sentence"]);
+    assert_eq!((&plan[0]["outcome"], &plan[0]["plan"]), (&"blocked".into(), &Value::Null));
+    assert_eq!(keys(&plan[1]), keys(&plan[0]));
     assert_eq!(keys(&plan[1]["plan"]), ["changes", "notes", "stack", "unchanged"]);
     let change = &plan[1]["plan"]["changes"][0];
     assert_eq!(keys(change), ["act", "after_gate", "diff", "name", "object", "reason", "restarts"]);
@@ -153,7 +159,8 @@ fn json_for_programs_has_a_shape_to_build_on() {
     let status = host.run(&["status", "--json"]);
     assert_eq!(status.code, 0, "{status:#?}");
     let words = [
-        "app", "at_work", "commit", "domain", "failed", "health", "held", "kind", "reason", "since", "stack", "version",
+        "app", "at_work", "commit", "domain", "failed", "health", "held", "kind", "pause", "paused", "reason", "since",
+        "stack", "version",
     ];
     assert_eq!(keys(&json(&status)[1]), words);
 

@@ -9,6 +9,7 @@ mod fixtures;
 mod layers;
 mod oracle;
 mod overlays;
+mod pausing;
 mod promises;
 mod readme;
 mod real;

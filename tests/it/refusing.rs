@@ -50,6 +50,11 @@ impl Host {
         self
     }
 
+    /// Declares nothing any more.
+    pub fn without_tables(self) -> Self {
+        Self { tables: String::new(), ..self }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -82,12 +87,12 @@ impl Host {
 
     /// Runs the program, which has to end with this code and these words and to leave everything as it was.
     #[track_caller]
-    fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) {
+    pub fn refuses(&self, arguments: &[&str], code: i32, words: &[&str]) {
         self.leaves_all(code, words, || self.run(arguments));
     }
 
     #[track_caller]
-    fn leaves_all(&self, code: i32, words: &[&str], act: impl FnOnce() -> Said) {
+    pub fn leaves_all(&self, code: i32, words: &[&str], act: impl FnOnce() -> Said) {
         let before = self.recorded();
         let said = act();
         tells(&said, code, words);
@@ -348,7 +353,7 @@ fn full_state(fields: &Value) -> Value {
 #[test]
 fn a_name_that_is_not_declared_is_told_with_those_that_are() {
     let host = Host::new().app("wiki", &[("compose.yml", PLAIN)], "");
-    let words = ["no app is called wikki, x; declared in the configuration: wiki"];
+    let words = ["no app is called wikki (did you mean \"wiki\"?), x; declared in the configuration: wiki"];
     for verb in ["app", "plan", "status"] {
         host.refuses(&[verb, "wikki", "wiki", "x"], 1, &words);
     }
@@ -389,7 +394,7 @@ fn under_systemd_nobody_waits_for_a_lock() {
 }
 
 /// The lock of `wiki`, as another run would hold it.
-fn held(host: &Host) -> File {
+pub fn held(host: &Host) -> File {
     let folder = host.state_dir().join("wiki");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("lock"), format!("pid {} evenkeel proxy\n", std::process::id())).unwrap();
