@@ -8,8 +8,8 @@ mod examine;
 mod goal;
 mod headroom;
 mod live;
-mod place;
 mod pausing;
+mod place;
 mod proxy;
 mod reading;
 mod release;
@@ -40,8 +40,8 @@ use place::{Known, Place, Sight};
 use view::{Fetch, View};
 
 pub use examine::{Finding, declared_release, examine};
-pub use place::Known as KnownOfEngine;
 pub use pausing::{Unpaused, pause, paused, unpause};
+pub use place::Known as KnownOfEngine;
 pub use reading::variables_of_files;
 pub use standing::{Standing, standing};
 pub use view::{Preview, preview};
@@ -78,7 +78,7 @@ pub struct Host {
 }
 
 impl Host {
-    fn keeper<'a>(&'a self, app: &config::App, dir: &'a AppDir, progress: &'a Progress) -> Keeper<'a> {
+    fn keeper<'a>(&'a self, app: &config::App, dir: &'a AppDir, state: &State, progress: &'a Progress) -> Keeper<'a> {
         Keeper {
             swarm: &self.swarm,
             images: &self.images,
@@ -86,6 +86,7 @@ impl Host {
             dir,
             host_key: &self.host_key,
             resolve: app.resolve,
+            images_before: state.current.as_ref().map(|current| release::references(&current.body)).unwrap_or_default(),
             progress,
             hidden: reading::variables_of_files(app),
         }
@@ -215,7 +216,7 @@ impl<'a> Run<'a> {
     }
 
     fn keeper(&self) -> Keeper<'_> {
-        self.host.keeper(self.app, &self.dir, &self.progress)
+        self.host.keeper(self.app, &self.dir, &self.state, &self.progress)
     }
 
     async fn converge(mut self) -> Result<Outcome, Outcome> {

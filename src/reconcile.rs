@@ -5,6 +5,7 @@
 
 mod apply;
 mod gate;
+mod images;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::host::swarm::Swarm;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::{Hidden, HostKey};
-use crate::plan::{self, Context, Plan};
+use crate::plan::{Context, Plan};
 
 pub use apply::Applied;
 pub use gate::{Check, Gate, Judged};
@@ -49,6 +50,8 @@ pub struct Keeper<'a> {
     pub dir: &'a AppDir,
     pub host_key: &'a HostKey,
     pub resolve: Resolve,
+    /// Images as the recipe names them -> as the current release runs them, digest included.
+    pub images_before: BTreeMap<String, String>,
     pub progress: &'a Progress,
     /// Variables whose values come from files of the operator's; `None` where those cannot be read, so that any may.
     pub hidden: Option<Hidden>,
@@ -62,9 +65,7 @@ impl Keeper<'_> {
     pub async fn plan(&self, observed: &Observed, desired: &Desired) -> Result<Plan, Outcome> {
         let mut desired = desired.clone();
         if self.resolve == Resolve::Always {
-            let references = plan::image_references(&desired);
-            let resolved = self.resolved(&references).await?;
-            plan::resolve_images(&mut desired, &references_of(&resolved));
+            self.with_todays_images(&mut desired).await?;
         }
         let kept = self.dir.kept_secrets()?;
         let content_version = |bytes: &[u8]| self.host_key.content_version(bytes);
@@ -79,8 +80,4 @@ impl Keeper<'_> {
             Outcome::Blocked(sentences.join("; "))
         })
     }
-}
-
-fn references_of(resolved: &BTreeMap<String, crate::host::images::Resolved>) -> BTreeMap<String, String> {
-    resolved.iter().map(|(asked, image)| (asked.clone(), image.reference.clone())).collect()
 }

@@ -326,7 +326,7 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let view = host.view(app, &*reconciler, &dir, &state, &progress);
     let (Sight { observed, place }, sources) = look(host, &view, Fetch::IfMissing, now).await?;
     let goal = view.goal(&observed, sources, Options::default(), now)?;
-    let (goal, mut plan) = view.planned(goal, &host.keeper(app, &dir, &progress), &observed).await?;
+    let (goal, mut plan) = view.planned(goal, &host.keeper(app, &dir, &state, &progress), &observed).await?;
     plan.notes.extend(place.told);
     plan.notes.extend(host.tight_networks(&plan).await);
     let warnings = goal.warnings();

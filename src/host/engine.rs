@@ -161,7 +161,18 @@ impl Engine {
 
     /// `POST path?query` with a JSON body, or without one for `Value::Null`. `Null` if the answer has no body.
     pub async fn post(&self, path: &str, query: &[(&str, &str)], body: &Value) -> Result<Value, EngineError> {
-        let mut request = self.request(Method::POST, path, query);
+        self.post_with_auth(path, query, body, None).await
+    }
+
+    /// `POST path?query` with a login for a registry.
+    pub async fn post_with_auth(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: &Value,
+        auth: Option<&str>,
+    ) -> Result<Value, EngineError> {
+        let mut request = self.request_with_auth(Method::POST, path, query, auth);
         if !body.is_null() {
             request = request.json(body);
         }

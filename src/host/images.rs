@@ -1,19 +1,25 @@
 //! Images: what is on this machine, what the registry says, and bringing the one to the other.
 //!
-//! A registry is only ever asked through the Engine, which has the mirrors, the proxies and the certificates. The
-//! surprise: that an image is nowhere to be had is an error of its own, never a verdict about an app.
+//! A registry is asked through the Engine, which has the mirrors, the proxies and the certificates; only when a rate
+//! limit ends has to be asked directly. The surprise: that an image is nowhere to be had is an error of its own, never a
+//! verdict about an app.
 
 pub mod auth;
+mod limit;
 pub mod reference;
+pub mod refusal;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::engine::{Engine, EngineError, segment};
 use auth::Auth;
 use reference::Reference;
+use refusal::{Refusal, Why};
 
 use crate::model::outcome::Outcome;
 
@@ -26,11 +32,8 @@ pub enum ImageError {
     Engine(#[from] EngineError),
     #[error("{0:?} is no image reference (name[:tag][@digest])")]
     Malformed(String),
-    #[error(
-        "image {reference} is not on this machine, and its registry does not give it: {cause} (is the name right, the \
-         registry up, and `registry_auth` set if it asks for a login?)"
-    )]
-    Unavailable { reference: String, cause: String },
+    #[error("image {reference} is not on this machine, and its registry does not give it: {refusal}")]
+    Unavailable { reference: String, refusal: Box<Refusal> },
 }
 
 /// Without its image nothing can be said about an app.
@@ -47,19 +50,42 @@ pub struct Resolved {
     pub reference: String,
     /// The id of the local image of that very digest; `None` until it is pulled.
     pub id: Option<String>,
-    /// The registry said nothing, so what is on this machine counts.
-    pub local_only: bool,
+    /// Why the registry did not tell, so that what is on this machine counts.
+    pub silent: Option<Box<Refusal>>,
+}
+
+/// How long a registry may take. The Engine itself waits without an end for one that takes the connection and says
+/// nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For what a tag means; less than what the Engine is given for any answer, so that the registry is blamed.
+    pub lookup: Duration,
+    /// Without a word of progress in a pull. A large layer is unpacked in silence.
+    pub pull: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { lookup: Duration::from_secs(25), pull: Duration::from_secs(300) }
+    }
 }
 
 /// The images of one Engine. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Images {
     engine: Engine,
+    patience: Patience,
 }
 
 impl Images {
     pub fn new(engine: Engine) -> Self {
-        Self { engine }
+        Self { engine, patience: Patience::default() }
+    }
+
+    /// Waits for registries as long as this.
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// The id of the image that a reference names on this machine.
@@ -95,17 +121,31 @@ impl Images {
         if asked.digest.is_some()
             && let Some(id) = self.id(reference).await?
         {
-            return Ok(Resolved { reference: reference.to_owned(), id: Some(id), local_only: false });
+            return Ok(Resolved { reference: reference.to_owned(), id: Some(id), silent: None });
         }
-        match self.registry_digest(reference, auth).await {
+        match self.registry_digest(reference, &asked, auth).await? {
             Ok(digest) => {
                 let pinned = asked.with_digest(&digest);
                 let id = self.id(&pinned).await?;
-                Ok(Resolved { reference: pinned, id, local_only: false })
+                Ok(Resolved { reference: pinned, id, silent: None })
             }
-            Err(error) if error.is_unreachable() => Err(error.into()),
-            Err(error) => self.local(reference, &asked).await?.ok_or_else(|| unavailable(reference, &error)),
+            Err(refusal) => match self.here(reference).await? {
+                Some(here) => Ok(Resolved { silent: Some(Box::new(refusal)), ..here }),
+                None => Err(unavailable(reference, refusal)),
+            },
         }
+    }
+
+    /// What a reference means on this machine, without a word to any registry: the image of that name, and the digest
+    /// under which it came. `None` where there is none.
+    pub async fn here(&self, reference: &str) -> Result<Option<Resolved>, ImageError> {
+        let asked = parsed(reference)?;
+        let Some(image) = self.inspect(&asked).await? else { return Ok(None) };
+        let reference = match digest_of(&image, &asked) {
+            Some(digest) => asked.with_digest(&digest),
+            None => reference.to_owned(),
+        };
+        Ok(Some(Resolved { reference, id: image["Id"].as_str().map(str::to_owned), silent: None }))
     }
 
     /// Fetches an image; `on_progress` is called with each line of the Engine's own words.
@@ -116,24 +156,41 @@ impl Images {
         &self,
         reference: &str,
         auth: Option<&Auth>,
-        mut on_progress: impl FnMut(&str),
+        on_progress: impl FnMut(&str),
     ) -> Result<(), ImageError> {
         let asked = parsed(reference)?;
+        match self.pull_of_engine(&asked, auth, on_progress).await? {
+            Ok(()) => Ok(()),
+            Err(words) => Err(unavailable(reference, self.refused(&asked, auth, &words).await)),
+        }
+    }
+
+    /// `Err` inside is what the registry said.
+    async fn pull_of_engine(
+        &self,
+        asked: &Reference,
+        auth: Option<&Auth>,
+        mut on_progress: impl FnMut(&str),
+    ) -> Result<Result<(), String>, EngineError> {
         let query = [("fromImage", asked.name.as_str()), ("tag", asked.version())];
         let header = auth.map(Auth::header);
-        let answer = self.engine.stream(Method::POST, "/images/create", &query, header.as_deref()).await;
-        let mut answer = answer.map_err(|error| match error {
-            EngineError::Unreachable { .. } => error.into(),
-            refused => unavailable(reference, &refused),
-        })?;
+        let patience = self.patience.pull;
+        let begun = timeout(patience, self.engine.stream(Method::POST, "/images/create", &query, header.as_deref()));
+        let mut answer = match begun.await {
+            Err(_) => return Ok(Err(no_word(patience))),
+            Ok(Err(EngineError::Refused { message, .. })) => return Ok(Err(message)),
+            Ok(answer) => answer?,
+        };
         let mut lines = Lines::default();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| self.engine.broken(&e))? {
+        loop {
+            let Ok(chunk) = timeout(patience, answer.chunk()).await else { return Ok(Err(no_word(patience))) };
+            let Some(chunk) = chunk.map_err(|e| self.engine.broken(&e))? else { return Ok(Ok(())) };
             for line in lines.push(&chunk) {
-                let cause = progress(&line, &mut on_progress);
-                cause.map_err(|cause| ImageError::Unavailable { reference: reference.to_owned(), cause })?;
+                if let Err(words) = progress(&line, &mut on_progress) {
+                    return Ok(Err(words));
+                }
             }
         }
-        Ok(())
     }
 
     async fn inspect(&self, reference: &Reference) -> Result<Option<Value>, EngineError> {
@@ -144,37 +201,46 @@ impl Images {
         }
     }
 
-    async fn local(&self, reference: &str, asked: &Reference) -> Result<Option<Resolved>, EngineError> {
-        let Some(image) = self.inspect(asked).await? else { return Ok(None) };
-        let reference = match digest_of(&image, asked) {
-            Some(digest) => asked.with_digest(&digest),
-            None => reference.to_owned(),
-        };
-        Ok(Some(Resolved { reference, id: image["Id"].as_str().map(str::to_owned), local_only: true }))
-    }
-
-    async fn registry_digest(&self, reference: &str, auth: Option<&Auth>) -> Result<String, EngineError> {
+    /// `Err` inside is the registry's no, or its silence.
+    async fn registry_digest(
+        &self,
+        reference: &str,
+        asked: &Reference,
+        auth: Option<&Auth>,
+    ) -> Result<Result<String, Refusal>, EngineError> {
         let act = format!("ask the registry about image {reference}");
         let path = format!("/distribution/{}/json", segment(reference));
         let header = auth.map(Auth::header);
-        let about = |error: EngineError| error.during(act.clone());
-        let answer = self.engine.get_with_auth(&path, header.as_deref()).await.map_err(about)?;
-        let digest = answer["Descriptor"]["digest"].as_str().map(str::to_owned);
-        digest.ok_or_else(|| EngineError::Garbled { act: act.clone(), cause: "it has no digest".into() })
+        let patience = self.patience.lookup;
+        let words = match timeout(patience, self.engine.get_with_auth(&path, header.as_deref())).await {
+            Ok(Ok(answer)) => match answer["Descriptor"]["digest"].as_str() {
+                Some(digest) => return Ok(Ok(digest.to_owned())),
+                None => return Err(EngineError::Garbled { act, cause: "it has no digest".into() }),
+            },
+            Ok(Err(EngineError::Refused { message, .. })) => message,
+            Ok(Err(other)) => return Err(other.during(act)),
+            Err(_) => no_word(patience),
+        };
+        Ok(Err(self.refused(asked, auth, &words).await))
     }
+
+    async fn refused(&self, asked: &Reference, auth: Option<&Auth>, words: &str) -> Refusal {
+        let refusal = Refusal::read(asked, auth.is_some(), words);
+        let limit = if refusal.why == Why::Limit { limit::ask(asked, auth).await } else { None };
+        Refusal { limit, ..refusal }
+    }
+}
+
+fn no_word(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs())
 }
 
 fn parsed(reference: &str) -> Result<Reference, ImageError> {
     reference.parse().map_err(|_| ImageError::Malformed(reference.to_owned()))
 }
 
-/// The registry's words are in the Engine's message.
-fn unavailable(reference: &str, error: &EngineError) -> ImageError {
-    let cause = match error {
-        EngineError::Refused { message, .. } => message.clone(),
-        other => other.to_string(),
-    };
-    ImageError::Unavailable { reference: reference.to_owned(), cause }
+fn unavailable(reference: &str, refusal: Refusal) -> ImageError {
+    ImageError::Unavailable { reference: reference.to_owned(), refusal: Box::new(refusal) }
 }
 
 /// `RepoDigests` has one digest for each repository that the image came from.

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::engine::{Engine, EngineError};
+use super::images::auth::Auth;
 
 pub use by_name::{Ids, with_ids};
 pub use headroom::Headroom;
@@ -39,6 +40,7 @@ pub const TASK_ID: &str = "com.docker.swarm.task.id";
 #[derive(Debug, Clone)]
 pub struct Swarm {
     engine: Engine,
+    login: Option<Auth>,
 }
 
 /// What this node is in its Swarm, and what of the Engine matters to a Swarm.
@@ -84,7 +86,14 @@ impl SwarmInfo {
 
 impl Swarm {
     pub fn new(engine: Engine) -> Self {
-        Self { engine }
+        Self { engine, login: None }
+    }
+
+    /// The same Swarm; services that are written get this login for their registry. Without one, those that are
+    /// changed keep the one that they have.
+    #[must_use]
+    pub fn with_login(&self, login: Option<&Auth>) -> Self {
+        Self { login: login.cloned(), ..self.clone() }
     }
 
     pub fn engine(&self) -> &Engine {

@@ -3,20 +3,20 @@
 //! Order: bytes of secrets to disk, images, then networks, secrets, configs, services that go, services that come.
 //! What is no longer used is removed only after the gate, because the way back needs it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::{Keeper, references_of};
+use super::Keeper;
+use super::images::IMAGE;
 use crate::desired::Desired;
 use crate::health;
 use crate::health::rest::{Rest, is_updating, rest};
-use crate::host::images::Resolved;
 use crate::host::store::{self, Lock};
-use crate::host::swarm::Written;
+use crate::host::swarm::{Swarm, Written};
 use crate::model::app::StackName;
 use crate::model::observed::{Observed, Service};
 use crate::model::outcome::Outcome;
@@ -24,8 +24,6 @@ use crate::model::secret::SecretBytes;
 use crate::plan::canonical_form::mode_of;
 use crate::plan::{Act, Change, Plan, SecretData};
 
-/// Where a service's spec names its image.
-const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
 /// How long a removed or stopped service may take to let go of its containers.
 const LET_GO: Duration = Duration::from_secs(120);
 /// How long somebody's unfinished update is waited for before it is superseded from a standstill.
@@ -43,48 +41,6 @@ pub struct Applied {
 }
 
 impl Keeper<'_> {
-    /// Has every image that the plan needs on this node, and the plan name exactly these.
-    ///
-    /// # Errors
-    /// `Error` when an image is neither here nor to be had: nothing has been changed then.
-    pub async fn fetch_images(&self, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
-        let resolved = self.resolved(&plan.images()).await?;
-        for image in resolved.values().filter(|image| image.id.is_none()) {
-            self.progress.waiting_for(&format!("image {}", image.reference));
-            let told = |line: &str| self.progress.waiting_for(&format!("image {}: {line}", image.reference));
-            self.images.pull(&image.reference, self.auths.for_image(&image.reference), told).await?;
-        }
-        plan.with_images(&references_of(&resolved));
-        let here = resolved.iter().filter(|(_, image)| image.local_only).map(|(reference, _)| reference.as_str());
-        let here: Vec<&str> = here.collect();
-        if here.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(vec![format!("no registry knows {}, so the image on this machine is used", here.join(", "))])
-    }
-
-    /// What the references mean now, by their registries or, where none answers, by what is on this machine.
-    pub(super) async fn resolved(&self, references: &BTreeSet<String>) -> Result<BTreeMap<String, Resolved>, Outcome> {
-        let mut resolved = BTreeMap::new();
-        for reference in references {
-            self.progress.waiting_for(&format!("the registry of {reference}"));
-            let image = self.images.resolve(reference, self.auths.for_image(reference)).await?;
-            resolved.insert(reference.clone(), image);
-        }
-        Ok(resolved)
-    }
-
-    /// Service name -> image id that its tasks have to run, for the services that the plan writes.
-    pub async fn images_to_run(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Outcome> {
-        let mut images = BTreeMap::new();
-        for change in &plan.changes {
-            let (Act::CreateService { spec } | Act::UpdateService { spec, .. }) = &change.act else { continue };
-            let Some(reference) = spec.pointer(IMAGE).and_then(Value::as_str) else { continue };
-            images.extend(self.images.id(reference).await?.map(|id| (change.name.clone(), id)));
-        }
-        Ok(images)
-    }
-
     /// Makes the changes that come before the gate.
     pub async fn apply(&self, lock: &Lock, plan: &Plan, observed: &Observed) -> Result<Applied, Outcome> {
         let secrets = self.keep_secrets(lock, plan)?;
@@ -201,7 +157,7 @@ impl Keeper<'_> {
                 if wants_alone(spec) {
                     self.wait_for_the_end_of(name).await?;
                 }
-                let written = self.swarm.create_service(spec).await?;
+                let written = self.swarm_for(spec).create_service(spec).await?;
                 applied.services.insert(name.clone(), written.index);
             }
             Act::UpdateService { spec, .. } => {
@@ -214,11 +170,17 @@ impl Keeper<'_> {
         Ok(())
     }
 
+    /// The Swarm, told the login with which a service's image can be had again: a node fetches what it has lost.
+    fn swarm_for(&self, spec: &Value) -> Swarm {
+        let image = spec.pointer(IMAGE).and_then(Value::as_str);
+        self.swarm.with_login(image.and_then(|image| self.auths.for_image(image)))
+    }
+
     /// Writes a service so that none of its containers meets an old one where that would do harm.
     async fn update(&self, stack: &StackName, name: &str, spec: &Value, restarts: bool) -> Result<Written, Outcome> {
         let written = match self.bring_to_rest(stack, name, spec, restarts).await? {
-            Stand::AsItWas | Stand::Stopped => self.swarm.update_service(name, spec).await,
-            Stand::Removed => self.swarm.create_service(spec).await,
+            Stand::AsItWas | Stand::Stopped => self.swarm_for(spec).update_service(name, spec).await,
+            Stand::Removed => self.swarm_for(spec).create_service(spec).await,
         };
         Ok(written?)
     }

@@ -1,13 +1,16 @@
 //! Logins for registries, out of a Docker `config.json`.
 //!
-//! Only logins that stand in the file itself are read: a credential helper is a program of somebody else.
+//! Only logins that stand in the file itself are read: a credential helper is a program of somebody else. That one is
+//! named is told, since the file then works for the Docker CLI and not here.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::reference::Reference;
 use crate::model::secret::SecretBytes;
@@ -26,11 +29,21 @@ pub struct Auth {
 enum Login {
     Password { user: String, password: SecretBytes },
     IdentityToken(SecretBytes),
+    RegistryToken(SecretBytes),
 }
 
 /// All logins of one `config.json`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Auths(BTreeMap<String, Auth>);
+pub struct Auths {
+    by_registry: BTreeMap<String, Auth>,
+    /// What of the file has no effect here, a sentence each.
+    unsupported: Vec<String>,
+}
+
+/// Everybody else's right to read.
+const FOR_ALL: u32 = 0o004;
+/// No `config.json` is nearly as long.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// What is wrong with a `config.json`. Says nothing of its contents but registry names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +56,32 @@ impl fmt::Display for AuthsError {
 }
 
 impl std::error::Error for AuthsError {}
+
+/// Reads a `config.json`, and tells what about it deserves a word: who may read it, and what of it has no effect.
+///
+/// # Errors
+/// Why it cannot be read, with the way out; says nothing of its contents but registry names.
+pub fn read(path: &Path) -> Result<(Auths, Vec<String>), AuthsError> {
+    let path_told = path.display();
+    let about = |cause: &dyn fmt::Display, way_out: &str| {
+        AuthsError(format!("cannot read the registries' logins from {path_told} (registry_auth): {cause}; {way_out}"))
+    };
+    let there = "put it there, readable by who runs this, or name another";
+    let metadata = std::fs::metadata(path).map_err(|error| about(&error, there))?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE {
+        return Err(about(&format!("it is no file of at most {MAX_FILE} bytes"), "name Docker's config.json"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| about(&error, there))?;
+    let auths = Auths::parse(&text).map_err(|wrong| about(&wrong, "mend it, or log in anew with `docker login`"))?;
+    let mut warnings: Vec<String> =
+        auths.unsupported.iter().map(|what| format!("registry_auth: {path_told}: {what}")).collect();
+    if metadata.mode() & FOR_ALL != 0 {
+        let mode = metadata.mode() & 0o7777;
+        warnings
+            .push(format!("registry_auth: everybody may read {path_told} (mode {mode:04o}); chmod 0600 {path_told}"));
+    }
+    Ok((auths, warnings))
+}
 
 impl Auths {
     /// Reads the text of a Docker `config.json`.
@@ -63,14 +102,29 @@ impl Auths {
                 Err(why) => bad.push(format!("the login for {server} {why}")),
             }
         }
-        if bad.is_empty() { Ok(Self(auths)) } else { Err(AuthsError(bad.join("; "))) }
+        if !bad.is_empty() {
+            return Err(AuthsError(bad.join("; ")));
+        }
+        let unsupported = unsupported(config, &auths);
+        Ok(Self { by_registry: auths, unsupported })
     }
 
     /// The login for the registry that an image comes from.
     pub fn for_image(&self, reference: &str) -> Option<&Auth> {
         let reference: Reference = reference.parse().ok()?;
-        self.0.get(reference.registry())
+        self.by_registry.get(reference.registry())
     }
+}
+
+/// The helpers that would be asked for logins which do not stand in the file.
+fn unsupported(config: &Map<String, Value>, auths: &BTreeMap<String, Auth>) -> Vec<String> {
+    let way_out = "its logins have no effect here: credential helpers are not called, so put them under \"auths\"";
+    let store = config.get("credsStore").and_then(Value::as_str).filter(|store| !store.is_empty() && auths.is_empty());
+    let store = store.map(|store| format!("the credential store {store:?} has the logins; {way_out}"));
+    let helpers = config.get("credHelpers").and_then(Value::as_object).into_iter().flatten();
+    let helpers = helpers.filter(|(server, _)| !auths.contains_key(&host(server)));
+    let helpers = helpers.map(|(server, _)| format!("a credential helper has the login for {server}; {way_out}"));
+    store.into_iter().chain(helpers).collect()
 }
 
 impl Auth {
@@ -82,8 +136,17 @@ impl Auth {
                 json!({"username": user, "password": text(password), "serveraddress": self.server})
             }
             Login::IdentityToken(token) => json!({"identitytoken": text(token), "serveraddress": self.server}),
+            Login::RegistryToken(token) => json!({"registrytoken": text(token), "serveraddress": self.server}),
         };
         URL_SAFE.encode(body.to_string())
+    }
+
+    /// User and password, where the login is one.
+    pub(super) fn password(&self) -> Option<(&str, &str)> {
+        match &self.login {
+            Login::Password { user, password } => Some((user, std::str::from_utf8(password.expose()).ok()?)),
+            Login::IdentityToken(_) | Login::RegistryToken(_) => None,
+        }
     }
 }
 
@@ -92,6 +155,9 @@ fn login(entry: &Value) -> Result<Option<Login>, &'static str> {
     let field = |key: &str| entry[key].as_str().filter(|text| !text.is_empty());
     if let Some(token) = field("identitytoken") {
         return Ok(Some(Login::IdentityToken(SecretBytes::new(token.into()))));
+    }
+    if let Some(token) = field("registrytoken") {
+        return Ok(Some(Login::RegistryToken(SecretBytes::new(token.into()))));
     }
     if let (Some(user), Some(password)) = (field("username"), field("password")) {
         return Ok(Some(password_login(user, password)));
@@ -164,6 +230,60 @@ mod tests {
     #[test]
     fn a_file_without_logins_is_fine() {
         assert_eq!(Auths::parse("{}"), Ok(Auths::default()));
-        assert_eq!(Auths::parse(r#"{"credsStore": "x"}"#), Ok(Auths::default()));
+    }
+
+    #[test]
+    fn a_token_of_a_registry_is_passed_on() {
+        let auths = config(&json!({"a.org": {"registrytoken": "tok"}})).unwrap();
+        let sent = decoded(auths.for_image("a.org/b:1").unwrap());
+        assert_eq!(sent, json!({"registrytoken": "tok", "serveraddress": "a.org"}));
+    }
+
+    #[test]
+    fn helpers_are_told_where_no_login_stands_in_the_file_itself() {
+        let unsupported = |config: Value| Auths::parse(&config.to_string()).unwrap().unsupported.join("\n");
+        let basic = STANDARD.encode("me:pass");
+
+        let helped =
+            unsupported(json!({"credHelpers": {"ghcr.io": "pass", "a.org": "x"}, "auths": {"a.org": {"auth": basic}}}));
+        assert!(
+            helped.starts_with("a credential helper has the login for ghcr.io; its logins have no effect"),
+            "{helped}"
+        );
+        assert!(!helped.contains("a.org"), "{helped}");
+        let stored = unsupported(json!({"credsStore": "desktop", "auths": {"ghcr.io": {}}}));
+        assert!(stored.starts_with("the credential store \"desktop\" has the logins; "), "{stored}");
+        assert_eq!(unsupported(json!({"credsStore": "desktop", "auths": {"ghcr.io": {"auth": basic}}})), "");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let told = |path: &Path| read(path).unwrap_err().to_string();
+
+        let missing = told(&path);
+        assert!(missing.contains(&format!("{} (registry_auth): No such file", path.display())), "{missing}");
+        assert!(told(dir.path()).contains("it is no file of at most"), "{}", told(dir.path()));
+        std::fs::write(&path, "{\"auths\": hidden").unwrap();
+        let wrong = told(&path);
+        assert!(wrong.contains("not JSON at line 1, column 11; mend it") && !wrong.contains("hidden"), "{wrong}");
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_read_is_told() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, "{}").unwrap();
+        let warnings = |mode: u32| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read(&path).unwrap().1
+        };
+
+        assert_eq!(warnings(0o600), Vec::<String>::new());
+        assert_eq!(warnings(0o640), Vec::<String>::new());
+        let told = warnings(0o644).join("\n");
+        assert!(told.contains("everybody may read") && told.contains("(mode 0644); chmod 0600"), "{told}");
     }
 }

@@ -71,8 +71,18 @@ impl Reference {
     /// The registry's host: what has a dot, a port or is `localhost` before the first slash, else Docker Hub.
     pub fn registry(&self) -> &str {
         match self.name.split_once('/') {
+            Some(("index.docker.io", _)) => "docker.io",
             Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
             _ => "docker.io",
+        }
+    }
+
+    /// The name by which its registry knows it.
+    pub fn repository(&self) -> String {
+        match self.registry() {
+            "docker.io" if !self.familiar().contains('/') => format!("library/{}", self.familiar()),
+            "docker.io" => self.familiar().to_owned(),
+            host => self.name[host.len()..].trim_start_matches('/').to_owned(),
         }
     }
 

@@ -14,6 +14,7 @@ use super::by_name::{Ids, needs, with_ids};
 use super::ghost::is_ghost;
 use super::{Swarm, filters, views};
 use crate::host::engine::{EngineError, segment};
+use crate::host::images::auth::Auth;
 use crate::model::secret::SecretBytes;
 
 /// How often a write is repeated on a version that somebody else has changed meanwhile.
@@ -126,7 +127,7 @@ impl Swarm {
         let name = text(&spec["Name"]);
         let about = |e: EngineError| e.during(format!("create service {name}"));
         let spec = with_ids(spec, &self.ids(spec).await.map_err(about)?).map_err(about)?;
-        match self.engine.post("/services/create", &[], &spec).await {
+        match self.post_service("/services/create", &[], &spec).await {
             Ok(answer) => self.written(&text(&answer["ID"])).await.map_err(about),
             Err(error) if error.is_conflict() => {
                 let live = self.service(&name).await.map_err(about)?;
@@ -155,8 +156,13 @@ impl Swarm {
         let Written { id, index } = written(&live);
         let spec = with_force_update_of(spec, &live["Spec"]);
         let path = format!("/services/{}/update", segment(&id));
-        self.engine.post(&path, &[("version", &index.to_string())], &spec).await?;
+        self.post_service(&path, &[("version", &index.to_string())], &spec).await?;
         self.written(&id).await
+    }
+
+    async fn post_service(&self, path: &str, query: &[(&str, &str)], spec: &Value) -> Result<Value, EngineError> {
+        let login = self.login.as_ref().map(Auth::header);
+        self.engine.post_with_auth(path, query, spec, login.as_deref()).await
     }
 
     /// Starts all tasks of a service anew, also those that Swarm has given up.

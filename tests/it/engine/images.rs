@@ -17,7 +17,7 @@ async fn an_image_that_was_made_here_is_taken_as_it_is() {
 
     assert!(id.starts_with("sha256:"));
     assert_eq!(images.repo_digest(name).await.unwrap(), None);
-    assert_eq!((resolved.reference.as_str(), resolved.id, resolved.local_only), (name, Some(id), true));
+    assert_eq!((resolved.reference.as_str(), resolved.id, resolved.silent.is_some()), (name, Some(id), true));
 }
 
 #[tokio::test]
@@ -30,9 +30,9 @@ async fn an_image_that_is_nowhere_is_named_with_its_registrys_words() {
 
     assert_eq!(images.id(name).await, Ok(None));
     for error in [resolved, pulled] {
-        let ImageError::Unavailable { reference, cause } = &error else { panic!("{error}") };
-        assert_eq!(reference, name);
-        assert!(cause.contains("connection refused"), "{cause}");
+        let ImageError::Unavailable { reference, refusal } = &error else { panic!("{error}") };
+        assert_eq!((reference.as_str(), refusal.registry.as_str()), (name, "127.0.0.1:9"));
+        assert!(refusal.words.contains("connection refused"), "{error}");
     }
 }
 

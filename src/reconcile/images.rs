@@ -1,0 +1,161 @@
+//! The images that a plan needs: what they mean, and having them on this machine.
+//!
+//! The surprise: what a tag means is settled once, when an image is new to a stack, and written down as a digest. From
+//! then on no registry is needed for what runs, and none can change it, unless `resolve = "always"` asks for that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
+use tracing::warn;
+
+use super::Keeper;
+use crate::config::Resolve;
+use crate::desired::Desired;
+use crate::host::images::{ImageError, Resolved};
+use crate::model::outcome::Outcome;
+use crate::plan::{self, Act, Plan};
+
+/// Where a service's spec names its image.
+pub(super) const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
+/// How many references are asked about at the same time: a registry that hangs costs its time once.
+const AT_ONCE: usize = 8;
+
+impl Keeper<'_> {
+    /// Has every image that the plan needs on this node, and the plan name exactly these.
+    ///
+    /// # Errors
+    /// `Error` when an image is neither here nor to be had: nothing has been changed then.
+    pub async fn fetch_images(&self, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
+        let mut resolved = self.resolved(&plan.images()).await?;
+        for image in resolved.values_mut().filter(|image| image.id.is_none()) {
+            self.pull(image).await?;
+        }
+        plan.with_images(&references_of(&resolved));
+        Ok(taken_from_here(&resolved))
+    }
+
+    /// For `resolve = "always"`: the desired stack with what its references mean today. What a silent registry does
+    /// not tell stays as it was.
+    pub(super) async fn with_todays_images(&self, desired: &mut Desired) -> Result<(), Outcome> {
+        let resolved = self.resolved(&plan::image_references(desired)).await?;
+        for note in taken_from_here(&resolved) {
+            warn!("{note}");
+        }
+        plan::resolve_images(desired, &references_of(&resolved));
+        Ok(())
+    }
+
+    /// Service name -> image id that its tasks have to run, for the services that the plan writes.
+    pub async fn images_to_run(&self, plan: &Plan) -> Result<BTreeMap<String, String>, Outcome> {
+        let mut images = BTreeMap::new();
+        for change in &plan.changes {
+            let (Act::CreateService { spec } | Act::UpdateService { spec, .. }) = &change.act else { continue };
+            let Some(reference) = spec.pointer(IMAGE).and_then(Value::as_str) else { continue };
+            images.extend(self.images.id(reference).await?.map(|id| (change.name.clone(), id)));
+        }
+        Ok(images)
+    }
+
+    /// An image that came by its tag is named by the digest that came.
+    async fn pull(&self, image: &mut Resolved) -> Result<(), Outcome> {
+        let reference = image.reference.clone();
+        self.progress.waiting_for(&format!("image {reference}"));
+        let told = |line: &str| self.progress.waiting_for(&format!("image {reference}: {line}"));
+        self.images.pull(&reference, self.auths.for_image(&reference), told).await?;
+        if let Some(here) = self.images.here(&reference).await? {
+            *image = Resolved { silent: image.silent.take(), ..here };
+        }
+        Ok(())
+    }
+
+    /// What the references mean now.
+    async fn resolved(&self, references: &BTreeSet<String>) -> Result<BTreeMap<String, Resolved>, Outcome> {
+        if references.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let listed: Vec<&str> = references.iter().map(String::as_str).collect();
+        self.progress.waiting_for(&format!("the registry of {}", listed.join(", ")));
+        let meaning = |reference: String| async move {
+            let meaning = self.meaning(&reference).await?;
+            Ok((reference, meaning))
+        };
+        stream::iter(references.clone()).map(meaning).buffered(AT_ONCE).try_collect().await
+    }
+
+    /// Under `never`, and where the registry does not tell, what ran before counts, and then what this machine has.
+    async fn meaning(&self, reference: &str) -> Result<Resolved, Outcome> {
+        if self.resolve == Resolve::Never {
+            let known = match self.ran_before(reference).await? {
+                Some(before) => Some(before),
+                None => self.images.here(reference).await?,
+            };
+            return Ok(known.unwrap_or_else(|| Resolved { reference: reference.to_owned(), id: None, silent: None }));
+        }
+        let (refusal, otherwise) = match self.images.resolve(reference, self.auths.for_image(reference)).await {
+            Ok(Resolved { silent: Some(refusal), reference, id }) => {
+                (refusal.clone(), Ok(Resolved { silent: Some(refusal), reference, id }))
+            }
+            Err(ImageError::Unavailable { refusal, reference }) => {
+                (refusal.clone(), Err(ImageError::Unavailable { refusal, reference }))
+            }
+            told => return Ok(told?),
+        };
+        match self.ran_before(reference).await? {
+            Some(before) => Ok(Resolved { silent: Some(refusal), ..before }),
+            None => Ok(otherwise?),
+        }
+    }
+
+    /// The image that the current release ran under these words, if this machine still has it.
+    async fn ran_before(&self, reference: &str) -> Result<Option<Resolved>, Outcome> {
+        let Some(before) = self.images_before.get(reference) else { return Ok(None) };
+        Ok(self.images.here(before).await?)
+    }
+}
+
+fn references_of(resolved: &BTreeMap<String, Resolved>) -> BTreeMap<String, String> {
+    resolved.iter().map(|(asked, image)| (asked.clone(), image.reference.clone())).collect()
+}
+
+/// A sentence for each reason why images were taken from this machine without their registry's word.
+fn taken_from_here(resolved: &BTreeMap<String, Resolved>) -> Vec<String> {
+    let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (reference, image) in resolved {
+        if let Some(refusal) = &image.silent {
+            by_reason.entry(refusal.short()).or_default().push(reference);
+        }
+    }
+    by_reason
+        .iter()
+        .map(|(why, images)| format!("{why}, so this machine's own {} is used", images.join(", ")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::images::refusal::Refusal;
+
+    #[test]
+    fn images_of_this_machine_are_told_with_the_reason_once() {
+        let silent = |reference: &str| {
+            let refusal = Refusal::read(&reference.parse().unwrap(), false, "connection refused");
+            (
+                reference.to_owned(),
+                Resolved { reference: reference.to_owned(), id: None, silent: Some(Box::new(refusal)) },
+            )
+        };
+        let told = Resolved { reference: "c:1@sha256:ff".to_owned(), id: None, silent: None };
+        let resolved =
+            BTreeMap::from([silent("a:1"), silent("b:1"), silent("r.example/d:1"), ("c:1".to_owned(), told)]);
+
+        assert_eq!(
+            taken_from_here(&resolved),
+            [
+                "docker.io does not answer, so this machine's own a:1, b:1 is used",
+                "r.example does not answer, so this machine's own r.example/d:1 is used",
+            ]
+        );
+    }
+}
