@@ -26,17 +26,22 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
         true => Vec::new(),
         false => app::examine(&declared, Timestamp::now()).await,
     };
+    let logins = world::logins(&declared);
+    if let Err(wrong) = &logins {
+        super::tell(&format!("error: {wrong:#}"));
+    }
     let wrong = findings.iter().filter(|finding| finding.wrong.is_some()).count();
     if arguments.json {
         super::answer(&format!("{:#}\n", findings.iter().map(as_json).collect::<serde_json::Value>()));
-        return Ok(u8::from(wrong > 0));
+        return Ok(u8::from(wrong > 0 || logins.is_err()));
     }
     findings.iter().for_each(|finding| super::answer(&as_text(finding)));
     match wrong {
+        0 if logins.is_err() => {}
         0 => super::answer(&format!("{}: nothing is wrong\n", config.display())),
         _ => super::answer(&format!("{}: {wrong} of {} apps cannot be kept\n", config.display(), declared.apps.len())),
     }
-    Ok(u8::from(wrong > 0))
+    Ok(u8::from(wrong > 0 || logins.is_err()))
 }
 
 fn as_text(finding: &Finding) -> String {

@@ -8,7 +8,7 @@ use crate::app::{Host, KnownOfEngine};
 use crate::config::{self, Declared};
 use crate::host::engine::Engine;
 use crate::host::images::Images;
-use crate::host::images::auth::Auths;
+use crate::host::images::auth::{self, Auths};
 use crate::host::recipes::Recipes;
 use crate::host::store::Store;
 use crate::host::swarm::Swarm;
@@ -55,15 +55,19 @@ pub async fn host_to_look_at(path: &Path) -> anyhow::Result<Host> {
     with(declared, engine, store, host_key)
 }
 
+/// The registries' logins; what about their file deserves a word goes to stderr.
+///
+/// # Errors
+/// Why the file cannot be read, with the way out.
+pub fn logins(declared: &Declared) -> anyhow::Result<Auths> {
+    let Some(path) = &declared.registry_auth else { return Ok(Auths::default()) };
+    let (auths, warnings) = auth::read(path)?;
+    warnings.iter().for_each(|warning| super::tell(&format!("warning: {warning}")));
+    Ok(auths)
+}
+
 fn with(declared: Declared, engine: Engine, store: Store, host_key: HostKey) -> anyhow::Result<Host> {
-    let auths = match &declared.registry_auth {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("read the registries' logins from {} (registry_auth)", path.display()))?;
-            Auths::parse(&text).with_context(|| format!("read the registries' logins from {}", path.display()))?
-        }
-        None => Auths::default(),
-    };
+    let auths = logins(&declared)?;
     Ok(Host {
         swarm: Swarm::new(engine.clone()),
         images: Images::new(engine),
