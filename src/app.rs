@@ -33,6 +33,7 @@ use crate::model::outcome::Outcome;
 use crate::model::secret::HostKey;
 use crate::model::state::{Attempt, Release, State};
 use crate::plan::Plan;
+use crate::policy;
 use crate::reconcile::{Judged, Keeper, Reconciler};
 use crate::telemetry;
 use goal::{Aim, Goal};
@@ -224,7 +225,7 @@ impl<'a> Run<'a> {
         let view = self.view();
         let (Sight { observed, place }, sources) = view::look(self.host, &view, fetch, self.now).await?;
         let goal = view.goal(&observed, sources, self.options, self.now)?;
-        let (goal, mut plan) = view.planned(goal, &self.keeper(), &observed).await?;
+        let (goal, mut plan) = view.planned(goal, &self.keeper(), &observed, self.options).await?;
         plan.notes.extend(place.told.clone());
         // What a recipe does not say well is told when it is taken, not each night.
         if goal.aim != Aim::Keep && goal.warnings() > 0 {
@@ -284,8 +285,17 @@ impl<'a> Run<'a> {
             }
             Judged::Unhealthy(reason) => {
                 let reason = self.host.with_headroom(reason, &plan.desired).await;
-                self.failed(goal, reason).await
+                self.failed(goal, self.told_of_moved_tags(&plan, reason)).await
             }
+        }
+    }
+
+    /// Nobody changed a word of the configuration where a tag was followed, so that is told with the failure.
+    fn told_of_moved_tags(&self, plan: &Plan, reason: String) -> String {
+        let current = self.state.current.as_ref().filter(|_| self.app.resolve == Resolve::Always);
+        match current.and_then(|current| policy::MovedTags::between(&current.body, &plan.desired)) {
+            Some(tags) => format!("{tags}: {reason}"),
+            None => reason,
         }
     }
 
@@ -372,7 +382,7 @@ impl<'a> Run<'a> {
         let images = self.host.images.ids(&release::images(&desired)).await?;
         let body = release::body(&desired, goal.revision.clone(), images);
         self.note_place().await?;
-        self.state.current = Some(Release { body, key: goal.key.clone(), since: Timestamp::now().to_string() });
+        self.state.current = Some(Release { body, key: read.key.clone(), since: Timestamp::now().to_string() });
         self.state.installing = None;
         self.state.changing = None;
         self.state.frozen.sample = read.sample.clone();

@@ -6,6 +6,7 @@
 mod disguise;
 mod elsewhere;
 mod lost;
+mod moved;
 mod unrecorded;
 
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
@@ -13,6 +14,7 @@ use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 pub use disguise::is_upgrade_in_disguise;
 pub use elsewhere::{Here, is_elsewhere};
 pub use lost::has_lost_volumes;
+pub use moved::MovedTags;
 pub use unrecorded::is_unrecorded;
 
 /// What the recipe's repository offers.

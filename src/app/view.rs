@@ -9,7 +9,7 @@ use super::place::Sight;
 use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
 use super::{Host, Options, proxy, reconciler, recorded, release};
 use crate::certificate;
-use crate::config::{self, Declared};
+use crate::config::{self, Declared, Resolve};
 use crate::host::progress::Progress;
 use crate::host::recipes::{Freshness, Mirror, MovedTag, Recipes};
 use crate::host::store::{AppDir, Store};
@@ -20,7 +20,7 @@ use crate::model::secret::{HostKey, SecretBytes};
 use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
 use crate::plan::Plan;
-use crate::policy::{self, Choice, PolicyError};
+use crate::policy::{self, Choice, MovedTags, PolicyError};
 use crate::recipe::Tree;
 use crate::reconcile::{Keeper, Reconciler};
 
@@ -81,6 +81,13 @@ pub struct Chosen {
     tree: Tree,
 }
 
+/// What tags that name other images by now make of a goal.
+enum Moved {
+    Nothing,
+    Change { key: String },
+    Stay(Outcome),
+}
+
 impl View<'_> {
     /// What this run goes for. Whatever stands in the way of the declared release, what runs is still kept.
     ///
@@ -138,19 +145,50 @@ impl View<'_> {
         !matches!(self.dir.secret(name), Ok(Some(kept)) if kept != *bytes)
     }
 
-    /// The plan for a goal; where none can be made for the declared release, what runs is still kept.
+    /// The plan for a goal; where none can be made for the declared release, what runs is still kept. Tags that moved
+    /// make a change of a goal that was to keep what runs.
     ///
     /// # Errors
     /// Why no plan can be made for anything that could be kept; with what stood in the way before.
-    pub async fn planned(&self, goal: Goal, keeper: &Keeper<'_>, observed: &Observed) -> Result<(Goal, Plan), Outcome> {
+    pub async fn planned(
+        &self,
+        goal: Goal,
+        keeper: &Keeper<'_>,
+        observed: &Observed,
+        options: Options,
+    ) -> Result<(Goal, Plan), Outcome> {
         let goal = match keeper.plan(observed, &goal.desired).await {
-            Ok(plan) => return Ok((goal, plan)),
+            Ok(plan) => match self.moved_tags(&goal, &plan, options) {
+                Moved::Nothing => return Ok((goal, plan)),
+                Moved::Change { key } => return Ok((Goal { aim: Aim::Change, key, ..goal }, plan)),
+                Moved::Stay(instead) => self.stay(instead)?,
+            },
             Err(in_the_way) if goal.read.is_none() => return Err(goal.not_even_kept(in_the_way)),
             Err(in_the_way) => self.stay(in_the_way)?,
         };
         match keeper.plan(observed, &goal.desired).await {
             Ok(plan) => Ok((goal, plan)),
             Err(again) => Err(goal.not_even_kept(again)),
+        }
+    }
+
+    /// What tags that moved make of a goal. A failure of theirs is remembered like that of a configuration.
+    fn moved_tags(&self, goal: &Goal, plan: &Plan, options: Options) -> Moved {
+        let current =
+            self.state.current.as_ref().filter(|_| goal.read.is_some() && self.app.resolve == Resolve::Always);
+        let Some(tags) = current.and_then(|current| MovedTags::between(&current.body, &plan.desired)) else {
+            return Moved::Nothing;
+        };
+        if let Some(why) = tags.are_held() {
+            return Moved::Stay(Outcome::Held(why));
+        }
+        if goal.aim != Aim::Keep {
+            return Moved::Nothing;
+        }
+        let key = tags.key(&goal.key);
+        match goal::aim(self.state, &key, options.retry) {
+            Decision::StayWith { reason } => Moved::Stay(Outcome::Unhealthy(goal::failed_change(&reason))),
+            Decision::OnlyLook { .. } | Decision::Go(_) => Moved::Change { key },
         }
     }
 
@@ -326,7 +364,8 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     let view = host.view(app, &*reconciler, &dir, &state, &progress);
     let (Sight { observed, place }, sources) = look(host, &view, Fetch::IfMissing, now).await?;
     let goal = view.goal(&observed, sources, Options::default(), now)?;
-    let (goal, mut plan) = view.planned(goal, &host.keeper(app, &dir, &state, &progress), &observed).await?;
+    let keeper = host.keeper(app, &dir, &state, &progress);
+    let (goal, mut plan) = view.planned(goal, &keeper, &observed, Options::default()).await?;
     plan.notes.extend(place.told);
     plan.notes.extend(host.tight_networks(&plan).await);
     let warnings = goal.warnings();

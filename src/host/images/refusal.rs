@@ -138,7 +138,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {} Docker says: {}", self.short(), self.way_out(), self.words)
+        write!(f, "{}; {} (Docker says: {})", self.short(), self.way_out(), self.words)
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
             "{without}"
         );
         assert!(with.starts_with("ghcr.io does not take the login of `registry_auth`; mend it there"), "{with}");
-        assert!(with.ends_with("Docker says: unauthorized: authentication required"), "{with}");
+        assert!(with.ends_with("(Docker says: unauthorized: authentication required)"), "{with}");
     }
 
     #[test]

@@ -91,7 +91,7 @@ async fn an_error_inside_a_good_answer_is_an_error() {
 
     let denied = denied.to_string();
     assert!(denied.contains("does not give it: docker.io wants a login, or has no such image"), "{denied}");
-    assert!(denied.ends_with("Docker says: denied"), "{denied}");
+    assert!(denied.ends_with("(Docker says: denied)"), "{denied}");
     assert_eq!(seen, ["Pulling", "1 Pulling", "Done"]);
 }
 
