@@ -6,6 +6,7 @@
   clippy,
   curl,
   docker,
+  docker-distribution,
   git,
   gnutar,
   iproute2,
@@ -24,6 +25,7 @@ mkShell {
     clippy
     curl
     docker
+    docker-distribution
     git
     gnutar
     iproute2

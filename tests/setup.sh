@@ -38,6 +38,27 @@ need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it starts a Docker Engin
 
 need_engine() { need dockerd=docker.io containerd=containerd ip=iproute2 iptables=iptables jq=jq busybox=busybox-static tar=tar; }
 
+# Sets EVENKEEL_REGISTRY to a registry: this machine's, or the files of Debian's package in the cache, since to install that
+# would start a service.
+need_registry() {
+    EVENKEEL_REGISTRY=$(command -v docker-registry || command -v registry || echo "$tools/docker-registry/usr/bin/docker-registry")
+    [ -x "$EVENKEEL_REGISTRY" ] || fetch_registry
+    export EVENKEEL_REGISTRY
+}
+
+fetch_registry() {
+    command -v apt-get >/dev/null || die "please install docker-registry"
+    local dir
+    dir=$(mktemp -d)
+    say "fetching docker-registry"
+    apt-get -qq update >/dev/null
+    (cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download docker-registry >&2)
+    mkdir -p "$tools"
+    rm -rf "$tools/docker-registry"
+    dpkg-deb -x "$dir"/docker-registry_*.deb "$tools/docker-registry"
+    rm -rf "$dir"
+}
+
 # Sets EVENKEEL_DOCKER_CLI to a Docker CLI that has `stack deploy --detach`: this machine's, or Debian 13's in the cache.
 need_docker_cli() {
     local major

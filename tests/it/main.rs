@@ -15,6 +15,7 @@ mod readme;
 mod real;
 mod recipes;
 mod refusing;
+mod registry;
 mod store;
 mod terminals;
 mod world;

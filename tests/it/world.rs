@@ -31,6 +31,10 @@ pub struct World {
     is_alone: bool,
     /// Of the shared network.
     pub subnet: &'static str,
+    /// Lines of the configuration that stand in no table.
+    pub top: String,
+    /// What the program finds in its environment beside this process's own.
+    pub environment: BTreeMap<String, String>,
     tables: BTreeMap<String, String>,
     recipes: Vec<RecipeRepo>,
 }
@@ -68,6 +72,8 @@ impl World {
             real: engine.endpoint().to_owned(),
             is_alone: true,
             subnet: "10.200.0.0/16",
+            top: String::new(),
+            environment: BTreeMap::new(),
             tables: BTreeMap::new(),
             recipes: Vec::new(),
         }
@@ -132,10 +138,11 @@ impl World {
 
     pub fn config(&self) -> PathBuf {
         let mut text = format!(
-            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n[network]\nsubnet = \"{}\"\n",
+            "base_domain = \"{}\"\nstate_dir = \"{}\"\nengine = \"{}\"\n{}[network]\nsubnet = \"{}\"\n",
             self.base,
             self.state_dir().display(),
             self.engine,
+            self.top,
             self.subnet,
         );
         self.tables.values().for_each(|table| text.push_str(table));
@@ -145,7 +152,7 @@ impl World {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
         command.arg("--config").arg(self.config()).args(arguments);
-        command.env_remove("DOCKER_HOST").env_remove("INVOCATION_ID").stdin(Stdio::null());
+        command.env_remove("DOCKER_HOST").env_remove("INVOCATION_ID").envs(&self.environment).stdin(Stdio::null());
         command
     }
 

@@ -3,6 +3,8 @@
 //! A guard process takes it down when this one ends, however it ends: it waits on a pipe that the end closes.
 //! `DOCKER_HOST` names another Engine to use instead; then only stacks named `evenkeel-test-*` are touched.
 
+use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -37,7 +39,11 @@ impl PrivateEngine {
     pub fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap().keep();
         let guard = guard(&dir);
-        let endpoint = script(&["up", &dir.display().to_string()]);
+        // Beside the machine's own authorities, the Engine trusts the one of the tests' registries.
+        let authority = dir.join("authority.pem");
+        std::fs::write(&authority, crate::registry::authority::authority().pem()).unwrap();
+        let trusts = [("SSL_CERT_FILE", authority.as_os_str())];
+        let endpoint = script_with(&["up", &dir.display().to_string()], &trusts);
         Self { endpoint, dir: Some(dir), _guard: Some(guard) }
     }
 
@@ -84,6 +90,36 @@ impl PrivateEngine {
         }
     }
 
+    /// Where the Engine and its containers reach this process.
+    pub fn host_address(&self) -> String {
+        let dir = self.dir.as_ref().expect("a registry needs an Engine of the tests' own: unset DOCKER_HOST");
+        let address = std::fs::read_to_string(dir.join("address")).unwrap();
+        format!("{}.1", address.trim().rsplit_once('.').unwrap().0)
+    }
+
+    /// The certificates that the Engine trusts beside the machine's own.
+    pub fn authorities(&self) -> PathBuf {
+        self.dir
+            .as_ref()
+            .expect("a registry needs an Engine of the tests' own: unset DOCKER_HOST")
+            .join("authority.pem")
+    }
+
+    /// Makes an image with a shell and nothing else; another one each time.
+    pub fn make_image(&self, name: &str) {
+        script(&["image", &self.endpoint, name]);
+    }
+
+    /// Makes an image in which nothing can run.
+    pub fn make_empty_image(&self, name: &str) {
+        let docker = ["--host", &self.endpoint, "import", "--change", "CMD [\"nothing\"]", "-", name];
+        let mut import =
+            Command::new("docker").args(docker).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        // Two empty blocks are an empty tarball.
+        import.stdin.take().unwrap().write_all(&[0; 1024]).unwrap();
+        assert!(import.wait().unwrap().success());
+    }
+
     /// Loads images from tarballs of `docker save`.
     pub fn load(&self, tarballs: &[&Path]) {
         let tarballs = tarballs.iter().map(|tarball| tarball.to_str().expect("paths of tests are UTF-8"));
@@ -92,7 +128,12 @@ impl PrivateEngine {
 }
 
 fn script(arguments: &[&str]) -> String {
-    let output = Command::new(SCRIPT).args(arguments).stderr(Stdio::inherit()).output().unwrap();
+    script_with(arguments, &[])
+}
+
+fn script_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> String {
+    let mut command = Command::new(SCRIPT);
+    let output = command.args(arguments).envs(environment.iter().copied()).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "tests/engine {} failed", arguments.join(" "));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
