@@ -1,9 +1,12 @@
 //! One comparable value for a service spec, whether it was sent or read back.
 //!
 //! The Engine fills some defaults, drops some zeros, and puts ids where names were sent. Here the same is done to both
-//! sides, so that equal values mean: an update would change nothing. What Swarm keeps as it was sent (order of
-//! environment, of aliases, of constraints; an empty `Healthcheck`) stays significant. The surprise: the order of ports
-//! does not count here, although sending another order restarts every task; whoever writes keeps the live order.
+//! sides, so that equal values mean: an update would change nothing that matters. What Swarm says by a default of its own
+//! (`?insertDefaults=true` tells them) is as good as unsaid. What it keeps as it was sent (order of environment, of
+//! aliases, of constraints) stays significant. The surprise: the order of ports does not count here, although sending
+//! another order restarts every task; whoever writes keeps the live order.
+
+mod known;
 
 use std::collections::BTreeMap;
 
@@ -74,30 +77,23 @@ const NEWER_FIELDS: [(&str, &str, (u32, u32)); 3] = [
 ];
 
 /// Objects whose presence means something even when they are empty; any other empty object or list is as good as none.
-const KEPT_EMPTY: [&str; 13] = [
-    "Healthcheck",
-    "DNSConfig",
-    "Resources",
-    "Limits",
-    "LogDriver",
-    "EndpointSpec",
-    "UpdateConfig",
-    "RollbackConfig",
-    "RestartPolicy",
-    "Replicated",
-    "Global",
-    "ReplicatedJob",
-    "GlobalJob",
-];
+///
+/// Without `LogDriver` the Swarm's own default driver counts, with an empty one the Engine's.
+const KEPT_EMPTY: [&str; 5] = ["LogDriver", "Replicated", "Global", "ReplicatedJob", "GlobalJob"];
+
+/// What Swarm does where a spec says nothing, in nanoseconds.
+const STOP_GRACE_PERIOD: u64 = 10_000_000_000;
+const RESTART_DELAY: u64 = 5_000_000_000;
+const UPDATE_MONITOR: u64 = 5_000_000_000;
 
 /// The comparable form of a service spec. Applying it twice gives the same as once.
 pub fn service(spec: &Value, names: &Names, engine: Engine) -> Value {
     let mut spec = spec.clone();
     let label = spec.pointer(&format!("/Labels/{IMAGE_LABEL}")).and_then(Value::as_str).map(str::to_owned);
+    known::without_unknown(&mut spec);
     mode(&mut spec);
     within(&mut spec, "/EndpointSpec", endpoint);
-    within(&mut spec, "/UpdateConfig", update_config);
-    within(&mut spec, "/RollbackConfig", update_config);
+    within(&mut spec, "", |spec| ["UpdateConfig", "RollbackConfig"].iter().for_each(|part| update_config(spec, part)));
     within(&mut spec, "/TaskTemplate", |task| task_template(task, names));
     within(&mut spec, "/TaskTemplate/ContainerSpec", |container| {
         container_spec(container, names, engine.api);
@@ -116,6 +112,11 @@ pub fn by_names(spec: &Value, names: &Names) -> Value {
     spec
 }
 
+/// Puts what this program does not know of the live spec into one that is to take its place.
+pub fn keep_unknown(spec: &mut Value, live: &Value) {
+    known::keep_unknown(spec, live);
+}
+
 /// `Replicated`, `Global`, `ReplicatedJob` or `GlobalJob`, of any spec.
 pub fn mode_of(spec: &Value) -> &str {
     let mode = spec.get("Mode").and_then(Value::as_object);
@@ -124,6 +125,13 @@ pub fn mode_of(spec: &Value) -> &str {
 
 /// The ports in the form in which sets of them can be compared.
 pub fn ports(ports: &[Value]) -> Vec<Value> {
+    let mut ports = ports_in_order(ports);
+    ports.sort_by_key(Value::to_string);
+    ports
+}
+
+/// The ports in the form in which they can be compared one by one.
+pub fn ports_in_order(ports: &[Value]) -> Vec<Value> {
     let mut ports = ports.to_vec();
     for port in ports.iter_mut().filter_map(Value::as_object_mut) {
         drop_zeros(port, &["Protocol", "PublishMode", "PublishedPort", "Name"]);
@@ -131,7 +139,6 @@ pub fn ports(ports: &[Value]) -> Vec<Value> {
         fill(port, "PublishMode", json!("ingress"));
         port.sort_keys();
     }
-    ports.sort_by_key(Value::to_string);
     ports
 }
 
@@ -155,20 +162,36 @@ fn mode(spec: &mut Value) {
 
 fn endpoint(endpoint: &mut Map<String, Value>) {
     drop_zeros(endpoint, &["Mode"]);
-    fill(endpoint, "Mode", json!("vip"));
+    drop_default(endpoint, "Mode", &json!("vip"));
     if let Some(Value::Array(list)) = endpoint.get_mut("Ports") {
         *list = ports(list);
     }
 }
 
-fn update_config(config: &mut Map<String, Value>) {
+fn update_config(spec: &mut Map<String, Value>, part: &str) {
+    let Some(Value::Object(config)) = spec.get_mut(part) else { return };
     drop_zeros(config, &["Delay", "Monitor", "FailureAction", "Order"]);
     fill(config, "FailureAction", json!("pause"));
+    fill(config, "Monitor", json!(UPDATE_MONITOR));
     fill(config, "Order", json!("stop-first"));
     fill(config, "Parallelism", json!(0));
     // Swarm keeps the ratio as a float of 32 bits.
     let ratio = config.get("MaxFailureRatio").and_then(Value::as_f64).unwrap_or(0.0) as f32;
     config.insert("MaxFailureRatio".into(), json!(f64::from(ratio)));
+    let unsaid = json!({
+        "FailureAction": "pause", "Monitor": UPDATE_MONITOR, "Order": "stop-first", "Parallelism": 1,
+        "MaxFailureRatio": 0.0,
+    });
+    drop_default(spec, part, &unsaid);
+}
+
+fn restart_policy(task: &mut Map<String, Value>) {
+    let Some(Value::Object(policy)) = task.get_mut("RestartPolicy") else { return };
+    drop_zeros(policy, &["Condition", "Window"]);
+    fill(policy, "Condition", json!("any"));
+    fill(policy, "Delay", json!(RESTART_DELAY));
+    fill(policy, "MaxAttempts", json!(0));
+    drop_default(task, "RestartPolicy", &json!({ "Condition": "any", "Delay": RESTART_DELAY, "MaxAttempts": 0 }));
 }
 
 fn task_template(task: &mut Map<String, Value>, names: &Names) {
@@ -177,10 +200,9 @@ fn task_template(task: &mut Map<String, Value>, names: &Names) {
     }
     // A counter of `docker service update --force`; an update hands on what is there.
     task.remove("ForceUpdate");
-    if let Some(Value::Object(policy)) = task.get_mut("RestartPolicy") {
-        drop_zeros(policy, &["Condition"]);
-        fill(policy, "Condition", json!("any"));
-        fill(policy, "MaxAttempts", json!(0));
+    restart_policy(task);
+    if let Some(Value::Object(driver)) = task.get_mut("LogDriver") {
+        drop_zeros(driver, &["Name"]);
     }
     for part in ["Limits", "Reservations"] {
         if let Some(Value::Object(amounts)) = task.get_mut("Resources").and_then(|r| r.get_mut(part)) {
@@ -213,9 +235,8 @@ fn container_spec(container: &mut Map<String, Value>, names: &Names, api: (u32, 
         container,
         &["Hostname", "User", "Dir", "StopSignal", "TTY", "OpenStdin", "ReadOnly", "Isolation", "OomScoreAdj"],
     );
-    if container.get("Isolation").is_some_and(|isolation| isolation == "default") {
-        container.remove("Isolation");
-    }
+    drop_default(container, "Isolation", &json!("default"));
+    drop_default(container, "StopGracePeriod", &json!(STOP_GRACE_PERIOD));
     if let Some(Value::Object(check)) = container.get_mut("Healthcheck") {
         drop_zeros(check, &["Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"]);
     }
@@ -253,9 +274,7 @@ fn mount(mount: &mut Map<String, Value>, api: (u32, u32)) {
     }
     if let Some(Value::Object(bind)) = mount.get_mut("BindOptions") {
         bind.retain(|_, value| !is_zero(value));
-        if !bind.is_empty() {
-            fill(bind, "Propagation", json!("rprivate"));
-        }
+        drop_default(bind, "Propagation", &json!("rprivate"));
     }
 }
 
@@ -323,6 +342,13 @@ fn within(spec: &mut Value, pointer: &str, change: impl FnOnce(&mut Map<String, 
 fn fill(map: &mut Map<String, Value>, key: &str, default: Value) {
     if map.get(key).is_none_or(Value::is_null) {
         map.insert(key.into(), default);
+    }
+}
+
+/// What says no more than saying nothing does.
+fn drop_default(map: &mut Map<String, Value>, key: &str, default: &Value) {
+    if map.get(key) == Some(default) {
+        map.remove(key);
     }
 }
 

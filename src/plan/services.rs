@@ -45,7 +45,10 @@ fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Co
         wanted_form: canonical_form::service(&service.spec, names, context.engine()),
     };
     if sides.live_form == sides.wanted_form {
-        draft.unchanged += 1;
+        match has_poisoned_ports(live) {
+            true => draft.changes.push(sides.cure(names)),
+            false => draft.unchanged += 1,
+        }
     } else if mode_of(&live.spec) == mode_of(&service.spec) {
         draft.changes.push(sides.update(names, context));
     } else {
@@ -78,6 +81,22 @@ impl Sides<'_> {
             reason: reason::of_update(&self.live_form, &self.wanted_form, restarts),
             diff: Some(diff::unified(&self.live_form, &self.wanted_form, context.is_hidden)),
             restarts,
+        }
+    }
+
+    /// The same ports in the order that Swarm goes by: nothing is restarted, and no later update restarts what it need
+    /// not.
+    fn cure(&self, names: &Names) -> Change {
+        let spec = self.spec(&canonical_form::by_names(&self.live.spec, names));
+        let reason = "its ports stand in another order than the one that Swarm goes by, so that each update would restart \
+                      its tasks; restarts nothing";
+        Change {
+            object: Object::Service,
+            name: self.live.name.clone(),
+            act: Act::UpdateService { spec, new_image: false },
+            reason: reason.to_owned(),
+            diff: None,
+            restarts: false,
         }
     }
 
@@ -121,8 +140,17 @@ impl Sides<'_> {
         if let Some(ports) = spec.pointer_mut("/EndpointSpec/Ports") {
             keep_order(ports, &self.live.endpoint_ports);
         }
+        canonical_form::keep_unknown(&mut spec, live);
         spec
     }
+}
+
+/// The same ports as Swarm goes by, in another order.
+fn has_poisoned_ports(live: &Service) -> bool {
+    let ports = live.spec.pointer("/EndpointSpec/Ports").and_then(Value::as_array);
+    let ports = ports.map(Vec::as_slice).unwrap_or_default();
+    canonical_form::ports(ports) == canonical_form::ports(&live.endpoint_ports)
+        && canonical_form::ports_in_order(ports) != canonical_form::ports_in_order(&live.endpoint_ports)
 }
 
 fn set(value: &mut Value, key: &str, part: Option<Value>) {
@@ -138,5 +166,66 @@ fn keep_order(ports: &mut Value, live: &[Value]) {
     let Value::Array(wanted) = ports else { return };
     if canonical_form::ports(wanted) == canonical_form::ports(live) {
         *wanted = live.to_vec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::config::Resolve;
+    use crate::desired::Desired;
+    use crate::model::observed::Observed;
+    use crate::plan::world::{desired, observed, spec, with};
+    use crate::plan::{Act, Change, Context, Plan};
+
+    fn plan(live: &Observed, wanted: &Desired) -> Plan {
+        let version = |_: &[u8]| "c1234567".to_owned();
+        Plan::new(live, wanted, &Context::new(&[].into(), &version, Resolve::Changed)).unwrap()
+    }
+
+    fn sent(change: &Change) -> &serde_json::Value {
+        let Act::UpdateService { spec, .. } = &change.act else { panic!("{change:?}") };
+        spec
+    }
+
+    #[test]
+    fn a_poisoned_order_of_ports_is_cured_by_one_write_that_restarts_nothing() {
+        let (udp, tcp) = (json!({ "Protocol": "udp", "TargetPort": 53 }), json!({ "TargetPort": 53 }));
+        let ports = |list| desired().service(with(spec("app", "dns:1"), "/EndpointSpec/Ports", list));
+        let wanted = ports(json!([tcp, udp]));
+        let mut live = observed(&wanted);
+        live.services.get_mut("wiki_app").unwrap().endpoint_ports.reverse();
+        for wanted in [wanted, ports(json!([udp, tcp]))] {
+            let plan = plan(&live, &wanted);
+            assert_eq!((plan.changes.len(), plan.changes[0].restarts), (1, false));
+            assert!(plan.changes[0].reason.contains("another order"), "{plan}");
+            let order = json!(live.services["wiki_app"].endpoint_ports);
+            assert_eq!(sent(&plan.changes[0])["EndpointSpec"]["Ports"], order);
+
+            let mut cured = live.clone();
+            cured.services.get_mut("wiki_app").unwrap().spec["EndpointSpec"]["Ports"] = order;
+            assert!(self::plan(&cured, &wanted).is_empty());
+        }
+    }
+
+    #[test]
+    fn fields_of_a_newer_engine_are_no_difference_and_are_handed_on() {
+        let wanted = desired().service(spec("app", "wiki:1"));
+        let mut live = observed(&wanted);
+        let service = &mut live.services.get_mut("wiki_app").unwrap().spec;
+        service["Future"] = json!({ "x": 1 });
+        service["TaskTemplate"]["ContainerSpec"]["Tomorrow"] = json!(["y"]);
+        assert!(plan(&live, &wanted).is_empty());
+
+        for (at, value) in [("/TaskTemplate/ContainerSpec/Env", json!(["A=1"])), ("/Labels/a", json!("1"))] {
+            let plan = plan(&live, &desired().service(with(spec("app", "wiki:1"), at, value.clone())));
+            let sent = sent(&plan.changes[0]);
+            assert_eq!(sent.pointer(at), Some(&value));
+            assert_eq!(
+                (&sent["Future"], &sent["TaskTemplate"]["ContainerSpec"]["Tomorrow"]),
+                (&json!({ "x": 1 }), &json!(["y"]))
+            );
+        }
     }
 }

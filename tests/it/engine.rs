@@ -4,6 +4,7 @@ pub mod private;
 pub mod recorder;
 
 mod attacking;
+mod canon;
 mod drifting;
 mod images;
 mod keeping;
