@@ -101,15 +101,35 @@ pub fn read(
     }
 }
 
-/// The first certificate of a PEM chain (DER); `None` where there is none.
-pub fn leaf(chain_pem: &[u8]) -> Option<Vec<u8>> {
-    chain_of(chain_pem).0.first().map(|der| der.to_vec())
-}
-
 /// What a served leaf says of itself, for telling it from the declared one. `None` if it cannot be read.
 pub fn describe(leaf_der: &[u8]) -> Option<Certificate> {
     let (_, leaf) = X509Certificate::from_der(leaf_der).ok()?;
     Some(certificate(&CertificateDer::from(leaf_der), &leaf, std::slice::from_ref(&leaf)))
+}
+
+/// What a served chain (DER, leaf first) says of its leaf, and until when all of it is valid. `None` if a certificate of
+/// it cannot be read.
+pub fn describe_chain(chain: &[Vec<u8>]) -> Option<Certificate> {
+    let parsed: Option<Vec<X509Certificate<'_>>> =
+        chain.iter().map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)).collect();
+    let parsed = parsed?;
+    Some(certificate(&CertificateDer::from(chain.first()?.as_slice()), parsed.first()?, &parsed))
+}
+
+/// The certificates of a PEM chain (DER), the leaf first; none where one cannot be read.
+pub fn chain(chain_pem: &[u8]) -> Vec<Vec<u8>> {
+    let (chain, errors) = chain_of(chain_pem);
+    if errors.is_empty() { chain.iter().map(|der| der.to_vec()).collect() } else { Vec::new() }
+}
+
+/// Whether a certificate names itself as its issuer, as that of a root authority does.
+pub fn is_self_issued(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, found)| found.issuer().as_raw() == found.subject().as_raw())
+}
+
+/// A certificate's subject, for people.
+pub fn subject_of(der: &[u8]) -> String {
+    X509Certificate::from_der(der).map_or_else(|_| "something unreadable".to_owned(), |(_, found)| subject(&found))
 }
 
 /// SHA-256 in lower-case hex.
@@ -121,6 +141,11 @@ impl Certificate {
     /// Whole days until it expires; negative once it has.
     pub fn days_left(&self, now: Timestamp) -> i64 {
         (self.not_after.as_second() - now.as_second()).div_euclid(86_400)
+    }
+
+    /// Its names, for people.
+    pub fn list(&self) -> String {
+        list(&self.names)
     }
 
     pub fn covers(&self, domain: &Domain) -> bool {

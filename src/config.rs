@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 pub use app::{App, BuildEngine, Builds, Drone, Gitea, RecipeSource, Resolve, SnapshotRules, Special};
-pub use gate::{Gate, HttpCheck};
+pub use gate::{CertificateDays, Gate, HttpCheck};
 pub use policy::{Auto, Notes, Policy, Window};
 pub use shared::{Alerts, CertificateFiles, Prune, SharedNetwork, Subnet, Webhook};
 use table::{Keys, Reader, Table, Value};
@@ -157,8 +157,8 @@ fn apps(root: &Table<'_>, base: Option<&Domain>) -> Vec<App> {
         note_without_reconciler(kind, &value);
         let name = if is_singleton(kind) { name.parse().ok() } else { app_name(&name, &value, &mut seen) };
         let Some(app) = app::read(kind, name, &value, base) else { continue };
-        if root.get("proxy").is_none() && app.gate.http.as_ref().is_some_and(|checks| !checks.is_empty()) {
-            let hint = "declare [proxy], or leave gate.http out: Swarm's verdict counts then";
+        if root.get("proxy").is_none() && app.gate.asks_over_http() {
+            let hint = "declare [proxy], or leave gate.http and gate.certificate out: Swarm's verdict counts then";
             value.at_key().error("its gate asks over HTTP, and without [proxy] nobody is asked", hint);
         }
         seen.note_domain(&app, &value);

@@ -25,7 +25,7 @@ use crate::model::secret::{Hidden, HostKey};
 use crate::plan::{Context, Plan};
 
 pub use apply::Applied;
-pub use gate::{Check, Gate, Judged};
+pub use gate::{Gate, Judged};
 
 /// What a kind of app adds to the common path.
 pub trait Reconciler {

@@ -57,7 +57,10 @@ impl Examined {
             let chosen = view.chosen(Fetch::IfMissing, now).await?;
             let Some(given) = given else { return Ok(()) };
             match view.declared_release(Sources { given, chosen }, &|_, _| false, now) {
-                Ok(release) => self.release(release),
+                Ok(release) => {
+                    self.warnings.extend(view.reconciler.gate(&release.read.desired).doubts(now));
+                    self.release(release);
+                }
                 Err(refused) => {
                     self.wrong.push(refused.outcome.sentence().to_owned());
                     self.warnings.extend(refused.warnings.0.iter().map(ToString::to_string));

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 
 use super::proxy;
-use crate::config::{self, Declared, HttpCheck};
+use crate::config::{self, CertificateDays, Declared, HttpCheck};
 use crate::desired::{self, Desired};
-use crate::host::probe::{Target, random_host};
+use crate::health::gate::served::Wanted;
+use crate::host::probe::{self, Check, Target, random_host};
 use crate::host::store::Store;
 use crate::model::app::Kind;
-use crate::reconcile::{Check, Gate, Reconciler};
+use crate::reconcile::{Gate, Reconciler};
 
 /// Where the proxy answers for all apps.
 pub const HTTPS: u16 = 443;
@@ -32,7 +32,7 @@ impl<'a> Live<'a> {
 
 impl Reconciler for Live<'_> {
     fn preflight(&self, _now: Timestamp) -> Result<(), String> {
-        Ok(())
+        logins(self.app)
     }
 
     fn secrets(&self) -> Vec<(String, PathBuf)> {
@@ -42,38 +42,50 @@ impl Reconciler for Live<'_> {
     fn gate(&self, desired: &Desired) -> Gate {
         let routed = desired::router_hosts(desired).iter().any(|(_, host)| host == self.app.domain.as_str());
         let by_default = routed.then(HttpCheck::first_page);
-        gate(self.declared, self.app, by_default, proxy::kept_leaf(self.declared, self.store))
+        gate(self.declared, self.app, by_default, proxy::kept_chain(self.declared, self.store))
     }
 }
 
-/// The checks of an app's table through the proxy, or else the one `by_default`. Without a proxy there are none, and
-/// Swarm's verdict alone counts. `leaf` is the certificate that has to be served.
-pub fn gate(declared: &Declared, app: &config::App, by_default: Option<HttpCheck>, leaf: Option<Vec<u8>>) -> Gate {
+/// The checks of an app's table through the proxy, or else the one `by_default`. Without a proxy no page is asked for:
+/// Swarm's verdict and the ports count. `chain` is what has to be served; nothing: any certificate will do.
+pub fn gate(declared: &Declared, app: &config::App, by_default: Option<HttpCheck>, chain: Vec<Vec<u8>>) -> Gate {
     let proxy = declared.of(Kind::Proxy).next();
-    let target = |host: &str| Target::https(SocketAddr::new(declared.proxy_address, HTTPS), host, leaf.clone());
-    let unrouted = target(&random_host(&declared.base_domain));
-    let check = |http: HttpCheck| {
-        let host = http.host.as_ref().unwrap_or(&app.domain);
-        let target = Target { auth: http.auth.as_ref().and_then(login), ..target(host.as_str()) };
-        Check { target, unrouted: Some(unrouted.clone()), http }
-    };
-    let checks = match (&app.gate.http, proxy) {
+    let address = SocketAddr::new(declared.proxy_address, HTTPS);
+    let mut target = Target::https(address, app.domain.as_str(), certificate(app, chain));
+    target.unrouted = Some(random_host(&declared.base_domain));
+    let pages = match (&app.gate.http, proxy) {
         (_, None) => Vec::new(),
-        (None, Some(_)) => by_default.into_iter().map(check).collect(),
-        (Some(declared), Some(_)) => declared.iter().cloned().map(check).collect(),
+        (None, Some(_)) => by_default.into_iter().collect(),
+        (Some(declared), Some(_)) => declared.clone(),
     };
+    let ports = app.gate.tcp.iter().map(|port| Check::Tcp(*port));
     Gate {
         within: app.gate.within,
         stable_for: app.gate.stable_for,
         successes: app.gate.successes,
-        checks,
-        tcp: app.gate.tcp.iter().map(|port| SocketAddr::new(declared.proxy_address, *port)).collect(),
+        target,
+        checks: pages.into_iter().map(Check::Page).chain(ports).collect(),
         proxy: proxy.map(|proxy| proxy.stack.clone()),
     }
 }
 
-/// The one line `user:password` of a file. Without it the app's answer (401) tells what is missing.
-fn login(path: &PathBuf) -> Option<SecretString> {
-    let text = std::fs::read_to_string(path).ok()?;
-    Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+/// One certificate is served for all apps, so it is the proxy that tells of its last days, unless an app asks for that.
+fn certificate(app: &config::App, chain: Vec<Vec<u8>>) -> Option<Wanted> {
+    let by_default = match app.kind {
+        Kind::Proxy => CertificateDays::default(),
+        _ => CertificateDays { warn: 0, fail: 0 },
+    };
+    let is_asked_for = app.gate.certificate.is_some() || !chain.is_empty();
+    let days = app.gate.certificate.unwrap_or(by_default);
+    is_asked_for.then_some(Wanted { chain, warn_days: days.warn, fail_days: days.fail })
+}
+
+/// Whether every login that the app's checks name can be had.
+///
+/// # Errors
+/// The sentence for the operator, with every file that will not do.
+pub fn logins(app: &config::App) -> Result<(), String> {
+    let files = app.gate.http.iter().flatten().filter_map(|check| check.auth.as_ref());
+    let wrong: Vec<String> = files.filter_map(|file| probe::login(file).err()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }

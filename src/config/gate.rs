@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::table::{Keys, Table, Value};
 use crate::model::app::Domain;
 
-const KEYS: Keys = &["http", "tcp", "within", "stable_for", "successes"];
+const KEYS: Keys = &["http", "tcp", "certificate", "within", "stable_for", "successes"];
 const HTTP_KEYS: Keys = &["path", "status", "body", "header", "redirect", "auth", "assets", "host"];
+const CERTIFICATE_KEYS: Keys = &["warn_days", "fail_days"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
@@ -16,6 +17,8 @@ pub struct Gate {
     pub http: Option<Vec<HttpCheck>>,
     /// Ports that must accept connections, at the address where gates dial.
     pub tcp: Vec<u16>,
+    /// `None`: the declared certificate has to be served, and no expired one.
+    pub certificate: Option<CertificateDays>,
     /// The deadline for a verdict, 10 minutes if not given: a first start that migrates a database takes its time.
     pub within: Duration,
     /// How long it has to stay well, 20 seconds if not given: the proxy looks at the Swarm every 15.
@@ -29,10 +32,32 @@ impl Default for Gate {
         Self {
             http: None,
             tcp: Vec::new(),
+            certificate: None,
             within: Duration::from_secs(600),
             stable_for: Duration::from_secs(20),
             successes: 3,
         }
+    }
+}
+
+impl Gate {
+    pub(super) fn asks_over_http(&self) -> bool {
+        self.certificate.is_some() || self.http.as_ref().is_some_and(|checks| !checks.is_empty())
+    }
+}
+
+/// How many days the served certificate has to have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateDays {
+    /// With fewer a person is told, 14 if not given.
+    pub warn: u32,
+    /// With fewer the gate says no, 0 if not given; an expired one has none.
+    pub fail: u32,
+}
+
+impl Default for CertificateDays {
+    fn default() -> Self {
+        Self { warn: 14, fail: 0 }
     }
 }
 
@@ -43,7 +68,7 @@ pub struct HttpCheck {
     pub path: String,
     /// Allowed status codes; empty: any from 200 to 399.
     pub status: Vec<u16>,
-    /// Text that the body has to contain.
+    /// Text that the body has to contain as it stands; no pattern.
     pub body: Option<String>,
     /// Header name in lower case -> text that its value has to contain.
     pub header: BTreeMap<String, String>,
@@ -51,7 +76,7 @@ pub struct HttpCheck {
     pub redirect: Option<String>,
     /// A file with one line `user:password` for basic authentication.
     pub auth: Option<PathBuf>,
-    /// Whether each stylesheet, script, image and font of the page has to load too.
+    /// Whether each stylesheet, script, image and font of the page has to answer 200 too, over https where the page is.
     pub assets: bool,
     /// Another host name than the app's domain.
     pub host: Option<Domain>,
@@ -89,6 +114,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Gate> {
     let gate = Gate {
         http: table.get("http").and_then(|v| v.list()).map(|checks| checks.iter().filter_map(http).collect()),
         tcp: table.get("tcp").map(|v| numbers(&v, 1, u16::MAX)).unwrap_or_default(),
+        certificate: table.get("certificate").and_then(|v| certificate(&v)),
         within: table.get("within").and_then(|v| v.duration()).unwrap_or(default.within),
         stable_for: table.get("stable_for").and_then(|v| v.duration()).unwrap_or(default.stable_for),
         successes: table.get("successes").and_then(|v| v.integer(1..=1000)).unwrap_or(default.successes),
@@ -100,6 +126,19 @@ pub(super) fn read(value: &Value<'_>) -> Option<Gate> {
     Some(gate)
 }
 
+fn certificate(value: &Value<'_>) -> Option<CertificateDays> {
+    let table = value.table(CERTIFICATE_KEYS)?;
+    let default = CertificateDays::default();
+    let days = |key: &str| table.get(key).and_then(|v| v.integer(0..=3650));
+    let fail = days("fail_days").unwrap_or(default.fail);
+    let found = CertificateDays { warn: days("warn_days").unwrap_or(default.warn.max(fail)), fail };
+    if found.warn < found.fail {
+        let message = format!("warn_days ({}) is less than fail_days ({})", found.warn, found.fail);
+        value.error(message, "nobody would be told before it fails; give more to warn_days");
+    }
+    Some(found)
+}
+
 fn http(value: &Value<'_>) -> Option<HttpCheck> {
     let table = value.table(HTTP_KEYS)?;
     let path = table.require("path", "such as \"/\" or \"/health\"").and_then(|v| request_path(&v));
@@ -109,11 +148,20 @@ fn http(value: &Value<'_>) -> Option<HttpCheck> {
         header: table.get("header").and_then(|v| v.open_table()).map(|t| headers(&t)).unwrap_or_default(),
         redirect: table.get("redirect").and_then(|v| v.text()),
         auth: table.get("auth").and_then(|v| v.secret_path()),
-        assets: table.get("assets").and_then(|v| v.without_effect().boolean()).unwrap_or_default(),
+        assets: table.get("assets").and_then(|v| v.boolean()).unwrap_or_default(),
         host: table.get("host").and_then(|v| v.parsed("such as \"chat.example.org\"")),
         ..HttpCheck::at("")
     };
+    note_page_without_assets(&check, &table);
     Some(HttpCheck { path: path?, ..check })
+}
+
+/// Only an answer 200 is a page.
+fn note_page_without_assets(check: &HttpCheck, table: &Table<'_>) {
+    let never_a_page = check.redirect.is_some() || (!check.status.is_empty() && !check.status.contains(&200));
+    if let Some(value) = table.get("assets").filter(|_| check.assets && never_a_page) {
+        value.error("only an answer 200 has assets, and this check wants another", "give the page a check of its own");
+    }
 }
 
 fn request_path(value: &Value<'_>) -> Option<String> {

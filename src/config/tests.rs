@@ -251,9 +251,9 @@ fn what_this_version_only_reads_is_named() {
     let text = "base_domain = \"example.org\"\nmax_tests = 2\n[prune]\nwatermark = 80\n[proxy]\n\
                 recipe = { url = \"https://git.example.org/traefik.git\" }\n[app.wiki]\n\
                 recipe = { url = \"https://git.example.org/wiki.git\" }\npolicy = { auto = \"patch\" }\n\
-                snapshot = { exclude = [\"cache\"] }\ngate = { http = [{ path = \"/\", assets = true }] }\n";
+                snapshot = { exclude = [\"cache\"] }\n";
     let warned = declared(text).warnings.to_string();
-    for key in ["max_tests", "prune", "app.wiki.policy", "app.wiki.snapshot", "assets"] {
+    for key in ["max_tests", "prune", "app.wiki.policy", "app.wiki.snapshot"] {
         assert!(warned.contains(&format!("{key}: this version reads it")), "{key} in {warned}");
     }
 }
@@ -263,5 +263,40 @@ fn a_gate_that_nobody_would_ask_is_refused() {
     let app = "[app.wiki]\nrecipe = { url = \"/r/wiki\" }\n";
     let report = refused(&format!("{MINIMAL}{app}gate = {{ http = [{{ path = \"/\" }}] }}\n"));
     assert!(report.contains("without [proxy] nobody is asked"), "{report}");
+    let report = refused(&format!("{MINIMAL}{app}gate = {{ certificate = {{ fail_days = 3 }} }}\n"));
+    assert!(report.contains("without [proxy] nobody is asked"), "{report}");
     declared(&format!("{MINIMAL}{app}gate = {{ http = [] }}\n"));
+}
+
+#[test]
+fn every_key_of_a_gate_is_read() {
+    let gate = "gate = { http = [{ path = \"/\", assets = true, body = \"a.c\" }], tcp = 22, successes = 2, \
+                certificate = { warn_days = 30, fail_days = 3 }, within = \"2m\", stable_for = \"30s\" }\n";
+    let text = format!("{MINIMAL}[proxy]\n{RECIPE}[app.wiki]\n{RECIPE}{gate}");
+    let declared = declared(&text);
+    assert_eq!(declared.warnings.0, []);
+    let wanted = Gate {
+        http: Some(vec![HttpCheck { assets: true, body: Some("a.c".into()), ..HttpCheck::at("/") }]),
+        tcp: vec![22],
+        certificate: Some(CertificateDays { warn: 30, fail: 3 }),
+        within: Duration::from_secs(120),
+        stable_for: Duration::from_secs(30),
+        successes: 2,
+    };
+    assert_eq!(declared.app("wiki").unwrap().gate, wanted);
+}
+
+#[test]
+fn days_that_would_never_warn_and_assets_of_no_page_are_refused() {
+    let report = |gate: &str| refused(&format!("{MINIMAL}[proxy]\n{RECIPE}[app.wiki]\n{RECIPE}gate = {{ {gate} }}\n"));
+    let days = report("certificate = { warn_days = 3, fail_days = 5 }");
+    assert!(days.contains("gate.certificate: warn_days (3) is less than fail_days (5)"), "{days}");
+    for other in ["redirect = \"/x\"", "status = [301, 404]"] {
+        let assets = report(&format!("http = [{{ path = \"/\", assets = true, {other} }}]"));
+        assert!(assets.contains("gate.http[0].assets: only an answer 200 has assets"), "{assets}");
+    }
+    let late =
+        format!("{MINIMAL}[proxy]\n{RECIPE}[app.wiki]\n{RECIPE}gate = {{ certificate = {{ fail_days = 20 }} }}\n");
+    let days = CertificateDays { warn: 20, fail: 20 };
+    assert_eq!(declared(&late).app("wiki").unwrap().gate.certificate, Some(days));
 }

@@ -3,7 +3,12 @@
 //! The surprise: a proxy answers for every host. What it says for a host that nobody routes is learned from a host name
 //! made at random, and an answer like that is never the app's, even where a check would take it.
 
+pub mod assets;
+mod css;
+pub mod served;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -12,11 +17,40 @@ use crate::config::HttpCheck;
 /// How much of a body is kept to be searched.
 pub const BODY_BOUND: usize = 1024 * 1024;
 
+/// The part of a question at which it is settled, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Before anything was sent: the question itself cannot be asked.
+    Request,
+    Dns,
+    Connect,
+    Tls,
+    Status,
+    Headers,
+    Body,
+    Assets,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Request => "request",
+            Phase::Dns => "DNS",
+            Phase::Connect => "connect",
+            Phase::Tls => "TLS",
+            Phase::Status => "status",
+            Phase::Headers => "headers",
+            Phase::Body => "body",
+            Phase::Assets => "assets",
+        })
+    }
+}
+
 /// An answer as it came, redirects not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// SHA-256 of the whole body.
+    /// SHA-256 of as much of the body as was read.
     pub body_digest: [u8; 32],
     /// The body's beginning as text, at most [`BODY_BOUND`] bytes of it.
     pub body: String,
@@ -35,6 +69,19 @@ impl Answer {
         self.headers.get("location").map(String::as_str)
     }
 
+    /// How the body is packed, although nobody asked for that: its text cannot be searched.
+    pub fn encoding(&self) -> Option<&str> {
+        let encoding = self.headers.get("content-encoding")?.trim();
+        (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")).then_some(encoding)
+    }
+
+    /// Whether a browser would show it as a page.
+    pub fn is_page(&self) -> bool {
+        let kind = self.headers.get("content-type").map_or("", String::as_str);
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(kind.as_str(), "text/html" | "application/xhtml+xml")
+    }
+
     fn is_like(&self, other: &Answer) -> bool {
         self.status == other.status && self.body_digest == other.body_digest
     }
@@ -47,7 +94,7 @@ pub enum Finding {
     NotYet(String),
     /// The app's own answer, and not the wanted one. An app that starts may give such answers too: they count at the
     /// deadline.
-    No(String),
+    No(Phase, String),
 }
 
 /// Judges one answer. `proxys_own` is the proxy's answer for a host that nobody routes, where there is a proxy.
@@ -67,13 +114,14 @@ pub fn judge(check: &HttpCheck, answer: &Answer, proxys_own: Option<&Answer>) ->
         return Finding::NotYet(format!("{}: nobody answers behind the proxy ({})", check.path, answer.status));
     }
     let against = [
-        (!wanted).then(|| format!("answers {}, wanted is {}", answer.status, statuses(&check.status))),
-        against_body(check, answer),
-        against_headers(check, answer),
-        against_redirect(check, answer),
+        (!wanted).then(|| (Phase::Status, format!("answers {}, wanted is {}", answer.status, statuses(&check.status)))),
+        against_redirect(check, answer).map(|why| (Phase::Headers, why)),
+        against_headers(check, answer).map(|why| (Phase::Headers, why)),
+        against_body(check, answer).map(|why| (Phase::Body, why)),
+        against_assets(check, answer).map(|why| (Phase::Assets, why)),
     ];
     match against.into_iter().flatten().next() {
-        Some(why) => Finding::No(format!("{} {why}", check.path)),
+        Some((phase, why)) => Finding::No(phase, format!("{} {why}", check.path)),
         None => Finding::Yes,
     }
 }
@@ -87,7 +135,14 @@ fn statuses(wanted: &[u16]) -> String {
 
 fn against_body(check: &HttpCheck, answer: &Answer) -> Option<String> {
     let text = check.body.as_deref()?;
-    (!answer.body.contains(text)).then(|| format!("answers {} without the text {text:?}", answer.status))
+    let status = answer.status;
+    if let Some(encoding) = answer.encoding() {
+        return Some(format!(
+            "answers {status} packed as {encoding}, which was not asked for; its text is not searched"
+        ));
+    }
+    let within = if answer.body.len() < BODY_BOUND { "" } else { " in its first MiB" };
+    (!answer.body.contains(text)).then(|| format!("answers {status} without the text {text:?}{within}"))
 }
 
 fn against_headers(check: &HttpCheck, answer: &Answer) -> Option<String> {
@@ -104,6 +159,21 @@ fn against_redirect(check: &HttpCheck, answer: &Answer) -> Option<String> {
         Some(location) if location.starts_with(start) => None,
         Some(location) => Some(format!("leads to {location}, not to {start}…")),
         None => Some("does not lead anywhere else".to_owned()),
+    }
+}
+
+/// A check of assets that finds no page would be a check of nothing.
+fn against_assets(check: &HttpCheck, answer: &Answer) -> Option<String> {
+    if !check.assets {
+        return None;
+    }
+    match answer.location() {
+        Some(location) if answer.status != 200 => {
+            Some(format!("has no assets, it leads to {location}: ask for those at the path where the page is"))
+        }
+        _ if answer.status != 200 => Some(format!("answers {}, and only an answer 200 has assets", answer.status)),
+        _ if !answer.is_page() => Some("is no page (text/html), so it has no assets".to_owned()),
+        _ => answer.encoding().map(|encoding| format!("is packed as {encoding}, so its assets cannot be read")),
     }
 }
 
@@ -159,7 +229,43 @@ mod tests {
         for (check, answer, good) in rows {
             let finding = judge(check, &answer, None);
             assert_eq!(finding == Finding::Yes, good, "{check:?} {answer:?}");
-            assert!(good || matches!(finding, Finding::No(_)));
+            assert!(good || matches!(finding, Finding::No(..)));
         }
+    }
+
+    #[test]
+    fn a_no_says_at_which_part_of_the_answer() {
+        let html: BTreeMap<_, _> = [("content-type".to_owned(), "text/html; charset=utf-8".to_owned())].into();
+        let gzip: BTreeMap<_, _> = [("content-encoding".to_owned(), "gzip".to_owned())].into();
+        let plain = HttpCheck::at("/");
+        let body = HttpCheck { body: Some("Wiki".into()), ..plain.clone() };
+        let assets = HttpCheck { assets: true, ..plain.clone() };
+        let redirect = HttpCheck { redirect: Some("/x".into()), ..plain.clone() };
+        let header = HttpCheck { header: [("x-app".into(), "Wiki".into())].into(), ..plain.clone() };
+        let long = "x".repeat(BODY_BOUND + 1);
+        let rows = [
+            (&plain, answer(500, ""), Phase::Status, "answers 500, wanted is 200 to 399"),
+            (&header, answer(200, ""), Phase::Headers, "without header x-app"),
+            (&redirect, led_to("/y"), Phase::Headers, "leads to /y"),
+            (&body, answer(200, "none"), Phase::Body, "without the text \"Wiki\""),
+            (&body, answer(200, &long), Phase::Body, "in its first MiB"),
+            (&body, Answer::new(200, gzip.clone(), b"Wiki"), Phase::Body, "packed as gzip"),
+            (&assets, answer(200, "{}"), Phase::Assets, "is no page"),
+            (&assets, led_to("/login"), Phase::Assets, "it leads to /login"),
+            (&assets, Answer::new(204, html.clone(), b""), Phase::Assets, "answers 204"),
+            (&assets, Answer::new(200, html.clone().into_iter().chain(gzip).collect(), b""), Phase::Assets, "gzip"),
+        ];
+        for (check, answer, phase, why) in rows {
+            let Finding::No(found, told) = judge(check, &answer, None) else { panic!("{check:?}") };
+            assert!(found == phase && told.contains(why), "{found} {told}");
+        }
+        assert_eq!(judge(&assets, &Answer::new(200, html, b"<p>"), None), Finding::Yes);
+    }
+
+    #[test]
+    fn a_text_is_no_pattern() {
+        let check = HttpCheck { body: Some("a.c (d|e)".into()), ..HttpCheck::at("/") };
+        assert_eq!(judge(&check, &answer(200, "see a.c (d|e)"), None), Finding::Yes);
+        assert!(matches!(judge(&check, &answer(200, "see abc d"), None), Finding::No(Phase::Body, _)));
     }
 }

@@ -3,19 +3,19 @@
 //! A `No` is the app's; an `Err` says that nothing can be said (the proxy is down, the Engine gone), and nobody is
 //! blamed for it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Applied, Keeper};
-use crate::config::HttpCheck;
+use crate::certificate;
 use crate::desired::Desired;
-use crate::health::gate::{self, Finding, judge};
+use crate::health::gate::served;
 use crate::health::{self, Rules, Verdict, Watch};
-use crate::host::probe::{Probe, Target, Timeouts};
+use crate::host::probe::{self, Check, Target, Timeouts, Whose};
 use crate::model::app::StackName;
 use crate::model::observed::{Container, Observed};
 use crate::model::outcome::Outcome;
@@ -29,8 +29,8 @@ const TICK: Duration = Duration::from_millis(500);
 const LOG_LINES: usize = 3;
 /// A secret below this length is not looked for in logs.
 const SHORTEST_SECRET: usize = 5;
-/// How long a port may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// The proxy looks at the Swarm this often: within it, what is asked may still be what ran before.
+const PROXY_LOOKS_EVERY: Duration = Duration::from_secs(15);
 
 /// How an app is judged.
 #[derive(Debug, Clone)]
@@ -38,9 +38,10 @@ pub struct Gate {
     pub within: Duration,
     pub stable_for: Duration,
     pub successes: u32,
+    /// Who is asked.
+    pub target: Target,
+    /// What; nothing: Swarm's verdict is enough.
     pub checks: Vec<Check>,
-    /// Ports that have to accept a connection.
-    pub tcp: Vec<SocketAddr>,
     /// The proxy's stack, when the app is reached through one that is kept here.
     pub proxy: Option<StackName>,
 }
@@ -49,17 +50,36 @@ impl Gate {
     /// Swarm's verdict alone.
     #[must_use]
     pub fn without_questions(self) -> Self {
-        Self { checks: Vec::new(), tcp: Vec::new(), ..self }
+        Self { checks: Vec::new(), ..self }
+    }
+
+    /// What is worth telling of a gate before anybody is asked: a verdict that may come before the proxy has seen
+    /// anything, and a certificate in its last days.
+    pub fn doubts(&self, now: Timestamp) -> Vec<String> {
+        let is_routed = self.checks.iter().any(|check| matches!(check, Check::Page(_)));
+        let looks = PROXY_LOOKS_EVERY;
+        let second = Duration::from_secs(1);
+        let doubts = [
+            doubt("within", self.within, looks, "a good app may be found too late"),
+            doubt("stable_for", self.stable_for, looks + second, "a bad app may pass while the one before it answers"),
+        ];
+        let of_time = doubts.into_iter().flatten().filter(|_| is_routed);
+        let wanted = self.target.certificate.iter();
+        let of_certificate = wanted.filter_map(|wanted| {
+            let certificate = certificate::describe_chain(&wanted.chain)?;
+            served::remark(&certificate, wanted.warn_days, now)
+        });
+        of_time.chain(of_certificate).collect()
     }
 }
 
-/// One question to the app.
-#[derive(Debug, Clone)]
-pub struct Check {
-    pub target: Target,
-    pub http: HttpCheck,
-    /// A host that nobody routes: what the proxy answers there is never the app's answer.
-    pub unrouted: Option<Target>,
+fn doubt(key: &str, found: Duration, least: Duration, then: &str) -> Option<String> {
+    (found < least).then(|| {
+        format!(
+            "gate.{key} is {found:?}, and the proxy looks at the Swarm every {PROXY_LOOKS_EVERY:?}: {then}; give it {least:?} \
+             or more"
+        )
+    })
 }
 
 /// The answer of verdict and gate. Without one (`Err`) nothing is known about the app.
@@ -118,17 +138,21 @@ impl Keeper<'_> {
             && self.ask(&once, &mut Answers::default()).await.is_ok()
     }
 
-    /// Asks every check `successes` times in a row.
+    /// Asks every check `successes` times in a row; what a page loads only the last time.
     async fn ask(&self, gate: &Gate, answers: &mut Answers) -> Result<(), String> {
-        for _ in 0..gate.successes {
-            for check in &gate.checks {
-                *answers = Answers::default();
-                ask_once(check, answers).await?;
-            }
-            for address in &gate.tcp {
-                Probe::new().tcp(*address, CONNECT).await.map_err(|error| error.to_string())?;
+        let pages: Vec<Check> = gate.checks.iter().map(Check::without_assets).collect();
+        for left in (0..gate.successes).rev() {
+            let checks = if left == 0 { &gate.checks } else { &pages };
+            match probe::ask(&gate.target, checks, Timeouts::default()).await {
+                Ok(asked) if left == 0 => asked.remarks.iter().for_each(|remark| warn!(remark, "well, with a remark")),
+                Ok(_) => {}
+                Err(failure) => {
+                    *answers = Answers::of(failure.whose);
+                    return Err(failure.sentence);
+                }
             }
         }
+        *answers = Answers::default();
         Ok(())
     }
 
@@ -235,28 +259,52 @@ struct Answers {
     proxys_own: bool,
 }
 
-async fn ask_once(check: &Check, answers: &mut Answers) -> Result<(), String> {
-    let answer = question(&check.target, &check.http.path, answers).await?;
-    let own = match &check.unrouted {
-        Some(target) => Some(question(target, "/", answers).await?),
-        None => None,
-    };
-    match judge(&check.http, &answer, own.as_ref()) {
-        Finding::Yes => Ok(()),
-        Finding::NotYet(reason) => {
-            answers.proxys_own = true;
-            Err(reason)
-        }
-        Finding::No(reason) => Err(reason),
+impl Answers {
+    fn of(whose: Whose) -> Self {
+        Self { broken: whose == Whose::Unknown, proxys_own: whose == Whose::Proxys }
     }
 }
 
-async fn question(target: &Target, path: &str, answers: &mut Answers) -> Result<gate::Answer, String> {
-    match Probe::new().get(target, path, Timeouts::default()).await {
-        Ok(answer) => Ok(gate::Answer::new(answer.status, answer.headers.into_iter().collect(), &answer.body)),
-        Err(error) => {
-            answers.broken = true;
-            Err(error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HttpCheck;
+    use crate::health::gate::served::Wanted;
+
+    fn gate(within: u64, stable_for: u64, checks: Vec<Check>) -> Gate {
+        let [within, stable_for] = [within, stable_for].map(Duration::from_secs);
+        let target = Target::https("127.0.0.1:443".parse().unwrap(), "wiki.example.org", None);
+        Gate { within, stable_for, successes: 1, target, checks, proxy: None }
+    }
+
+    fn doubts(gate: &Gate) -> Vec<String> {
+        gate.doubts("2026-06-01T00:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn a_verdict_before_the_proxy_looks_is_in_doubt_where_the_app_is_routed() {
+        let page = || vec![Check::Page(HttpCheck::at("/"))];
+        assert_eq!(doubts(&gate(15, 16, page())), [""; 0]);
+        let told = doubts(&gate(14, 15, page()));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("gate.within is 14s") && told[0].ends_with("give it 15s or more"), "{told:?}");
+        assert!(told[1].starts_with("gate.stable_for is 15s") && told[1].ends_with("give it 16s or more"), "{told:?}");
+        for checks in [vec![], vec![Check::Tcp(22)], vec![Check::AnyAnswer]] {
+            assert_eq!(doubts(&gate(2, 1, checks)), [""; 0]);
         }
+    }
+
+    #[test]
+    fn a_declared_certificate_in_its_last_days_is_told_beforehand() {
+        let mut params = rcgen::CertificateParams::new(vec!["*.example.org".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2026, 6, 11);
+        let leaf = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+        let with = |warn_days| {
+            let mut gate = gate(600, 20, vec![]);
+            gate.target.certificate = Some(Wanted { chain: vec![leaf.clone()], warn_days, fail_days: 0 });
+            doubts(&gate)
+        };
+        assert_eq!(with(10), [""; 0]);
+        assert!(with(11)[0].contains("10 days left: *.example.org"), "{:?}", with(11));
     }
 }

@@ -12,7 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use evenkeel::host::probe::{Answer, Probe, ProbeError, Target, Timeouts};
+use evenkeel::health::gate::Answer;
+use evenkeel::host::probe::{self, ProbeError, Target, Timeouts};
 
 use crate::engine::private::PrivateEngine;
 use crate::engine::recorder::{Recorder, writes};
@@ -119,20 +120,19 @@ gate = {{ stable_for = "1s", within = "90s" }}
     /// The proxy's answer for a host, over its TLS.
     fn ask(&self, host: &str) -> Result<Answer, ProbeError> {
         let target = Target::https(self.https(), host, None);
-        wait_for(async move { Probe::new().get(&target, "/", Timeouts::default()).await })
+        wait_for(async move { probe::get(&target, "/", Timeouts::default()).await.map(|got| got.answer) })
     }
 
     #[track_caller]
     fn is_served(&self, app: &str, page: &str) {
         let answer = self.ask(&self.world.domain(app)).unwrap();
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
-        assert!(answer.status == 200 && body.contains(page), "{app}: {} {body}", answer.status);
+        assert!(answer.status == 200 && answer.body.contains(page), "{app}: {answer:?}");
     }
 
     /// The certificate that users meet.
     fn served(&self) -> Vec<u8> {
         let (address, host) = (self.https(), self.world.domain("proxy"));
-        wait_for(async move { Probe::new().served_leaf(address, &host, Timeouts::default()).await }).unwrap()
+        wait_for(async move { probe::served_chain(address, &host, Timeouts::default()).await }).unwrap().remove(0)
     }
 
     fn https(&self) -> SocketAddr {

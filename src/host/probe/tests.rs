@@ -1,177 +1,130 @@
-use std::sync::Mutex;
+mod loading;
+mod phases;
+mod server;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use server::{HOST, OK, Server, Shown, Then};
 
 use super::*;
+use crate::config::HttpCheck;
 
-const HOST: &str = "wiki.example.org";
-
-/// A server with its own certificate for `example.org` and below, that answers every request with the same bytes.
-struct Server {
-    address: SocketAddr,
-    leaf: Vec<u8>,
-    /// What it was asked, with the name that TLS asked for in front.
-    requests: Arc<Mutex<Vec<String>>>,
+async fn got(target: &Target, path: &str) -> Result<Answer, ProbeError> {
+    get(target, path, patient()).await.map(|got| got.answer)
 }
 
-async fn serve(response: impl Into<Vec<u8>>) -> Server {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["*.example.org".to_owned()]).unwrap();
-    let leaf = params.self_signed(&key).unwrap().der().clone();
-    let provider = Arc::new(ring::default_provider());
-    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server { address: listener.local_addr().unwrap(), leaf: leaf.to_vec(), requests: Arc::default() };
-    let (requests, response) = (Arc::clone(&server.requests), response.into());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut tls) = acceptor.accept(stream).await else { continue };
-            let mut buffer = vec![0; 4096];
-            let length = tls.read(&mut buffer).await.unwrap_or(0);
-            let sni = tls.get_ref().1.server_name().unwrap_or("none").to_owned();
-            requests.lock().unwrap().push(format!("{sni} {}", String::from_utf8_lossy(&buffer[..length])));
-            // A client that has read enough hangs up; the server does not mind.
-            let _ = tls.write_all(&response).await;
-            let _ = tls.shutdown().await;
-        }
-    });
-    server
+/// No part of a test depends on a machine's speed.
+fn patient() -> Timeouts {
+    let long = Duration::from_secs(120);
+    Timeouts { connect: long, tls: long, head: long, body: long }
 }
 
-/// Accepts one connection and does with it what the test says.
-async fn plain<F: Future<Output = ()> + Send>(then: impl FnOnce(TcpStream) -> F + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        then(stream).await;
-    });
-    address
+fn wanted(chain: &[Vec<u8>]) -> Option<Wanted> {
+    Some(Wanted { chain: chain.to_vec(), ..Wanted::default() })
 }
-
-async fn get(target: &Target, path: &str) -> Result<Answer, ProbeError> {
-    Probe::new().get(target, path, Timeouts::default()).await
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\nX-App: Wiki\r\nContent-Length: 5\r\n\r\nhello";
 
 #[tokio::test]
 async fn name_and_host_are_the_apps_while_the_address_is_pinned() {
-    let server = serve(OK).await;
-    let answer = get(&Target::https(server.address, HOST, Some(server.leaf)), "/page?q=1").await.unwrap();
-    assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello".as_slice()));
-    assert!(answer.headers.contains(&("x-app".to_owned(), "Wiki".to_owned())));
-    let request = server.requests.lock().unwrap()[0].to_lowercase();
+    let server = Server::secure(Then::Say(OK)).await;
+    let answer = got(&Target::https(server.address, HOST, wanted(&server.chain)), "/page?q=1").await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+    assert_eq!(answer.headers["x-app"], "Wiki, Notes");
+    let request = server.requests()[0].to_lowercase();
     assert!(request.starts_with("wiki.example.org get /page?q=1 http/1.1"), "{request}");
     assert!(request.contains("host: wiki.example.org\r\n"), "{request}");
 }
 
 #[tokio::test]
 async fn a_wrong_certificate_is_told_with_both_and_sees_no_request() {
-    let (server, other) = (serve(OK).await, serve(OK).await);
-    let mut target = Target::https(server.address, HOST, Some(other.leaf));
+    let (server, other) = (Server::secure(Then::Say(OK)).await, Server::secure(Then::Say(OK)).await);
+    let mut target = Target::https(server.address, HOST, wanted(&other.chain));
     target.auth = Some("me:hunter2".into());
-    let error = get(&target, "/").await.unwrap_err();
-    let ProbeError::WrongCertificate { served, declared, .. } = &error else { panic!("{error:?}") };
-    assert!(served.starts_with("*.example.org, valid until") && declared != served, "{error}");
-    assert!(server.requests.lock().unwrap().is_empty());
+    let error = got(&target, "/").await.unwrap_err();
+    let ProbeError::Certificate { fault: Fault::Another { served, declared }, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(served.starts_with("*.example.org, valid from 2000-01-01") && declared != served, "{error}");
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_over_early_or_elsewhere_sees_no_request() {
+    let rows = [
+        (Shown::dated(2000, 2001), "expired at 2001-01-01T00:00:00Z: *.example.org, valid from 2000-01-01"),
+        (Shown::dated(2199, 2200), "not valid before 2199-01-01T00:00:00Z: *.example.org"),
+        (Shown::named("*.example.net"), "for other names: *.example.net, valid from"),
+    ];
+    for (shown, told) in rows {
+        let server = Server::start(Some(shown), Then::Say(OK)).await;
+        for chain in [server.chain.clone(), Vec::new()] {
+            let error = got(&Target::https(server.address, HOST, wanted(&chain)), "/").await.unwrap_err();
+            assert_eq!(error.phase(), Phase::Tls);
+            assert!(error.to_string().starts_with("TLS: ") && error.to_string().contains(told), "{error}");
+        }
+        assert!(server.requests().is_empty());
+        // And where nothing is asked of it, it will do.
+        assert_eq!(got(&Target::https(server.address, HOST, None), "/").await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_with_few_days_left_is_told_and_will_do() {
+    let server = Server::secure(Then::Say(OK)).await;
+    let soon = Wanted { warn_days: 1_000_000, ..Wanted::default() };
+    let target = Target::https(server.address, HOST, Some(soon));
+    let asked = ask(&target, &[Check::AnyAnswer, Check::Page(HttpCheck::at("/"))], patient()).await.unwrap();
+    assert_eq!(asked.remarks.len(), 1, "each remark once: {asked:?}");
+    assert!(asked.remarks[0].contains("days left: *.example.org"), "{asked:?}");
 }
 
 #[tokio::test]
 async fn any_certificate_will_do_where_none_is_declared() {
-    let server = serve(OK).await;
-    assert_eq!(get(&Target::https(server.address, "other.net", None), "/").await.unwrap().status, 200);
-}
-
-#[tokio::test]
-async fn the_served_leaf_is_known_even_if_the_answer_is_rubbish() {
-    let server = serve("rubbish\r\n\r\n").await;
-    let leaf = Probe::new().served_leaf(server.address, HOST, Timeouts::default()).await;
-    assert_eq!(leaf, Ok(server.leaf.clone()));
-    let error = get(&Target::https(server.address, HOST, None), "/").await.unwrap_err();
-    assert!(matches!(error, ProbeError::Reading { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn redirects_are_answers() {
-    let server = serve("HTTP/1.1 302 Found\r\nLocation: https://elsewhere.net/\r\nContent-Length: 0\r\n\r\n").await;
-    let answer = get(&Target::https(server.address, HOST, None), "/").await.unwrap();
-    assert_eq!((answer.status, answer.location.as_deref()), (302, Some("https://elsewhere.net/")));
-    assert_eq!(server.requests.lock().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_body_is_read_up_to_its_limit() {
-    let mut response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 3 * BODY_LIMIT).into_bytes();
-    response.resize(response.len() + 3 * BODY_LIMIT, b'x');
-    let server = serve(response).await;
-    assert_eq!(get(&Target::https(server.address, HOST, None), "/").await.unwrap().body.len(), BODY_LIMIT);
+    let server = Server::secure(Then::Say(OK)).await;
+    assert_eq!(got(&Target::https(server.address, "other.net", None), "/").await.unwrap().status, 200);
+    assert_eq!(served_chain(server.address, "other.net", patient()).await, Ok(server.chain.clone()));
 }
 
 #[tokio::test]
 async fn credentials_are_sent_and_never_shown() {
-    let server = serve(OK).await;
+    let server = Server::secure(Then::Say(OK)).await;
     let mut target = Target::https(server.address, HOST, None);
     target.auth = Some("me:hunter2".into());
-    get(&target, "/").await.unwrap();
-    assert!(server.requests.lock().unwrap()[0].contains("Basic bWU6aHVudGVyMg=="));
-    assert!(!format!("{target:?}").contains("hunter2"));
+    got(&target, "/").await.unwrap();
+    assert!(server.requests()[0].contains("Basic bWU6aHVudGVyMg=="));
+    assert!(!format!("{target:?} {:?}", exchange::request(&target, "/")).contains("hunter2"));
+    assert!(!format!("{:?}", exchange::request(&target, "/")).contains("bWU6aHVudGVyMg"));
 }
 
 #[tokio::test]
-async fn refused_silent_and_non_tls_are_told_apart() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = listener.local_addr().unwrap();
-    drop(listener);
-    let refused = get(&Target::https(closed, HOST, None), "/").await.unwrap_err();
-    assert_eq!(refused, ProbeError::Refused { address: closed });
+async fn a_login_comes_from_a_file_of_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("login");
+    let server = Server::secure(Then::Say(OK)).await;
+    let target = Target::https(server.address, HOST, None);
+    let checks = [Check::Page(HttpCheck { auth: Some(file.clone()), ..HttpCheck::at("/") })];
 
-    let short = Timeouts { connect: Duration::from_secs(5), total: Duration::from_millis(100) };
-    let silent = plain(|stream| async move {
-        std::future::pending::<()>().await;
-        drop(stream);
-    });
-    let target = Target::http(silent.await, HOST);
-    let error = Probe::new().get(&target, "/", short).await.unwrap_err();
-    assert!(matches!(error, ProbeError::Timeout { after, .. } if after == short.total), "{error:?}");
+    let absent = ask(&target, &checks, patient()).await.unwrap_err();
+    assert_eq!((absent.phase, absent.whose), (Phase::Request, Whose::Unknown));
+    assert!(absent.sentence.contains("login cannot be read: No such file"), "{absent}");
+    for text in ["hunter2", "", "me:hunter2\nmore\n", "me\0:hunter2"] {
+        std::fs::write(&file, text).unwrap();
+        let told = ask(&target, &checks, patient()).await.unwrap_err().sentence;
+        assert!(told.contains("is not one line `user:password`") && !told.contains("hunter2"), "{told}");
+    }
+    assert!(server.requests().is_empty());
 
-    let no_tls = plain(|mut stream| async move { stream.write_all(b"HTTP/1.1 400 Bad\r\n\r\n").await.unwrap() });
-    let error = get(&Target::https(no_tls.await, HOST, None), "/").await.unwrap_err();
-    assert!(matches!(error, ProbeError::Tls { .. }), "{error:?}");
+    std::fs::write(&file, "me:hunter2\r\n").unwrap();
+    ask(&target, &checks, patient()).await.unwrap();
+    assert!(server.requests()[0].contains("Basic bWU6aHVudGVyMg==\r\n"));
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_a_reading_error() {
-    let server = serve("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello").await;
-    let error = get(&Target::https(server.address, HOST, None), "/").await.unwrap_err();
-    assert!(matches!(error, ProbeError::Reading { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn plain_http_works_and_ports_are_probed() {
-    let address = plain(|mut stream| async move {
-        let mut request = [0; 1024];
-        let length = stream.read(&mut request).await.unwrap();
-        assert!(length > 0);
-        stream.write_all(OK.as_bytes()).await.unwrap();
-    });
-    assert_eq!(get(&Target::http(address.await, HOST), "/").await.unwrap().status, 200);
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let open = listener.local_addr().unwrap();
-    assert_eq!(Probe::new().tcp(open, Duration::from_secs(5)).await, Ok(()));
-    drop(listener);
-    assert_eq!(Probe::new().tcp(open, Duration::from_secs(5)).await, Err(ProbeError::Refused { address: open }));
+async fn a_port_is_open_or_not_and_needs_no_app() {
+    let server = Server::start(None, Then::Say(OK)).await;
+    let closed = server::closed().await;
+    let target = Target::http(server.address, HOST);
+    assert_eq!(ask(&target, &[Check::Tcp(server.address.port())], patient()).await, Ok(Asked::default()));
+    let failure = ask(&target, &[Check::Tcp(closed.port())], patient()).await.unwrap_err();
+    assert_eq!((failure.phase, failure.whose), (Phase::Connect, Whose::Own));
+    assert_eq!(failure.sentence, format!("connect: {closed} refuses connections"));
 }
 
 #[test]
@@ -182,11 +135,44 @@ fn random_hosts_are_below_the_base_domain_and_differ() {
 }
 
 #[tokio::test]
-async fn names_that_would_lead_past_the_pinned_address_are_refused() {
-    let server = serve(OK).await;
-    for host in ["Wiki.example.org", "127.0.0.1", "a.b:1", "me@a.b", "a.b/c", "", "ä.example.org"] {
-        let error = get(&Target::https(server.address, host, None), "/").await.unwrap_err();
+async fn names_that_are_no_plain_domains_are_refused() {
+    let server = Server::secure(Then::Say(OK)).await;
+    for host in ["Wiki.example.org", "127.0.0.1", "a.b:1", "me@a.b", "a.b/c", "", "ä.example.org", "a.b\r\nX: y"] {
+        let error = got(&Target::https(server.address, host, None), "/").await.unwrap_err();
         assert!(matches!(error, ProbeError::Request { .. }), "{host:?}: {error:?}");
     }
-    assert!(server.requests.lock().unwrap().is_empty());
+    for path in ["", "page", "/a b", "/a\r\nX: y", "http://elsewhere.net/"] {
+        let error = got(&Target::https(server.address, HOST, None), path).await.unwrap_err();
+        assert!(matches!(error, ProbeError::Request { .. }), "{path:?}: {error:?}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+/// The proxy answers at once for a host that nobody routes; so who hangs or babbles behind it is the app.
+#[tokio::test]
+async fn an_app_that_does_not_speak_http_is_to_blame_only_behind_a_proxy_that_does() {
+    let checks = [Check::Page(HttpCheck::at("/"))];
+    for (unrouted, whose) in
+        [(Then::Say("HTTP/1.1 404 Not Found\r\n\r\n"), Whose::Own), (Then::Say("?"), Whose::Unknown)]
+    {
+        let server =
+            Server::by_host(None, vec![(HOST, Then::Say("rubbish\r\n\r\n")), ("nobody.example.org", unrouted)]).await;
+        let mut target = Target::http(server.address, HOST);
+        target.unrouted = Some("nobody.example.org".to_owned());
+        let failure = ask(&target, &checks, patient()).await.unwrap_err();
+        assert_eq!((failure.phase, failure.whose), (Phase::Status, whose), "{failure}");
+    }
+    let target =
+        Target { unrouted: Some("nobody.example.org".to_owned()), ..Target::http(server::closed().await, HOST) };
+    assert_eq!(ask(&target, &checks, patient()).await.unwrap_err().whose, Whose::Unknown);
+}
+
+#[tokio::test]
+async fn the_proxys_own_answer_is_told_as_that() {
+    let server = Server::start(None, Then::Say("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")).await;
+    let mut target = Target::http(server.address, HOST);
+    target.unrouted = Some("nobody.example.org".to_owned());
+    let failure = ask(&target, &[Check::Page(HttpCheck::at("/"))], patient()).await.unwrap_err();
+    assert_eq!((failure.phase, failure.whose), (Phase::Status, Whose::Proxys));
+    assert!(failure.sentence.contains("only the proxy answers (404)"), "{failure}");
 }
