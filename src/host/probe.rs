@@ -20,8 +20,9 @@ pub use ask::{Asked, Check, Failure, Whose, ask, login};
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 
+use crate::health::gate::Answer;
+pub use crate::health::gate::Phase;
 use crate::health::gate::served::{Fault, Wanted};
-use crate::health::gate::{Answer, Phase};
 use crate::model::app::Domain;
 use crate::model::hex;
 

@@ -106,7 +106,7 @@ impl Keeper<'_> {
                     return Ok(Judged::Unhealthy(self.with_log(reason, desired, &observed).await));
                 }
                 Verdict::Waiting(what) => what,
-                Verdict::Healthy => match self.ask(gate, &mut answers).await {
+                Verdict::Healthy => match in_a_row(gate, &mut answers).await {
                     Ok(()) => return Ok(Judged::Healthy),
                     Err(reason) => reason,
                 },
@@ -135,25 +135,7 @@ impl Keeper<'_> {
     pub async fn is_healthy_now(&self, desired: &Desired, observed: &Observed, gate: &Gate) -> bool {
         let once = Gate { successes: 1, ..gate.clone() };
         health::at_a_glance(desired, observed) == Verdict::Healthy
-            && self.ask(&once, &mut Answers::default()).await.is_ok()
-    }
-
-    /// Asks every check `successes` times in a row; what a page loads only the last time.
-    async fn ask(&self, gate: &Gate, answers: &mut Answers) -> Result<(), String> {
-        let pages: Vec<Check> = gate.checks.iter().map(Check::without_assets).collect();
-        for left in (0..gate.successes).rev() {
-            let checks = if left == 0 { &gate.checks } else { &pages };
-            match probe::ask(&gate.target, checks, Timeouts::default()).await {
-                Ok(asked) if left == 0 => asked.remarks.iter().for_each(|remark| warn!(remark, "well, with a remark")),
-                Ok(_) => {}
-                Err(failure) => {
-                    *answers = Answers::of(failure.whose);
-                    return Err(failure.sentence);
-                }
-            }
-        }
-        *answers = Answers::default();
-        Ok(())
+            && in_a_row(&once, &mut Answers::default()).await.is_ok()
     }
 
     /// The deadline has passed: whose fault is it?
@@ -259,6 +241,24 @@ struct Answers {
     proxys_own: bool,
 }
 
+/// Asks every check `successes` times in a row; what a page loads only the last time.
+async fn in_a_row(gate: &Gate, answers: &mut Answers) -> Result<(), String> {
+    let pages: Vec<Check> = gate.checks.iter().map(Check::without_assets).collect();
+    for left in (0..gate.successes).rev() {
+        let checks = if left == 0 { &gate.checks } else { &pages };
+        match probe::ask(&gate.target, checks, Timeouts::default()).await {
+            Ok(asked) if left == 0 => asked.remarks.iter().for_each(|remark| warn!(remark, "well, with a remark")),
+            Ok(_) => {}
+            Err(failure) => {
+                *answers = Answers::of(failure.whose);
+                return Err(failure.sentence);
+            }
+        }
+    }
+    *answers = Answers::default();
+    Ok(())
+}
+
 impl Answers {
     fn of(whose: Whose) -> Self {
         Self { broken: whose == Whose::Unknown, proxys_own: whose == Whose::Proxys }
@@ -267,6 +267,10 @@ impl Answers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::{StatusCode, Uri};
+
     use super::*;
     use crate::config::HttpCheck;
     use crate::health::gate::served::Wanted;
@@ -306,5 +310,53 @@ mod tests {
         };
         assert_eq!(with(10), [""; 0]);
         assert!(with(11)[0].contains("10 days left: *.example.org"), "{:?}", with(11));
+    }
+
+    /// A page with one image, which answers well but for the requests with these numbers.
+    async fn page(ill: &'static [usize]) -> (Target, Arc<Mutex<Vec<String>>>) {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&asked);
+        let answer = async move |uri: Uri| {
+            let mut seen = seen.lock().unwrap();
+            seen.push(uri.path().to_owned());
+            let status = if ill.contains(&seen.len()) { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+            match uri.path() {
+                "/" => (status, [("content-type", "text/html")], "<img src=/i.png>"),
+                _ => (status, [("content-type", "image/png")], ""),
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (Target::http(address, "wiki.example.org"), asked)
+    }
+
+    #[tokio::test]
+    async fn successes_count_in_a_row_and_assets_once() {
+        let check = Check::Page(HttpCheck { assets: true, ..HttpCheck::at("/") });
+        let asked = async |ill| {
+            let (target, asked) = page(ill).await;
+            let gate = Gate { successes: 3, target, ..gate(60, 20, vec![check.clone()]) };
+            let mut answers = Answers::default();
+            let first = in_a_row(&gate, &mut answers).await;
+            assert!(!answers.broken && !answers.proxys_own);
+            (first, asked.lock().unwrap().join(" "))
+        };
+        assert_eq!(asked(&[]).await, (Ok(()), "/ / / /i.png".to_owned()));
+        let (second, paths) = asked(&[2]).await;
+        assert_eq!((second.unwrap_err().as_str(), paths.as_str()), ("/ answers 500, wanted is 200 to 399", "/ /"));
+        let (image, _) = asked(&[4]).await;
+        assert!(image.unwrap_err().contains("the image http://wiki.example.org/i.png, which answers 500"));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_at_all_is_not_blamed() {
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let target = Target::http(closed, "wiki.example.org");
+        let gate = Gate { target, ..gate(60, 20, vec![Check::Page(HttpCheck::at("/"))]) };
+        let mut answers = Answers::default();
+        assert!(in_a_row(&gate, &mut answers).await.unwrap_err().contains("connect: "));
+        assert!(answers.broken);
     }
 }
