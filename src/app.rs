@@ -462,7 +462,8 @@ fn applied(goal: &Goal, plan: &Plan, notes: &[String]) -> Outcome {
         Aim::Change => "changed",
         Aim::Keep => "repaired",
     };
-    let made = if plan.is_empty() { "all changes had been made by an earlier run".to_owned() } else { plan.summary() };
+    let made =
+        if plan.is_empty() { "the Swarm has it so already, nothing was written".to_owned() } else { plan.summary() };
     let mut sentence = format!("{word} {}: {made}", goal.revision);
     for note in notes {
         sentence.push_str("; ");

@@ -76,7 +76,7 @@ fn nobody_is_blamed_while_the_proxy_is_down(town: &mut Town) {
 
     town.ends(&["proxy"], 0, "proxy: applied: repaired");
     town.declare("standin", "standin-app", "1.0.0+1.0.0", "env = { MOTD = \"changed\" }");
-    town.ends(&["app", "standin"], 0, "had been made by an earlier run").wrote_nothing();
+    town.ends(&["app", "standin"], 0, "the Swarm has it so already").wrote_nothing();
     town.ends(&["app", "standin"], 0, "standin: converged").wrote_nothing().was_quick();
     let service = &town.world.observe("standin").services[&town.service("standin")];
     let env = service.spec.pointer("/TaskTemplate/ContainerSpec/Env").unwrap().as_array().unwrap();
