@@ -18,4 +18,5 @@ mod refusing;
 mod registry;
 mod store;
 mod terminals;
+mod truth;
 mod world;
