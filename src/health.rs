@@ -17,6 +17,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::desired::Desired;
 use crate::model::observed::{Observed, Service, TaskState};
 use expected::Expected;
@@ -83,6 +85,8 @@ struct Ledger {
     seen: Option<BTreeSet<String>>,
     exits: u32,
     rejections: u32,
+    /// What was to run at the first look. It changes when Swarm rolls back, or somebody else writes.
+    spec: Option<Value>,
     /// The running tasks, and since when.
     settled: Option<(BTreeSet<String>, Duration)>,
     /// Since when Swarm has no way forward, and why.
@@ -98,6 +102,7 @@ impl Watch {
 
     /// The verdict now, `now` counted from the beginning of the watch.
     pub fn look(&mut self, observed: &Observed, now: Duration) -> Verdict {
+        self.remember_specs(observed);
         let standings: Vec<Standing> = self.expected.iter().map(|service| self.standing(service, observed)).collect();
         // What is being stopped may hold the very port or memory that another waits for.
         let stopping = observed.tasks.iter().any(tasks::is_stopping);
@@ -120,9 +125,28 @@ impl Watch {
         }
     }
 
+    /// How long until time alone brings a verdict, if nothing else changes: no event tells that it has passed.
+    pub fn due(&self, now: Duration) -> Option<Duration> {
+        let stable = self.steady.iter().map(|(_, since)| *since + self.rules.stable_for);
+        let stuck = self.ledgers.values().filter_map(|ledger| Some(ledger.stuck.as_ref()?.0 + PATIENCE));
+        stable.chain(stuck).filter_map(|due| due.checked_sub(now)).filter(|left| !left.is_zero()).min()
+    }
+
+    fn remember_specs(&mut self, observed: &Observed) {
+        for (name, ledger) in &mut self.ledgers {
+            let least_index = self.rules.baseline.get(name).copied().unwrap_or_default();
+            let Some(live) = observed.services.get(name).filter(|live| live.index >= least_index) else { continue };
+            ledger.spec.get_or_insert_with(|| live.spec.clone());
+        }
+    }
+
     fn standing(&self, service: &Expected, observed: &Observed) -> Standing {
+        let changed = observed.services.get(&service.name).is_some_and(|live| {
+            self.ledgers[&service.name].spec.as_ref().is_some_and(|spec| !want_the_same(spec, &live.spec))
+        });
         let asked = Asked {
-            written: self.rules.wrote.contains(&service.name),
+            written: changed || self.rules.wrote.contains(&service.name),
+            changed,
             least_index: self.rules.baseline.get(&service.name).copied().unwrap_or_default(),
             image: self.rules.images.get(&service.name).map(String::as_str),
         };
@@ -210,6 +234,15 @@ impl Ledger {
     }
 }
 
+/// A restart by hand counts what it did in the spec, and wants nothing else to run.
+fn want_the_same(one: &Value, other: &Value) -> bool {
+    let differ = |one: &Value, other: &Value, but: &str| {
+        let keys = [one, other].into_iter().filter_map(Value::as_object).flat_map(|map| map.keys());
+        keys.into_iter().any(|key| key != but && one[key] != other[key])
+    };
+    !differ(one, other, "TaskTemplate") && !differ(&one["TaskTemplate"], &other["TaskTemplate"], "ForceUpdate")
+}
+
 /// Whether a stack of somebody else's making has services, each of which runs a task of its present spec.
 pub fn every_service_runs(observed: &Observed) -> bool {
     let runs = |service: &Service| {
@@ -221,7 +254,7 @@ pub fn every_service_runs(observed: &Observed) -> bool {
 
 /// The verdict for a run that wrote nothing: Swarm's state as it is, without waiting for it to last.
 pub fn at_a_glance(desired: &Desired, observed: &Observed) -> Verdict {
-    let asked = Asked { written: false, least_index: 0, image: None };
+    let asked = Asked { written: false, changed: false, least_index: 0, image: None };
     let standings = desired.services.iter().map(|service| service::standing(&Expected::of(service), observed, &asked));
     match together(standings.collect()) {
         Ok(_) => Verdict::Healthy,
@@ -231,7 +264,7 @@ pub fn at_a_glance(desired: &Desired, observed: &Observed) -> Verdict {
 
 /// Services whose log may tell why a verdict is bad, by name; those that run now but failed before, if all run now.
 pub fn failing_services(observed: &Observed, desired: &Desired) -> Vec<String> {
-    let asked = Asked { written: true, least_index: 0, image: None };
+    let asked = Asked { written: true, changed: false, least_index: 0, image: None };
     let expected: Vec<Expected> = desired.services.iter().map(Expected::of).collect();
     let named = |fails: &dyn Fn(&Expected) -> bool| -> Vec<String> {
         expected.iter().filter(|service| fails(service)).map(|service| service.name.clone()).collect()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::expected::{Expected, Mode};
 use super::tasks;
-use crate::model::observed::{Observed, Service, Task, TaskState, UpdateState};
+use crate::model::observed::{Container, Observed, Service, Task, TaskState, UpdateState};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -20,7 +20,10 @@ pub(super) enum Standing {
 
 /// What is known about the last write of a service.
 pub(super) struct Asked<'a> {
+    /// Swarm's word on its update is about what is watched.
     pub written: bool,
+    /// Its spec is not the one that was there at the first look.
+    pub changed: bool,
     pub least_index: u64,
     pub image: Option<&'a str>,
 }
@@ -35,6 +38,9 @@ pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) 
     }
     if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written) {
         return Standing::Failed(why);
+    }
+    if asked.changed {
+        return Standing::Waiting(format!("service {name} was changed by somebody else meanwhile"));
     }
     let view = View { expected, service, observed, current: tasks::current(expected, service, observed) };
     match view.standing(asked.image) {
@@ -103,11 +109,14 @@ impl View<'_> {
         if (running.len() + done) as u64 >= wanted { Standing::Settled(running) } else { self.lacking() }
     }
 
-    /// Runs and is to run; with a health check, Swarm calls only a healthy task running.
+    /// Runs and is to run; with a health check, Swarm calls only a healthy task running. On a busy machine a container
+    /// has ended for a second until Swarm says so of its task.
     fn is_up(&self, task: &Task) -> bool {
+        let has_ended = |container: &Container| matches!(container.state.as_str(), "exited" | "dead" | "removing");
         task.state == TaskState::Running
             && task.desired == TaskState::Running
             && !matches!(self.health(task), Some("starting" | "unhealthy"))
+            && !tasks::container(task, self.observed).is_some_and(has_ended)
     }
 
     fn health(&self, task: &Task) -> Option<&str> {
@@ -177,6 +186,9 @@ impl View<'_> {
             TaskState::Starting => "starts".to_owned(),
             TaskState::Running if tasks::is_unhealthy(task, self.observed) => format!("runs, but {}", trouble()),
             TaskState::Running if !tasks::is_wanted(task) => "is being stopped".to_owned(),
+            TaskState::Running if tasks::container(task, self.observed).is_some_and(|one| one.state != "running") => {
+                "has just ended".to_owned()
+            }
             TaskState::Running if self.expected.is_job() => "works (a job, waited for until it is done)".to_owned(),
             TaskState::Running => "runs (its health check has not passed yet)".to_owned(),
             _ => format!("has ended: {}", trouble()),

@@ -134,6 +134,18 @@ fn the_same_tasks_have_to_run_for_a_while() {
 }
 
 #[test]
+fn when_to_look_again_is_known_where_time_alone_decides() {
+    let world = World::of(&["app"]).tasks([running("app")]);
+    let mut watch = Watch::new(&world.desired, world.rules.clone());
+    assert_eq!(watch.due(Duration::ZERO), None);
+    waits(watch.look(&world.seen, Duration::ZERO), "watched");
+    assert_eq!(watch.due(Duration::from_secs(19)), Some(Duration::from_secs(1)));
+    let pending = Task { error: "no suitable node".into(), ..task("app", 1, 2, TaskState::Pending) };
+    waits(watch.look(&world.tasks([pending]).seen, Duration::from_secs(21)), "no suitable node");
+    assert_eq!(watch.due(Duration::from_secs(21)), Some(PATIENCE));
+}
+
+#[test]
 fn a_task_that_was_replaced_starts_the_time_anew() {
     let other = vec![ended("app", 1, 1, 1), task("app", 1, 2, TaskState::Running)];
     let looks = vec![(0, vec![running("app")]), (19, other.clone()), (38, other.clone()), (39, other)];
@@ -159,6 +171,13 @@ fn an_old_container_outlives_its_task_and_is_waited_for() {
 }
 
 #[test]
+fn a_container_that_has_ended_is_not_up_although_its_task_runs_still() {
+    for state in ["exited", "dead"] {
+        waits(World::of(&["app"]).tasks([running("app")]).container("app-1-1", state, None).glance(), "has just ended");
+    }
+}
+
+#[test]
 fn an_update_in_flight_is_waited_for_although_all_tasks_run() {
     for state in [UpdateState::Updating, UpdateState::Unknown("preparing".into())] {
         let world = World::of(&["app"]).tasks([running("app")]).update(state, "");
@@ -178,6 +197,21 @@ fn what_swarm_rolled_back_is_unhealthy_however_well_it_runs() {
         );
         assert_eq!(failing_services(&world.seen, &world.desired), ["wiki_app"]);
     }
+}
+
+#[test]
+fn a_rollback_that_begins_while_one_looks_is_told_although_one_wrote_nothing() {
+    let mut world = World::of(&["app"]).tasks([running("app")]).not_written();
+    let mut watch = Watch::new(&world.desired, world.rules.clone());
+    waits(watch.look(&world.seen, Duration::ZERO), "watched");
+    let live = world.seen.services.get_mut("wiki_app").unwrap();
+    live.spec["TaskTemplate"]["ForceUpdate"] = json!(1);
+    waits(watch.look(&world.seen, Duration::from_secs(1)), "watched");
+    let live = world.seen.services.get_mut("wiki_app").unwrap();
+    live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
+    waits(watch.look(&world.seen, Duration::from_secs(40)), "changed by somebody else");
+    let world = world.update(UpdateState::RollbackCompleted, "rollback completed");
+    fails(watch.look(&world.seen, Duration::from_secs(41)), &["service wiki_app", "rolled back by Swarm itself"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::model::secret::SecretBytes;
 /// Non-zero exits of one service that make a crash loop.
 const EXITS: u32 = 3;
 /// The longest pause between two looks: pending and rejected tasks send no event.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
 /// How many last lines of a failing service an operator is shown.
 const LOG_LINES: usize = 3;
 /// A secret below this length is not looked for in logs.
@@ -116,7 +116,8 @@ impl Keeper<'_> {
             }
             debug!(waiting_for, "not yet");
             self.progress.waiting_for(&waiting_for);
-            changes.wait(TICK).await;
+            let due = watch.due(began.elapsed()).unwrap_or(TICK);
+            changes.wait(due.min(TICK)).await;
         }
     }
 
