@@ -17,6 +17,7 @@ mod overlaying;
 mod refusing;
 mod removing;
 mod scene;
+mod verdict_recording;
 mod verdict_volumes;
 mod writing;
 

@@ -18,5 +18,6 @@ mod refusing;
 mod registry;
 mod store;
 mod terminals;
+mod timelines;
 mod truth;
 mod world;
