@@ -7,6 +7,7 @@ mod attacking;
 mod canon;
 mod drifting;
 mod images;
+mod incidents;
 mod keeping;
 mod killing;
 mod leaking;

@@ -50,9 +50,15 @@ pub struct Said {
 impl World {
     /// A host with the shared network and no app. Each world has a base domain of its own, so tests share no stack.
     pub fn new() -> Self {
+        let world = Self::on_shared();
+        standins();
+        world
+    }
+
+    /// The same for whoever needs no stand-in app.
+    pub fn on_shared() -> Self {
         let mut world = Self::on(PrivateEngine::shared());
         world.is_alone = false;
-        standins();
         // One after the other: the first makes the shared network, which takes Swarm a moment.
         static SWARM: Mutex<()> = Mutex::new(());
         let one_at_a_time = SWARM.lock().unwrap_or_else(PoisonError::into_inner);
