@@ -20,7 +20,7 @@ const CHANGES: u8 = 2;
 const HELD: u8 = 10;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
-    let host = world::host_to_look_at(config).await?;
+    let host = world::host_to_look_at(config, &arguments.apps).await?;
     let kept = |app: &App| matches!(app.kind, Kind::Proxy | Kind::App);
     let apps = chosen(&host, &arguments.apps, kept)?;
     let now = Timestamp::now();

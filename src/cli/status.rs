@@ -15,7 +15,7 @@ use crate::model::pause::Pause;
 use crate::telemetry;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
-    let host = world::host_to_look_at(config).await?;
+    let host = world::host_to_look_at(config, &arguments.apps).await?;
     let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
     let (mut all, mut code) = (Vec::new(), 0);
     let now = Timestamp::now();

@@ -46,13 +46,16 @@ pub async fn host(path: &Path) -> anyhow::Result<Host> {
     with(declared, engine, store, host_key)
 }
 
-/// The same for verbs that only look: they work where nothing can be written, such as on a full disk.
-pub async fn host_to_look_at(path: &Path) -> anyhow::Result<Host> {
+/// The same for verbs that only look, once, at these apps, or at all where none is named: they work where nothing can be
+/// written, such as on a full disk.
+pub async fn host_to_look_at(path: &Path, apps: &[String]) -> anyhow::Result<Host> {
     let declared = declared(path)?;
     let engine = engine(&declared).await?;
     let store = Store::for_reading(&declared.state_dir);
     let host_key = store.key_to_look_with()?;
-    with(declared, engine, store, host_key)
+    let host = with(declared, engine, store, host_key)?;
+    let many = apps.len() != 1;
+    Ok(if many { Host { swarm: host.swarm.at_one_look(), ..host } } else { host })
 }
 
 /// The registries' logins; what about their file deserves a word goes to stderr.

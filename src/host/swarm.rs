@@ -8,6 +8,7 @@ mod alone;
 mod by_name;
 mod ghost;
 mod headroom;
+mod lists;
 mod log;
 mod look;
 mod views;
@@ -16,6 +17,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -41,6 +43,8 @@ pub const TASK_ID: &str = "com.docker.swarm.task.id";
 pub struct Swarm {
     engine: Engine,
     login: Option<Auth>,
+    /// Where many stacks are looked at together.
+    shared: Option<Arc<lists::Lists>>,
 }
 
 /// What this node is in its Swarm, and what of the Engine matters to a Swarm.
@@ -86,7 +90,7 @@ impl SwarmInfo {
 
 impl Swarm {
     pub fn new(engine: Engine) -> Self {
-        Self { engine, login: None }
+        Self { engine, login: None, shared: None }
     }
 
     /// The same Swarm; services that are written get this login for their registry. Without one, those that are

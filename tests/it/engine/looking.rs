@@ -1,6 +1,6 @@
 use evenkeel::host::engine::Engine;
 use evenkeel::host::swarm::Swarm;
-use evenkeel::model::observed::TaskState;
+use evenkeel::model::observed::{Observed, TaskState};
 use evenkeel::model::secret::SecretBytes;
 use serde_json::json;
 
@@ -67,6 +67,38 @@ async fn a_look_writes_nothing_and_changes_nothing() {
     assert_eq!(after.services, before.services);
     assert_eq!(after.tasks, before.tasks);
     stack.clear().await;
+}
+
+#[tokio::test]
+async fn one_look_at_many_stacks_shows_each_as_a_look_of_its_own_does() {
+    let stacks = [Stack::empty("many").await, Stack::empty("many-more").await];
+    for stack in &stacks {
+        stack.swarm.create_service(&stack.service("web")).await.unwrap();
+        let mut taken_out = stack.service("other");
+        taken_out["Labels"] = json!({});
+        stack.swarm.create_service(&taken_out).await.unwrap();
+        let runs = |observed: &Observed| {
+            let up = observed.containers.iter().filter(|container| container.state == "running").count();
+            up == 2 && observed.tasks.iter().filter(|task| task.state == TaskState::Running).count() == 1
+        };
+        stack.until("both containers run", runs).await;
+    }
+    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
+    let swarm = Swarm::new(Engine::connect(&recorder.endpoint()).await.unwrap()).at_one_look();
+
+    for stack in &stacks {
+        let (shared, own) = (swarm.observe(&stack.name).await.unwrap(), stack.observe().await);
+        assert_eq!(shared.services, own.services);
+        assert_eq!(shared.services.len(), 2);
+        assert_eq!(shared.tasks, own.tasks);
+        assert_eq!(shared.containers, own.containers);
+    }
+    let requests = recorder.take();
+    assert_eq!(requests.len(), 10, "one to agree on a version, nine to look: {requests:?}");
+    for stack in &stacks {
+        stack.clear().await;
+        stack.swarm.remove_service(&stack.named("other")).await.unwrap();
+    }
 }
 
 #[tokio::test]
