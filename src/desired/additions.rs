@@ -28,8 +28,24 @@ pub fn add(desired: &mut Desired, additions: &Additions) {
     let stack = desired.stack.clone();
     let name = format!("{stack}_app");
     let Some(app) = desired.services.iter_mut().find(|service| service.name == name) else { return };
-    add_variables(&mut app.spec, additions.env);
+    add_variables(&mut app.spec, &exposed(additions));
     add_labels(&mut app.spec, &stack, additions);
+}
+
+/// The variables as the recipes' own tool gives them to service `app`: those that name the recipe also tell what is
+/// deployed, whatever stands there. A stack of that tool is then taken over without a restart.
+fn exposed(additions: &Additions) -> Environment {
+    let mut exposed = additions.env.clone();
+    let version = match additions.chaos {
+        true => additions.revision.commit.short().to_owned(),
+        false => additions.revision.to_string(),
+    };
+    for variable in ["TYPE", "RECIPE"] {
+        let Some(value) = exposed.get_mut(variable).filter(|value| !value.is_empty()) else { continue };
+        let recipe = value.split(':').next().unwrap_or_default();
+        *value = format!("{recipe}:{version}");
+    }
+    exposed
 }
 
 fn add_variables(spec: &mut Value, variables: &Environment) {
@@ -145,6 +161,22 @@ mod tests {
         let env = |index: usize| &desired.services[index].spec["TaskTemplate"]["ContainerSpec"]["Env"];
         assert_eq!(env(0), &json!(["BARE", "OTHER=1", "SET=by recipe", "Z="]));
         assert_eq!(env(1), &Value::Null);
+    }
+
+    #[test]
+    fn service_app_is_told_what_is_deployed() {
+        let rows = [
+            ("notes", false, "notes:1.2.0+3"),
+            ("notes:1.0.0+1", false, "notes:1.2.0+3"),
+            ("notes", true, "notes:01234567"),
+        ];
+        for (value, chaos, told) in rows {
+            let mut desired = desired(APP);
+            let (env, revision) = (Environment::from([("TYPE".to_owned(), value.to_owned())]), revision());
+            add(&mut desired, &Additions { recipe_name: "r", revision: &revision, chaos, env: &env });
+            let entries = &desired.services[0].spec["TaskTemplate"]["ContainerSpec"]["Env"];
+            assert!(texts(entries).any(|entry| entry == format!("TYPE={told}")), "{entries}");
+        }
     }
 
     #[test]
