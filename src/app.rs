@@ -32,6 +32,7 @@ use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::HostKey;
 use crate::model::state::{Attempt, Release, State};
+use crate::model::version::Revision;
 use crate::plan::Plan;
 use crate::policy;
 use crate::reconcile::{Judged, Keeper, Reconciler};
@@ -270,6 +271,7 @@ impl<'a> Run<'a> {
 
     /// Makes the changes, and what follows from the verdict.
     async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed, place: &Place) -> Result<Outcome, Outcome> {
+        let is_adopted = self.state.installing.is_none() && !observed.services.is_empty();
         let mut notes = self.fetch_images(&goal, &mut plan).await?;
         notes.extend(place.told.clone());
         for tight in self.host.tight_networks(&plan).await {
@@ -281,7 +283,8 @@ impl<'a> Run<'a> {
                 self.commit(&goal, &plan).await?;
                 self.remember(&Judged::Healthy, place).await?;
                 self.keeper().clean(&plan).await?;
-                Ok(ended(Judged::Healthy, applied(&goal, &plan, &notes), goal.instead))
+                let word = word(goal.aim, is_adopted);
+                Ok(ended(Judged::Healthy, applied(word, &goal.revision, &plan, &notes), goal.instead))
             }
             Judged::Unhealthy(reason) => {
                 let reason = self.host.with_headroom(reason, &plan.desired).await;
@@ -456,15 +459,23 @@ fn recorded(app: &config::App, dir: &AppDir) -> Result<State, Outcome> {
     )))
 }
 
-fn applied(goal: &Goal, plan: &Plan, notes: &[String]) -> Outcome {
-    let word = match goal.aim {
+/// What was done to reach a goal; an install over services that somebody else made is none.
+fn word(aim: Aim, is_adopted: bool) -> &'static str {
+    match aim {
+        Aim::Install if is_adopted => "adopted",
         Aim::Install => "installed",
         Aim::Change => "changed",
         Aim::Keep => "repaired",
+    }
+}
+
+fn applied(word: &str, revision: &Revision, plan: &Plan, notes: &[String]) -> Outcome {
+    let made = match plan.is_empty() {
+        true => "the Swarm has it so already, nothing was written".to_owned(),
+        false if plan.only_updates_without_restarts() => format!("{}; no task was restarted", plan.summary()),
+        false => plan.summary(),
     };
-    let made =
-        if plan.is_empty() { "the Swarm has it so already, nothing was written".to_owned() } else { plan.summary() };
-    let mut sentence = format!("{word} {}: {made}", goal.revision);
+    let mut sentence = format!("{word} {revision}: {made}");
     for note in notes {
         sentence.push_str("; ");
         sentence.push_str(note);

@@ -266,6 +266,13 @@ impl Plan {
         self.changes.is_empty()
     }
 
+    /// Services are written, and no running task is replaced for it.
+    pub fn only_updates_without_restarts(&self) -> bool {
+        let mut services = self.changes.iter().filter(|change| change.object == Object::Service).peekable();
+        let kept = |change: &Change| matches!(change.act, Act::UpdateService { .. }) && !change.restarts;
+        services.peek().is_some() && services.all(kept)
+    }
+
     /// What is done at once, in this order.
     pub fn before_gate(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|change| !change.act.waits_for_gate())

@@ -3,8 +3,10 @@
 pub mod private;
 pub mod recorder;
 
+mod adopting;
 mod attacking;
 mod canon;
+mod crossing;
 mod drifting;
 mod images;
 mod incidents;

@@ -15,6 +15,7 @@ use std::process::Command;
 
 use accepted::ACCEPTED;
 use case::{Case, Verdict};
+pub use fixture::entries;
 
 /// Sets of files that are generated unless `EVENKEEL_ORACLE_CASES` says another number.
 const CASES: u64 = 5000;
@@ -106,12 +107,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn docker_cli() -> PathBuf {
+pub fn docker_cli() -> PathBuf {
     std::env::var_os("EVENKEEL_DOCKER_CLI").map_or_else(|| "docker".into(), PathBuf::from)
 }
 
 /// A missing second opinion is a failure: without it these tests would say nothing.
-fn require_docker_cli() {
+pub fn require_docker_cli() {
     const WAY_OUT: &str = "install a Docker CLI from 25 on and put it on PATH or its path into EVENKEEL_DOCKER_CLI: \
                            package docker-cli of Debian 13 (it runs on Debian 12 too), or pkgs.docker-client of \
                            nixpkgs; no daemon is needed";
