@@ -4,6 +4,7 @@
 //! the plan is empty, and whoever applies it writes nothing. The surprise: an update hands on the live part of a spec
 //! wherever it means the same as the wanted one, since Swarm restarts tasks for another spelling of the same thing.
 
+mod account;
 pub mod canonical_form;
 mod configs;
 pub mod diff;
@@ -12,6 +13,7 @@ mod leftovers;
 mod networks;
 mod reason;
 mod render;
+mod restart;
 mod secrets;
 mod services;
 #[cfg(test)]
@@ -32,7 +34,9 @@ use crate::model::observed::Observed;
 use crate::model::secret::{Rule, SecretBytes};
 use canonical_form::Engine;
 
+pub use account::{Account, Stays};
 pub use images::{image_references, resolve_images};
+pub use restart::{Restart, Start};
 pub use services::volumes;
 
 /// The label that marks objects as ours, beside the namespace label of stacks.

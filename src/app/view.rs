@@ -19,7 +19,7 @@ use crate::model::outcome::Outcome;
 use crate::model::secret::{HostKey, SecretBytes};
 use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
-use crate::plan::Plan;
+use crate::plan::{Account, Plan};
 use crate::policy::{self, Choice, MovedTags, PolicyError};
 use crate::recipe::Tree;
 use crate::reconcile::{Keeper, Reconciler};
@@ -347,6 +347,8 @@ pub async fn look(
 pub struct Preview {
     pub revision: Revision,
     pub plan: Plan,
+    /// What the plan means beside its changes.
+    pub account: Account,
     pub instead: Option<Outcome>,
     /// How many warnings there are about the recipe's files.
     pub warnings: usize,
@@ -369,6 +371,8 @@ pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<P
     plan.notes.extend(place.told);
     plan.notes.extend(host.tight_networks(&plan).await);
     let warnings = goal.warnings();
+    let starts = host.swarm.last_starts(&plan.restarting(&observed)).await;
+    let account = plan.account(&observed, &starts);
     let instead = goal.failed.map(Outcome::Unhealthy).or(goal.instead);
-    Ok(Preview { revision: goal.revision, plan, instead, warnings })
+    Ok(Preview { revision: goal.revision, plan, account, instead, warnings })
 }

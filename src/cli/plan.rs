@@ -88,7 +88,7 @@ fn as_text(Planned { app, paused, preview }: &Planned) -> String {
             if preview.plan.is_empty() {
                 return format!("{told}{} at {revision}: nothing to do\n", app.name);
             }
-            format!("{told}{} at {revision}:\n{}\n", app.name, preview.plan.render(true))
+            format!("{told}{} at {revision}:\n{}\n", app.name, preview.plan.render(&preview.account, true))
         }
     }
 }
@@ -110,6 +110,6 @@ fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
         "outcome": outcome.map(Outcome::word),
         "sentence": outcome.map(Outcome::sentence),
         "paused": paused.as_ref().map(Outcome::sentence),
-        "plan": preview.map(|preview| preview.plan.to_json()),
+        "plan": preview.map(|preview| preview.plan.to_json(&preview.account)),
     })
 }

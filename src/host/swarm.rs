@@ -11,6 +11,7 @@ mod headroom;
 mod lists;
 mod log;
 mod look;
+mod starts;
 mod views;
 mod wait;
 mod write;

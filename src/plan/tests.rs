@@ -381,7 +381,14 @@ fn no_form_of_a_plan_shows_a_secret_value() {
     ));
     let live = observed(&desired().service(spec("app", "wiki:1")));
     let plan = plan(&live, &wanted).unwrap();
-    for form in [plan.to_string(), plan.render(true), plan.summary(), plan.to_json().to_string(), format!("{plan:?}")] {
+    let account = plan.account(&live, &BTreeMap::new());
+    for form in [
+        plan.to_string(),
+        plan.render(&account, true),
+        plan.summary(),
+        plan.to_json(&account).to_string(),
+        format!("{plan:?}"),
+    ] {
         assert!(!form.contains("hunter2"), "{form}");
     }
     assert!(plan.to_string().contains("A=1"), "{plan}");
@@ -397,14 +404,14 @@ fn a_plan_reads_as_signs_reasons_and_one_line() {
     let page = plan.to_string();
     for part in [
         "wiki: 3 changes, 1 as declared\n",
-        "  + config wiki_run_v1: is not there\n",
-        "  ~ service wiki_app: image wiki:1 -> wiki:2; labels com.docker.stack.image; restarts its tasks\n",
-        "      -      \"Image\": \"wiki:1\"",
-        "  once the new version has passed its gate:\n  - secret wiki_old: no service uses it any more\n",
+        "  is created\n    + config wiki_run_v1: is not there\n",
+        "  restarts\n    ~ service wiki_app: image wiki:1 -> wiki:2; labels com.docker.stack.image\n",
+        "        -Image: wiki:1\n        +Image: wiki:2\n",
+        "  goes once the new version has passed its gate\n    - secret wiki_old: no service uses it any more\n",
     ] {
         assert!(page.contains(part), "{part:?} is not in\n{page}");
     }
-    assert!(plan.render(true).contains("\u{1b}["));
+    assert!(plan.render(&Account::default(), true).contains("\u{1b}["));
 }
 
 /// Optional parts of a service spec, as a recipe may have them.

@@ -152,9 +152,10 @@ fn json_for_programs_has_a_shape_to_build_on() {
     assert_eq!(keys(&plan[0]), ["app", "outcome", "paused", "plan", "revision", "sentence"]);
     assert_eq!((&plan[0]["outcome"], &plan[0]["plan"]), (&"blocked".into(), &Value::Null));
     assert_eq!(keys(&plan[1]), keys(&plan[0]));
-    assert_eq!(keys(&plan[1]["plan"]), ["changes", "notes", "stack", "unchanged"]);
+    assert_eq!(keys(&plan[1]["plan"]), ["changes", "new_volumes", "notes", "stack", "stays", "unchanged"]);
     let change = &plan[1]["plan"]["changes"][0];
-    assert_eq!(keys(change), ["act", "after_gate", "diff", "name", "object", "reason", "restarts"]);
+    let words = ["act", "after_gate", "diff", "group", "name", "object", "reason", "restart", "restarts"];
+    assert_eq!(keys(change), words);
 
     let status = host.run(&["status", "--json"]);
     assert_eq!(status.code, 0, "{status:#?}");
