@@ -136,7 +136,7 @@ enum Verb {
     },
     /// See the whole story on a private Engine: install, nothing to do, drift repaired, a failure told. Needs root.
     Demo,
-    /// Print the man page or a shell's completions, for packages.
+    /// Print the man page or a shell's completions, for packages; or the JSON schema of what `plan` and `status` tell.
     #[command(hide = true)]
     Generate(generate::Arguments),
 }
@@ -147,7 +147,7 @@ struct Which {
     /// Apps by their names in the configuration [default: all].
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Print one JSON array.
+    /// Print one JSON array, as `evenkeel generate plan-schema` or `status-schema` describes it.
     #[arg(long)]
     json: bool,
 }

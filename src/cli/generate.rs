@@ -1,4 +1,4 @@
-//! `generate`: man page and shell completions, for packages.
+//! `generate`: man page and shell completions, for packages; JSON schemas of what programs read.
 
 use std::io::Write as _;
 
@@ -19,6 +19,10 @@ enum What {
     Bash,
     Fish,
     Zsh,
+    /// The JSON schema of `plan --json`.
+    PlanSchema,
+    /// The JSON schema of `status --json`.
+    StatusSchema,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
@@ -28,6 +32,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         What::Bash => complete(clap_complete::Shell::Bash, &mut text),
         What::Fish => complete(clap_complete::Shell::Fish, &mut text),
         What::Zsh => complete(clap_complete::Shell::Zsh, &mut text),
+        What::PlanSchema => text.extend(include_bytes!("schema/plan.json")),
+        What::StatusSchema => text.extend(include_bytes!("schema/status.json")),
     }
     super::write_out(&text);
     Ok(0)

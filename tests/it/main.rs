@@ -16,6 +16,7 @@ mod real;
 mod recipes;
 mod refusing;
 mod registry;
+mod schemas;
 mod store;
 mod terminals;
 mod timelines;
