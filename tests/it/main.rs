@@ -7,6 +7,7 @@ mod demo_story;
 mod engine;
 mod fixtures;
 mod layers;
+mod logins;
 mod oracle;
 mod overlays;
 mod pausing;

@@ -41,7 +41,7 @@ fn an_image_that_is_nowhere_stops_an_install_before_its_first_write() {
     world.declare("nowhere", &repo.url(), "1.0.0+1.0.0", "");
     let words = [
         "nowhere: error: image registry.invalid/nowhere:1 is not on this machine, and its registry does not give it",
-        "is the name right, the registry up",
+        "registry.invalid does not answer; is it up, is its name right",
     ];
     refuses(world, "nowhere", 1, &words);
 }
