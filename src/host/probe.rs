@@ -141,6 +141,12 @@ fn shown(served: Option<&str>) -> String {
 }
 
 impl ProbeError {
+    /// A declared certificate grows no younger; any other may be replaced by the time of the next question.
+    fn is_lasting(&self, asked: &Target) -> bool {
+        let is_old = matches!(self, Self::Certificate { fault: Fault::Expired { .. } | Fault::FewDays { .. }, .. });
+        is_old && asked.certificate.as_ref().is_some_and(|wanted| !wanted.chain.is_empty())
+    }
+
     /// The part at which it broke off.
     pub fn phase(&self) -> Phase {
         match self {

@@ -15,7 +15,7 @@ use crate::certificate;
 use crate::desired::Desired;
 use crate::health::gate::served;
 use crate::health::{self, Rules, Verdict, Watch};
-use crate::host::probe::{self, Check, Target, Timeouts, Whose};
+use crate::host::probe::{self, Check, Failure, Target, Timeouts, Whose};
 use crate::model::app::StackName;
 use crate::model::observed::{Container, Observed};
 use crate::model::outcome::Outcome;
@@ -111,7 +111,7 @@ impl Keeper<'_> {
                     Err(reason) => reason,
                 },
             };
-            if began.elapsed() >= gate.within {
+            if answers.lasting || began.elapsed() >= gate.within {
                 return self.too_late(gate, &answers, waiting_for, desired, &observed).await;
             }
             debug!(waiting_for, "not yet");
@@ -139,7 +139,7 @@ impl Keeper<'_> {
             && in_a_row(&once, &mut Answers::default()).await.is_ok()
     }
 
-    /// The deadline has passed: whose fault is it?
+    /// It is over without success: whose fault is it?
     async fn too_late(
         &self,
         gate: &Gate,
@@ -148,13 +148,20 @@ impl Keeper<'_> {
         desired: &Desired,
         observed: &Observed,
     ) -> Result<Judged, Outcome> {
-        let sentence = format!("not healthy within {} s: {reason}", gate.within.as_secs());
+        let sentence = match answers.lasting {
+            true => format!("not healthy: {reason}"),
+            false => format!("not healthy within {} s: {reason}", gate.within.as_secs()),
+        };
         let proxy_in_doubt = answers.broken || (answers.proxys_own && !self.proxy_is_healthy(gate).await?);
         if proxy_in_doubt && gate.proxy.as_ref() != Some(&desired.stack) {
-            return Err(Outcome::Error(format!(
-                "{sentence}; the proxy does not answer as it should, so nothing can be said about the app: see \
-                 `evenkeel status proxy`"
-            )));
+            let why = match answers.lasting {
+                true => "that is no app's fault: renew the certificate",
+                false => {
+                    "the proxy does not answer as it should, so nothing can be said about the app: see `evenkeel status \
+                     proxy`"
+                }
+            };
+            return Err(Outcome::Error(format!("{sentence}; {why}")));
         }
         Ok(Judged::Unhealthy(self.with_log(sentence, desired, observed).await))
     }
@@ -240,6 +247,8 @@ struct Answers {
     broken: bool,
     /// The last answer was the proxy's own.
     proxys_own: bool,
+    /// Waiting will not help.
+    lasting: bool,
 }
 
 /// Asks every check `successes` times in a row; what a page loads only the last time.
@@ -251,7 +260,7 @@ async fn in_a_row(gate: &Gate, answers: &mut Answers) -> Result<(), String> {
             Ok(asked) if left == 0 => asked.remarks.iter().for_each(|remark| warn!(remark, "well, with a remark")),
             Ok(_) => {}
             Err(failure) => {
-                *answers = Answers::of(failure.whose);
+                *answers = Answers::of(&failure);
                 return Err(failure.sentence);
             }
         }
@@ -261,8 +270,9 @@ async fn in_a_row(gate: &Gate, answers: &mut Answers) -> Result<(), String> {
 }
 
 impl Answers {
-    fn of(whose: Whose) -> Self {
-        Self { broken: whose == Whose::Unknown, proxys_own: whose == Whose::Proxys }
+    fn of(failure: &Failure) -> Self {
+        let Failure { whose, lasting, .. } = *failure;
+        Self { broken: whose == Whose::Unknown, proxys_own: whose == Whose::Proxys, lasting }
     }
 }
 

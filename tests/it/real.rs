@@ -5,6 +5,7 @@
 
 mod apps;
 mod certificate;
+mod gates;
 mod proxy;
 
 use std::collections::BTreeMap;

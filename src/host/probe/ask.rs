@@ -63,12 +63,14 @@ pub enum Whose {
 pub struct Failure {
     pub phase: Phase,
     pub whose: Whose,
+    /// Asking again will not mend it.
+    pub lasting: bool,
     pub sentence: String,
 }
 
 impl Failure {
-    fn own(phase: Phase, sentence: impl fmt::Display) -> Self {
-        Self { phase, whose: Whose::Own, sentence: sentence.to_string() }
+    pub(super) fn own(phase: Phase, sentence: impl fmt::Display) -> Self {
+        Self { phase, whose: Whose::Own, lasting: false, sentence: sentence.to_string() }
     }
 
     fn unknown(phase: Phase, sentence: impl fmt::Display) -> Self {
@@ -104,7 +106,9 @@ async fn page(target: &Target, check: &HttpCheck, timeouts: Timeouts) -> Result<
     let got = answer(&target, &check.path, timeouts).await?;
     let own = proxys_own(&target, timeouts).await?;
     match judge(check, &got.answer, own.as_ref()) {
-        Finding::NotYet(sentence) => return Err(Failure { phase: Phase::Status, whose: Whose::Proxys, sentence }),
+        Finding::NotYet(sentence) => {
+            return Err(Failure { whose: Whose::Proxys, ..Failure::own(Phase::Status, sentence) });
+        }
         Finding::No(phase, sentence) => return Err(Failure::own(phase, sentence)),
         Finding::Yes => {}
     }
@@ -126,7 +130,8 @@ async fn answer(target: &Target, path: &str, timeouts: Timeouts) -> Result<Got, 
         true => Whose::Own,
         false => Whose::Unknown,
     };
-    Err(Failure { phase: error.phase(), whose, sentence: format!("{path}: {error}") })
+    let lasting = error.is_lasting(target);
+    Err(Failure { whose, lasting, ..Failure::own(error.phase(), format!("{path}: {error}")) })
 }
 
 /// The proxy's own answer, where there is a proxy.

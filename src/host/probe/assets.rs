@@ -51,7 +51,7 @@ pub async fn all_load_at(
     lookup: Lookup<'_>,
 ) -> Result<Vec<String>, Failure> {
     let failed =
-        |sentence: String, whose| Failure { phase: Phase::Assets, whose, sentence: format!("{path} {sentence}") };
+        |sentence: String, whose| Failure { whose, ..Failure::own(Phase::Assets, format!("{path} {sentence}")) };
     let url = Url::parse(&target.url(path)).map_err(|error| failed(format!("is no address: {error}"), Whose::Own))?;
     let mut round = Round { target, page: &url, timeouts, lookup, met: BTreeSet::new(), told: Told::default() };
     if timeout(WITHIN, round.run(&page.body)).await.is_err() {

@@ -148,6 +148,17 @@ async fn names_that_are_no_plain_domains_are_refused() {
     assert!(server.requests().is_empty());
 }
 
+#[tokio::test]
+async fn a_declared_certificate_that_is_over_is_not_waited_for() {
+    let over = Server::start(Some(Shown::dated(2000, 2001)), Then::Say(OK)).await;
+    let other = Server::secure(Then::Say(OK)).await;
+    for (chain, lasting) in [(&over.chain[..], true), (&[], false), (&other.chain, false)] {
+        let target = Target::https(over.address, HOST, wanted(chain));
+        let failure = ask(&target, &[Check::AnyAnswer], patient()).await.unwrap_err();
+        assert_eq!((failure.lasting, failure.whose), (lasting, Whose::Unknown), "{failure}");
+    }
+}
+
 /// The proxy answers at once for a host that nobody routes; so who hangs or babbles behind it is the app.
 #[tokio::test]
 async fn an_app_that_does_not_speak_http_is_to_blame_only_behind_a_proxy_that_does() {
