@@ -30,7 +30,7 @@ use crate::recipe::Tree;
 use crate::recipe::compose::{self, Project, Source, Surveyed};
 use crate::recipe::interpolate::Environment;
 
-pub use additions::{Additions, add, refuse_acme, router_hosts};
+pub use additions::{Additions, add, refuse_acme, router_hosts, tell_passthrough};
 pub use app::{
     Reading, SecretName, environment, files_of_overlays, overlays, read_as_far_as_it_goes, read_plain, sample,
     secret_names,

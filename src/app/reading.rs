@@ -210,6 +210,7 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     desired::add(&mut desired, &additions);
     if around.certificate_declared {
         found.extend(desired::refuse_acme(&desired));
+        found.extend(desired::tell_passthrough(&desired));
     }
     found.extend(around.certificate.map(|certificate| uncovered(&desired, certificate)).unwrap_or_default());
     if found.has_errors() {

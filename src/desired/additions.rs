@@ -90,6 +90,26 @@ pub fn refuse_acme(desired: &Desired) -> Diagnostics {
     found
 }
 
+/// Routers that hand TLS on to the app: the proxy's certificate is not served there, and no gate can ask such an app.
+pub fn tell_passthrough(desired: &Desired) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    for service in &desired.services {
+        for (label, value) in labels(service) {
+            let lower = label.to_ascii_lowercase();
+            let passes = lower.starts_with("traefik.tcp.routers.") && lower.ends_with(".tls.passthrough");
+            if passes && value.trim().eq_ignore_ascii_case("true") {
+                let message = format!(
+                    "service {}: the label {label}={value} hands TLS on to the app, which is not supported",
+                    service.name
+                );
+                let hint = "the app serves a certificate of its own there, which nothing here makes, rotates or checks";
+                found.push(Diagnostic::warning(None, message).hint(hint));
+            }
+        }
+    }
+    found
+}
+
 /// Service and host for every host that a Traefik rule in the labels of a service names.
 pub fn router_hosts(desired: &Desired) -> Vec<(String, String)> {
     let mut hosts = Vec::new();
@@ -202,6 +222,15 @@ mod tests {
         assert_eq!(refuse_acme(&with("")), Diagnostics::default());
         let found = refuse_acme(&with("production")).to_string();
         assert!(found.contains("st_app") && found.contains("tls.certresolver=production"), "{found}");
+    }
+
+    #[test]
+    fn a_router_that_hands_tls_on_to_the_app_is_told_as_unsupported() {
+        let with = |label: &str| desired(&format!("services: {{app: {{image: a, deploy: {{labels: ['{label}']}}}}}}"));
+        let told = tell_passthrough(&with("traefik.tcp.routers.mail.tls.passthrough=true")).to_string();
+        assert!(told.contains("warning") && told.contains("st_app") && told.contains("not supported"), "{told}");
+        assert_eq!(tell_passthrough(&with("traefik.tcp.routers.mail.tls.passthrough=false")), Diagnostics::default());
+        assert_eq!(tell_passthrough(&with("traefik.http.routers.web.tls=true")), Diagnostics::default());
     }
 
     #[test]
