@@ -17,6 +17,7 @@ mod looking;
 mod losing;
 mod mending;
 mod overlaying;
+mod planning;
 mod refusing;
 mod removing;
 mod scene;
