@@ -291,6 +291,7 @@ wiki: 6 changes, 3 as declared
         @@ UpdateConfig @@
         +FailureAction: pause
         +MaxFailureRatio: 0.0
+        +Monitor: 5000000000
         +Order: start-first
         +Parallelism: 0
   changes without a restart
