@@ -10,8 +10,9 @@ use super::app::chosen;
 use super::{Which, world};
 use crate::app::{self, Host, Preview};
 use crate::config::App;
-use crate::model::app::Kind;
+use crate::model::app::{AppName, Kind};
 use crate::model::outcome::{Outcome, worst};
+use crate::plan::{Account, Plan};
 use crate::telemetry;
 
 /// The exit code of a plan that would change something.
@@ -85,12 +86,18 @@ fn as_text(Planned { app, paused, preview }: &Planned) -> String {
             let told = paused + &preview.instead.as_ref().map(line).unwrap_or_default();
             // A tag is the recipe's word, too.
             let revision = telemetry::one_line(&preview.revision.to_string());
-            if preview.plan.is_empty() {
-                return format!("{told}{} at {revision}: nothing to do\n", app.name);
-            }
-            format!("{told}{} at {revision}:\n{}\n", app.name, preview.plan.render(&preview.account, true))
+            told + &page(&app.name, &revision, &preview.plan, &preview.account)
         }
     }
+}
+
+/// What there is to know is told also where there is nothing to do.
+fn page(app: &AppName, revision: &str, plan: &Plan, account: &Account) -> String {
+    if !plan.is_empty() {
+        return format!("{app} at {revision}:\n{}\n", plan.render(account, true));
+    }
+    let notes = plan.notes.iter().map(|note| format!("    note: {}\n", telemetry::one_line(note)));
+    format!("{app} at {revision}: nothing to do\n{}", notes.collect::<String>())
 }
 
 /// A plan is short, and what is to be told of a recipe may be long.
@@ -112,4 +119,21 @@ fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
         "paused": paused.as_ref().map(Outcome::sentence),
         "plan": preview.map(|preview| preview.plan.to_json(&preview.account)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::world::{STACK, desired};
+
+    #[test]
+    fn notes_are_told_also_where_there_is_nothing_to_do() {
+        let notes = vec!["network proxy has 3 addresses left\nwiki: applied".to_owned()];
+        let stack = STACK.parse().unwrap();
+        let plan = Plan { stack, changes: vec![], notes, unchanged: 4, desired: desired() };
+        assert_eq!(
+            page(&"wiki".parse().unwrap(), "1.0.0", &plan, &Account::default()),
+            "wiki at 1.0.0: nothing to do\n    note: network proxy has 3 addresses left / wiki: applied\n"
+        );
+    }
 }
