@@ -125,8 +125,9 @@ enum Verb {
     Status(Which),
     /// Read configuration, recipes, secrets and certificate, and say everything that is wrong at once.
     ///
-    /// Asks no Engine and changes nothing; a recipe that was never fetched is fetched. Exit codes: 0 nothing is wrong, 1
-    /// something is.
+    /// Asks no Engine and changes nothing; a recipe that was never fetched is fetched. Warns, too, of a certificate in its
+    /// last days, and of a gate that is done before the proxy has looked at the Swarm (`gate.within` below 15s,
+    /// `gate.stable_for` below 16s). Exit codes: 0 nothing is wrong, 1 something is.
     #[command(after_help = "Examples:\n  evenkeel check\n  evenkeel --config ./config.toml check --config-only")]
     Check(check::Arguments),
     /// Show an app's secrets, as the state directory keeps them.

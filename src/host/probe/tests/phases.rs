@@ -44,6 +44,8 @@ async fn secure(then: Then) -> Target {
 async fn rows_before_http() -> Vec<Row> {
     let (server, other) = (Server::secure(Then::Say(OK)).await, Server::secure(Then::Say(OK)).await);
     let wrong = Target::https(server.address, HOST, wanted(&other.chain));
+    let stolen = Server::start(Some(Shown::stolen()), Then::Say(OK)).await;
+    let stolen = Target::https(stolen.address, HOST, wanted(&stolen.chain));
     let nowhere = "224.0.0.1:443".parse().unwrap();
     let silent = server::raw(b"", true).await;
     vec![
@@ -53,6 +55,7 @@ async fn rows_before_http() -> Vec<Row> {
         row("plain HTTP for TLS", https(server::raw(b"HTTP/1.1 400 Bad\r\n\r\n", false).await), Phase::Tls, "no TLS"),
         row("hangs up for TLS", https(server::raw(b"", false).await), Phase::Tls, "it hangs up"),
         row("another certificate", wrong, Phase::Tls, "served *.example.org, valid from"),
+        row("the right certificate without its key", stolen, Phase::Tls, "it shows *.example.org, valid from 2000"),
         hang("hang at TLS", https(silent), Phase::Tls),
         hang("hang at the head without TLS", Target::http(silent, HOST), Phase::Status),
         row("no name", Target { host: "a b".to_owned(), ..https(silent) }, Phase::Request, "not a plain"),

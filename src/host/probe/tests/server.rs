@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -29,30 +30,37 @@ pub struct Shown {
     pub name: &'static str,
     pub from: i32,
     pub to: i32,
+    pub stolen: bool,
 }
 
 impl Shown {
     pub fn named(name: &'static str) -> Self {
-        Self { name, from: 2000, to: 2190 }
+        Self { name, from: 2000, to: 2190, stolen: false }
     }
 
     pub fn dated(from: i32, to: i32) -> Self {
-        Self { name: "*.example.org", from, to }
+        Self { from, to, ..Self::named("*.example.org") }
+    }
+
+    /// A certificate that anyone can have, without the key that belongs to it.
+    pub fn stolen() -> Self {
+        Self { stolen: true, ..Self::named("*.example.org") }
     }
 
     fn made(&self) -> (Vec<Vec<u8>>, TlsAcceptor) {
-        let key = rcgen::KeyPair::generate().unwrap();
+        let [key, other] = [(); 2].map(|()| rcgen::KeyPair::generate().unwrap());
         let mut params = rcgen::CertificateParams::new(vec![self.name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(self.from, 1, 1);
         params.not_after = rcgen::date_time_ymd(self.to, 1, 1);
         let leaf = params.self_signed(&key).unwrap().der().clone();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let held = if self.stolen { other } else { key };
+        let held = PrivateKeyDer::try_from(held.serialize_der()).unwrap();
+        let held = CertifiedKey::new(vec![leaf.clone()], ring::sign::any_supported_type(&held).unwrap());
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![leaf.clone()], key)
-            .unwrap();
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(held)));
         (vec![leaf.to_vec()], TlsAcceptor::from(Arc::new(config)))
     }
 }
