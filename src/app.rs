@@ -7,6 +7,7 @@
 mod examine;
 mod goal;
 mod headroom;
+mod images;
 mod live;
 mod pausing;
 mod place;
@@ -19,7 +20,7 @@ mod view;
 use jiff::Timestamp;
 use tracing::{Instrument, debug, error, error_span, info, warn};
 
-use crate::config::{self, Declared, Resolve};
+use crate::config::{self, Declared};
 use crate::desired::{Desired, SecretSource};
 use crate::host::images::Images;
 use crate::host::images::auth::Auths;
@@ -34,7 +35,6 @@ use crate::model::secret::HostKey;
 use crate::model::state::{Attempt, Release, State};
 use crate::model::version::Revision;
 use crate::plan::Plan;
-use crate::policy;
 use crate::reconcile::{Judged, Keeper, Reconciler};
 use crate::telemetry;
 use goal::{Aim, Goal};
@@ -270,9 +270,9 @@ impl<'a> Run<'a> {
     }
 
     /// Makes the changes, and what follows from the verdict.
-    async fn go(&mut self, goal: Goal, mut plan: Plan, observed: &Observed, place: &Place) -> Result<Outcome, Outcome> {
+    async fn go(&mut self, goal: Goal, plan: Plan, observed: &Observed, place: &Place) -> Result<Outcome, Outcome> {
         let is_adopted = self.state.installing.is_none() && !observed.services.is_empty();
-        let mut notes = self.fetch_images(&goal, &mut plan).await?;
+        let (goal, plan, mut notes) = self.with_images(goal, plan, observed).await?;
         notes.extend(place.told.clone());
         for tight in self.host.tight_networks(&plan).await {
             warn!("{tight}");
@@ -290,31 +290,6 @@ impl<'a> Run<'a> {
                 let reason = self.host.with_headroom(reason, &plan.desired).await;
                 self.failed(goal, self.told_of_moved_tags(&plan, reason)).await
             }
-        }
-    }
-
-    /// Nobody changed a word of the configuration where a tag was followed, so that is told with the failure.
-    fn told_of_moved_tags(&self, plan: &Plan, reason: String) -> String {
-        let current = self.state.current.as_ref().filter(|_| self.app.resolve == Resolve::Always);
-        match current.and_then(|current| policy::MovedTags::between(&current.body, &plan.desired)) {
-            Some(tags) => format!("{tags}: {reason}"),
-            None => reason,
-        }
-    }
-
-    /// What runs is started again from the very images that it ran, whatever their names stand for today, unless the
-    /// operator wants names to be looked up always.
-    async fn fetch_images(&self, goal: &Goal, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
-        let keeper = self.keeper();
-        let recorded = self.state.current.as_ref().map(|release| &release.body);
-        let Some(body) = recorded.filter(|_| goal.aim == Aim::Keep && self.app.resolve != Resolve::Always) else {
-            return keeper.fetch_images(plan).await;
-        };
-        plan.with_images(&release::references(body));
-        let notes = keeper.fetch_images(plan).await?;
-        match release::moved_image(body, &keeper.images_to_run(plan).await?) {
-            Some(why) => Err(Outcome::Blocked(why)),
-            None => Ok(notes),
         }
     }
 

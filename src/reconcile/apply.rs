@@ -75,8 +75,8 @@ impl Keeper<'_> {
         let Some(live) = self.swarm.live_service(name).await? else { return Err(gone(name)) };
         let written = match self.bring_to_rest(stack, name, &live.spec, true).await? {
             Stand::AsItWas => self.swarm.restart_service(name).await,
-            Stand::Stopped => self.swarm.update_service(name, &live.spec).await,
-            Stand::Removed => self.swarm.create_service(&live.spec).await,
+            Stand::Stopped => self.swarm_for(&live.spec).update_service(name, &live.spec).await,
+            Stand::Removed => self.swarm_for(&live.spec).create_service(&live.spec).await,
         };
         Ok(written?)
     }

@@ -45,6 +45,28 @@ fn a_registry_that_is_gone_is_told_and_moves_nothing_where_tags_are_always_looke
 }
 
 #[test]
+fn what_runs_is_kept_while_the_image_of_a_change_is_not_to_be_had() {
+    let registry = Registry::start();
+    let repository = registry.image("wanted");
+    let pushed = registry.push("wanted:1");
+    let mut customer = Customer::of(&format!("{repository}:${{TAG}}")).logged_in(&registry.name);
+    customer.declare("env = { TAG = \"1\" }\n");
+    customer.applies();
+    customer.declare("env = { TAG = \"2\" }\n");
+
+    let told = format!("{APP}: error: image {repository}:2 is not on this machine, and its registry does not give it");
+    let (said, _) = customer.writes_nothing(1);
+    assert!(said.out.starts_with(&told) && !said.out.contains("repaired"), "{said:?}");
+    customer.remove_service();
+    let (said, _) = customer.run();
+
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.out.starts_with(&told) && said.out.contains("; repaired 1.0.0+1.0.0: created service"), "{said:?}");
+    assert_eq!(customer.running_image(), pushed.id);
+    assert_eq!(customer.image(), format!("{repository}:1@{}", pushed.digest));
+}
+
+#[test]
 fn a_node_that_has_lost_an_image_fetches_it_with_the_services_login() {
     let registry = Registry::start();
     let image = registry.image("lost:1");

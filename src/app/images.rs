@@ -1,0 +1,59 @@
+//! The images of a run: at hand before anything is changed, and those of what runs kept as they were.
+
+use super::goal::{Aim, Goal};
+use super::{Run, release};
+use crate::config::Resolve;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::plan::Plan;
+use crate::policy;
+
+impl Run<'_> {
+    /// Nobody changed a word of the configuration where a tag was followed, so that is told with the failure.
+    pub(super) fn told_of_moved_tags(&self, plan: &Plan, reason: String) -> String {
+        let current = self.state.current.as_ref().filter(|_| self.app.resolve == Resolve::Always);
+        match current.and_then(|current| policy::MovedTags::between(&current.body, &plan.desired)) {
+            Some(tags) => format!("{tags}: {reason}"),
+            None => reason,
+        }
+    }
+
+    /// The plan, its images at hand, and what is to be told of them. Where a change's are not to be had, what runs is still
+    /// kept.
+    pub(super) async fn with_images(
+        &self,
+        goal: Goal,
+        mut plan: Plan,
+        observed: &Observed,
+    ) -> Result<(Goal, Plan, Vec<String>), Outcome> {
+        let in_the_way = match self.fetch_images(&goal, &mut plan).await {
+            Ok(notes) => return Ok((goal, plan, notes)),
+            Err(in_the_way) if goal.aim != Aim::Change => return Err(in_the_way),
+            Err(in_the_way) => in_the_way,
+        };
+        let goal = self.view().stay(in_the_way.clone())?;
+        let mut plan = match self.keeper().plan(observed, &goal.desired).await {
+            Ok(plan) if plan.is_empty() => return Err(in_the_way),
+            Ok(plan) => plan,
+            Err(why) => return Err(goal.not_even_kept(why)),
+        };
+        let notes = self.fetch_images(&goal, &mut plan).await?;
+        Ok((goal, plan, notes))
+    }
+
+    /// What runs is started again from the very images that it ran, whatever their names stand for today, unless the
+    /// operator wants names to be looked up always.
+    async fn fetch_images(&self, goal: &Goal, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
+        let keeper = self.keeper();
+        let recorded = self.state.current.as_ref().map(|release| &release.body);
+        let Some(body) = recorded.filter(|_| goal.aim == Aim::Keep && self.app.resolve != Resolve::Always) else {
+            return keeper.fetch_images(plan).await;
+        };
+        plan.with_images(&release::references(body));
+        let notes = keeper.fetch_images(plan).await?;
+        match release::moved_image(body, &keeper.images_to_run(plan).await?) {
+            Some(why) => Err(Outcome::Blocked(why)),
+            None => Ok(notes),
+        }
+    }
+}
