@@ -50,7 +50,7 @@ const SIGNS: [(Why, &[&str]); 9] = [
         &["no matching manifest for", "cannot be used on this platform", "does not match the specified platform"],
     ),
     (Why::Plain, &["server gave http response to https client"]),
-    (Why::Untrusted, &["x509:", "certificate"]),
+    (Why::Untrusted, &["x509: ", "certificate"]),
     (Why::Login, &["unauthorized", "no basic auth credentials", "denied", "authentication required", "forbidden"]),
     (Why::Missing, &["manifest unknown", "name unknown", "not found", "not known to registry", "does not exist"]),
     (
@@ -81,7 +81,8 @@ const SIGNS: [(Why, &[&str]); 9] = [
 impl Refusal {
     /// Reads the Engine's sentence about an image.
     pub fn read(reference: &Reference, had_login: bool, words: &str) -> Self {
-        let small = words.to_lowercase();
+        // A name may hold any of the words: there are images of certificates.
+        let small = words.replace(&reference.repository(), "").replace(&reference.name, "").to_lowercase();
         let found = SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| small.contains(sign)));
         Self {
             registry: reference.registry().to_owned(),
@@ -177,6 +178,16 @@ mod tests {
         for (words, why) in table {
             assert_eq!(read(words, false).why, why, "{words}");
         }
+    }
+
+    #[test]
+    fn words_in_an_images_name_say_nothing() {
+        let reference = "ghcr.io/timeout/certificate:1".parse().unwrap();
+        let told =
+            Refusal::read(&reference, false, "manifest for ghcr.io/timeout/certificate:1 not found: manifest unknown");
+        assert_eq!(told.why, Why::Missing);
+        let hub = "denied/x509:1".parse().unwrap();
+        assert_eq!(Refusal::read(&hub, false, "toolong: docker.io/denied/x509").why, Why::Other);
     }
 
     #[test]

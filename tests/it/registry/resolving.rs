@@ -152,3 +152,22 @@ fn the_image_that_is_named_by_a_digest_is_the_one() {
     assert_eq!((customer.image(), customer.running_image()), (image, first.id));
     customer.is_converged_without_a_registry();
 }
+
+#[test]
+fn a_tag_that_is_new_to_the_recipe_is_looked_up_under_each_rule() {
+    let registry = Registry::start();
+    let repository = registry.image("renamed");
+    registry.push("renamed:1");
+    let second = registry.push("renamed:2");
+
+    for rule in ["", ALWAYS, NEVER] {
+        let mut customer = Customer::of(&format!("{repository}:${{TAG}}")).logged_in(&registry.name);
+        customer.declare(&format!("{rule}env = {{ TAG = \"1\" }}\n"));
+        customer.applies();
+        customer.declare(&format!("{rule}env = {{ TAG = \"2\" }}\n"));
+
+        assert!(customer.applies().starts_with("changed"), "{rule}");
+        runs(&customer, &format!("{repository}:2"), &second);
+        records(&customer, &format!("{repository}:2"), &second);
+    }
+}
