@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use crate::model::outcome::Outcome;
 
-/// The newest API version whose fields this program writes; an older daemon's own is used instead.
-const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 44 };
+/// The newest API version whose fields this program knows; an older daemon's own is used instead. An Engine drops what is
+/// newer than the version that is spoken from every spec that is written, also what somebody else had put there.
+const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 51 };
 /// How long a call that is not a stream may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -120,7 +121,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Connects to `unix:///path` and agrees on an API version; one cheap call with daemons up to API 1.44.
+    /// Connects to `unix:///path` and agrees on an API version; one cheap call with daemons up to API 1.51.
     ///
     /// # Errors
     /// `Unreachable` for any other kind of endpoint, an absent socket or a silent daemon; it names the way out.

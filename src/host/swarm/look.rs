@@ -16,8 +16,8 @@ use crate::model::observed::{Container, Observed, Service, Task, TaskState};
 const KILLED: i64 = 137;
 
 impl Swarm {
-    /// Everything that bears on the stack, as it stands now. Ten reading calls at once, so the parts may be a few
-    /// milliseconds apart; what the Engine says of an unknown kind is left out, never an error.
+    /// Everything that bears on the stack, as it stands now. Nine reading calls at once, and more about containers that
+    /// have ended, so the parts may be a few milliseconds apart; what the Engine says of an unknown kind is left out, never an error.
     pub async fn observe(&self, stack: &StackName) -> Result<Observed, EngineError> {
         let all = async {
             let real = |body: &Value| views::network(body).filter(|_| !is_ghost(body));
@@ -60,23 +60,32 @@ impl Swarm {
             self.list(List::Services, stack),
             self.list(List::Tasks, stack),
             self.list(List::PresentTasks, stack),
-            self.list(List::Containers, stack),
-            self.list(List::UnhealthyContainers, stack),
+            self.containers(stack),
         );
-        let (services, tasks, present, containers, unhealthy) =
+        let (services, tasks, present, mut containers) =
             looked.map_err(|e| e.during(format!("look at stack {stack}")))?;
         let labelled = |labels: &Value| labels[NAMESPACE] == stack.as_str();
         let services = items(&services).filter(|service| labelled(&service["Spec"]["Labels"]));
         let services: BTreeMap<String, Service> = named(services, views::service, |service| &service.name);
         let tasks = tasks_of(&services, &tasks, &present);
-        let of_stack = |list| items(list).filter(|container| labelled(&container["Labels"]));
-        let unhealthy: BTreeSet<String> = of_stack(&unhealthy).filter_map(views::container).map(|one| one.id).collect();
-        let mut containers: Vec<Container> = of_stack(&containers).filter_map(views::container).collect();
-        for container in containers.iter_mut().filter(|container| unhealthy.contains(&container.id)) {
-            container.health = Some("unhealthy".to_owned());
-        }
         self.look_up_kills(&tasks, &mut containers).await?;
         Ok(Observed { services, tasks, containers, ..Observed::default() })
+    }
+
+    /// Where any has ended, the unhealthy ones are asked for.
+    async fn containers(&self, stack: &StackName) -> Result<Vec<Container>, EngineError> {
+        let of_stack = |container: &&Value| container["Labels"][NAMESPACE] == stack.as_str();
+        let all = self.list(List::Containers, stack).await?;
+        let mut containers: Vec<Container> = items(&all).filter(of_stack).filter_map(views::container).collect();
+        let has_ended = |one: &Container| matches!(one.state.as_str(), "exited" | "dead" | "removing");
+        if containers.iter().any(has_ended) {
+            let unhealthy = self.list(List::UnhealthyContainers, stack).await?;
+            let unhealthy: BTreeSet<&str> = items(&unhealthy).filter_map(|one| one["Id"].as_str()).collect();
+            for container in containers.iter_mut().filter(|container| unhealthy.contains(container.id.as_str())) {
+                container.health = Some("unhealthy".to_owned());
+            }
+        }
+        Ok(containers)
     }
 
     /// Lists do not tell why a container was killed; only those that ended by a kill are asked one by one.

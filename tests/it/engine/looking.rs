@@ -63,7 +63,7 @@ async fn a_look_writes_nothing_and_changes_nothing() {
     let requests = recorder.take();
     assert_eq!(writes(&requests), Vec::<&String>::new());
     assert!(requests.iter().any(|request| request.contains("/services?")), "{requests:?}");
-    assert_eq!(requests.len(), 11, "one to agree on a version, ten to look: {requests:?}");
+    assert_eq!(requests.len(), 10, "one to agree on a version, nine to look: {requests:?}");
     assert_eq!(after.services, before.services);
     assert_eq!(after.tasks, before.tasks);
     stack.clear().await;
