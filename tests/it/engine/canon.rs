@@ -201,6 +201,7 @@ async fn each_field_is_written_once_when_it_means_something_else_and_never_when_
         written(&stack, &rows, &observed, &desired(&stack, &all, |_| Words::Other(round))).await;
         observed = until_pending(&stack).await;
     }
+    goes_back_whole(&stack, &observed).await;
     stack.clear().await;
 }
 
@@ -213,6 +214,20 @@ async fn says_its_defaults(stack: &Stack, observed: &Observed) {
         let form = |spec| canonical_form::service(spec, &names, engine);
         assert_ne!(filled["Spec"], service.spec, "defaults are put in");
         assert_eq!(form(&filled["Spec"]), form(&service.spec), "{}", service.spec);
+    }
+}
+
+/// What was read, written back as it was read, is the same again: nothing is lost on the way.
+async fn goes_back_whole(stack: &Stack, observed: &Observed) {
+    for service in observed.services.values() {
+        let path = format!("/services/{}/update", service.id);
+        let index = service.index.to_string();
+        stack.swarm.engine().post(&path, &[("version", &index)], &service.spec).await.unwrap();
+    }
+    let again = stack.observe().await;
+    for (name, service) in &again.services {
+        assert_eq!(service.spec, observed.services[name].spec, "{name}");
+        assert_eq!(service.previous_spec.as_ref(), Some(&service.spec), "{name}");
     }
 }
 
