@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::by_name::{Ids, needs, with_ids};
 use super::ghost::is_ghost;
-use super::{Swarm, filters, views};
+use super::{SERVICE_ID, Swarm, filters, views};
 use crate::host::engine::{EngineError, segment};
 use crate::host::images::auth::Auth;
+use crate::model::observed::Service;
 use crate::model::secret::SecretBytes;
+use crate::plan::canonical_form::mode_of;
 
 /// How often a write is repeated on a version that somebody else has changed meanwhile.
 const TRIES: usize = 10;
@@ -184,9 +187,39 @@ impl Swarm {
         }
     }
 
-    /// Removes a service. Its containers go on for a while: [`Swarm::wait_containers_gone`].
+    /// Removes a service. Its containers go on for a while: [`Swarm::wait_containers_gone`]. Those of a job, which an
+    /// Engine may keep for ever, running ones too (moby#42789), are stopped and removed here.
     pub async fn remove_service(&self, name: &str) -> Result<(), EngineError> {
-        self.remove("service", "/services/", name).await
+        let job = self.live_service(name).await?.filter(|live| mode_of(&live.spec).ends_with("Job"));
+        self.remove("service", "/services/", name).await?;
+        match job {
+            Some(job) => self.remove_containers_of(&job).await.map_err(|e| e.during(format!("remove service {name}"))),
+            None => Ok(()),
+        }
+    }
+
+    async fn remove_containers_of(&self, job: &Service) -> Result<(), EngineError> {
+        let label = format!("{SERVICE_ID}={}", job.id);
+        let query = [("all", "1"), ("filters", &filters(&[("label", &[&label])]))];
+        let list = self.engine.get("/containers/json", &query).await?;
+        for container in list.as_array().into_iter().flatten().filter_map(views::container) {
+            if container.state == "running" {
+                self.stop_container(&container.id, stop_grace(&job.spec)).await?;
+            }
+            self.remove_container(&container.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns once it has ended, which takes as long as its grace period where it does not listen.
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        let path = format!("/containers/{}/stop", segment(id));
+        let seconds = grace.as_secs().to_string();
+        match self.engine.stream(Method::POST, &path, &[("t", &seconds)], None).await {
+            // It has ended by itself, or is gone.
+            Err(EngineError::Refused { status: 304 | 404, .. }) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Removes a secret that no service's present spec names.
@@ -275,6 +308,12 @@ fn gone(removed: Result<(), EngineError>) -> Result<(), EngineError> {
         Err(error) if error.is_not_found() => Ok(()),
         other => other,
     }
+}
+
+/// The Engine's own is ten seconds.
+fn stop_grace(spec: &Value) -> Duration {
+    let nanoseconds = spec.pointer("/TaskTemplate/ContainerSpec/StopGracePeriod").and_then(Value::as_u64);
+    nanoseconds.map_or(Duration::from_secs(10), Duration::from_nanos)
 }
 
 fn written(live: &Value) -> Written {

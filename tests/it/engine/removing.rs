@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use evenkeel::host::engine::EngineError;
+use evenkeel::model::observed::{Observed, TaskState};
 use serde_json::json;
 
 use super::{DEADLINE, Stack};
@@ -66,4 +67,26 @@ async fn a_change_wakes_a_waiter_before_its_tick() {
         .expect("an event wakes");
 
     stack.clear().await;
+}
+
+/// Without their service nobody would: an Engine may keep the containers of a job for ever, running ones too.
+#[tokio::test]
+async fn a_removed_job_leaves_no_container() {
+    let stack = Stack::empty("job").await;
+    let mut ids = Vec::new();
+    for (name, script) in [("works", "trap 'exit 0' TERM; sleep 1000000 & wait"), ("done", "exit 0")] {
+        let mut spec = stack.runs(name, script);
+        spec["Mode"] = json!({"ReplicatedJob": {}});
+        spec["TaskTemplate"]["RestartPolicy"] = json!({"Condition": "none"});
+        ids.push(stack.swarm.create_service(&spec).await.unwrap().id);
+    }
+    let is = |observed: &Observed, state| observed.tasks.iter().any(|task| task.state == state);
+    stack.until("one works, one is done", |seen| is(seen, TaskState::Running) && is(seen, TaskState::Complete)).await;
+
+    for name in ["works", "done"] {
+        stack.swarm.remove_service(&stack.named(name)).await.unwrap();
+    }
+    stack.swarm.wait_containers_gone(&ids, DEADLINE).await.unwrap();
+
+    assert!(stack.observe().await.containers.is_empty());
 }
