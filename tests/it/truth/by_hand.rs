@@ -131,7 +131,7 @@ fn removed() -> Vec<Situation> {
 
 /// Swarm keeps that word until the next write, however well it runs since.
 fn paused() -> Vec<Situation> {
-    let flickers = "[ -e /shared/up ] || { touch /shared/up; exit 1; }; trap 'exit 0' TERM; sleep 1000000 & wait";
+    let flickers = "[ -e /shared/body ] || { touch /shared/body; exit 1; }; trap 'exit 0' TERM; sleep 1000000 & wait";
     let policy = "deploy: {restart_policy: {delay: 500ms}, update_config: {monitor: 5s, failure_action: pause}}";
     vec![
         Situation::again(
@@ -139,7 +139,7 @@ fn paused() -> Vec<Situation> {
             app("old", flickers, &format!("volumes: ['{{dir}}:/shared'], {policy}")),
         )
         .by_hand(|place| {
-            std::fs::remove_file(place.path().join("up")).unwrap();
+            std::fs::remove_file(place.path().join("body")).unwrap();
             place.docker(&["service", "update", "--detach", "--force", "{stack}_app"]);
             place.until(&[Update("app", "paused"), Runs("app", 1, "old")], &Seen::default()).unwrap();
         })

@@ -54,7 +54,8 @@ fn crashes() -> Vec<Situation> {
             .leaving([Runs("app", 1, "new"), Ended("db", 7)]),
         Situation::install("install: too little memory", app("new", greedy, little))
             .fails([OutOfMemory("app"), Ended("app", 137)])
-            .we_say("unhealthy", 14, &["crashes again and again", "137"])
+            .gate(r#"stable_for = "20s""#)
+            .we_say("unhealthy", 14, &["crashes again and again", "out of memory: its limit is 16 MiB"])
             .leaving([OutOfMemory("app")]),
         Situation::install("install: no such program", stack(&[of_program("/bin/serve")]))
             .fails([Says("app", "no such file or directory"), NoneRuns("app")])
@@ -98,9 +99,11 @@ fn one_shots() -> Vec<Situation> {
     let retried = "volumes: ['{dir}:/shared'], deploy: {restart_policy: {condition: on-failure, delay: 500ms}}";
     vec![
         Situation::install("install: one-shot succeeds", once("sleep 1; exit 0"))
-            .works([Completed("app", 1), NoneRuns("app")]),
+            .works([Completed("app", 1), NoneRuns("app")])
+            .gate(r#"stable_for = "10s""#),
         Situation::install("install: one-shot fails", once("sleep 1; exit 4"))
             .fails([Ended("app", 4), NoneRuns("app")])
+            .gate(r#"stable_for = "10s""#)
             .we_say("unhealthy", 14, &["failed and is not started again", "exit code 4"])
             .leaving([Ended("app", 4), NoneRuns("app")]),
         Situation::install("install: one-shot succeeds the second time", app("new", second, retried)).works([
@@ -110,6 +113,7 @@ fn one_shots() -> Vec<Situation> {
         ]),
         Situation::install("install: one-shot out of attempts", app("new", "exit 4", thrice))
             .fails([Ended("app", 4), NoneRuns("app")])
+            .gate(r#"stable_for = "10s""#)
             .we_say("unhealthy", 14, &["_app", "exit code 4"])
             .leaving([Ended("app", 4), NoneRuns("app")]),
     ]
