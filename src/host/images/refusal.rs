@@ -82,7 +82,9 @@ impl Refusal {
     /// Reads the Engine's sentence about an image.
     pub fn read(reference: &Reference, had_login: bool, words: &str) -> Self {
         // A name may hold any of the words: there are images of certificates.
-        let small = words.replace(&reference.repository(), "").replace(&reference.name, "").to_lowercase();
+        let tagged = format!("{}:", reference.familiar());
+        let is_name = |word: &&str| word.contains('/') || word.starts_with(&tagged);
+        let small = words.split_whitespace().filter(|word| !is_name(word)).collect::<Vec<_>>().join(" ").to_lowercase();
         let found = SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| small.contains(sign)));
         Self {
             registry: reference.registry().to_owned(),
