@@ -15,6 +15,10 @@ use crate::model::observed::{Container, Task, TaskState};
 const TICK: Duration = Duration::from_millis(500);
 /// Events come in bursts, and the state of a task follows its container's event by some milliseconds.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Managers hear of tasks in batches of a tenth of a second, and no event tells that they have: so after a burst this is
+/// the longest pause, a few times.
+const BATCH: Duration = Duration::from_millis(100);
+const BATCHES: u8 = 3;
 /// Health checks alone make three `exec_*` events each, hence a choice.
 const EVENTS: [&str; 9] =
     ["create", "update", "remove", "start", "die", "stop", "destroy", "health_status", "disconnect"];
@@ -25,16 +29,20 @@ pub struct Changes {
     engine: Engine,
     /// `None` when the stream has ended: then ticks alone wake, and each tries to subscribe again.
     events: Option<Response>,
+    /// How many short pauses are left of the last burst.
+    short: u8,
 }
 
 impl Changes {
     async fn subscribe(engine: Engine) -> Result<Self, EngineError> {
         let events = Some(subscription(&engine).await?);
-        Ok(Self { engine, events })
+        Ok(Self { engine, events, short: 0 })
     }
 
     /// Returns soon after something changed, and at the latest after `tick`.
     pub async fn wait(&mut self, tick: Duration) {
+        let tick = if self.short > 0 { tick.min(BATCH) } else { tick };
+        self.short = self.short.saturating_sub(1);
         let until = Instant::now() + tick;
         let Some(events) = &mut self.events else {
             sleep(tick).await;
@@ -54,6 +62,7 @@ impl Changes {
 
     /// Takes what else comes of the same burst, so that it wakes nobody again.
     async fn settle(&mut self, until: Instant) {
+        self.short = BATCHES;
         tokio::time::sleep_until(until.min(Instant::now() + SETTLE)).await;
         let Some(events) = &mut self.events else { return };
         while let Some(Ok(Some(_))) = events.chunk().now_or_never() {}
