@@ -94,7 +94,7 @@ async fn one_look_at_many_stacks_shows_each_as_a_look_of_its_own_does() {
         assert_eq!(shared.containers, own.containers);
     }
     let requests = recorder.take();
-    assert_eq!(requests.len(), 10, "one to agree on a version, nine to look: {requests:?}");
+    assert_eq!(requests.len(), 9, "one to agree on a version, eight to look: {requests:?}");
     for stack in &stacks {
         stack.clear().await;
         stack.swarm.remove_service(&stack.named("other")).await.unwrap();
