@@ -19,7 +19,7 @@ enum When {
     After(usize),
     /// So many requests after this write.
     Waiting { write: usize, requests: usize },
-    /// The run asks for what it writes into its state last: all has passed the gate, and nothing says so.
+    /// The run asks for the Swarm and Engine that it writes into its state: all has passed the gate, and nothing says so.
     Recording,
 }
 
@@ -45,7 +45,7 @@ impl Doomed {
             When::Before(write) => asked && is_write(request) && self.writes == write,
             When::After(write) => !asked && is_write(request) && self.writes == write,
             When::Waiting { write, requests } => asked && self.writes == write && self.requests == requests,
-            When::Recording => asked && self.writes > 0 && request.ends_with("/swarm"),
+            When::Recording => asked && self.writes > 0 && request.ends_with("/info"),
         }
     }
 }
