@@ -153,8 +153,8 @@ impl Keeper<'_> {
             }
             Act::CreateConfig { spec, body } => drop(self.swarm.create_config(spec, body).await?),
             Act::CreateService { spec } => {
-                // One of this name that somebody has just removed goes on for a while.
-                if wants_alone(spec) {
+                // One of this name that somebody has just removed goes on for a while; a job's may do so for ever.
+                if wants_alone(spec) || !mode_of(spec).ends_with("Job") {
                     self.wait_for_the_end_of(name).await?;
                 }
                 let written = self.swarm_for(spec).create_service(spec).await?;
