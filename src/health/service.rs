@@ -147,7 +147,9 @@ impl View<'_> {
         if let Some(task) = wrong.iter().find(|task| tasks::is_unplaceable(task)) {
             return Standing::Stuck(format!("service {name} finds no place to run: {}", trouble(task)));
         }
-        Standing::Waiting(format!("service {name} {}{}", self.progress(wrong[0]), self.ended_before(wrong[0])))
+        // The one that is farthest behind says most: it may wait for what the others have got.
+        let last = wrong.iter().min_by_key(|task| task.state).expect("something is wrong");
+        Standing::Waiting(format!("service {name} {}{}", self.progress(last), self.ended_before(last)))
     }
 
     /// Between two starts of a crash loop, what the last one ended with says more than that there will be another.
