@@ -14,14 +14,19 @@ mod swarm;
 mod world;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::model::outcome::Outcome;
 use crate::{demo, telemetry};
 
 /// Wrong use of the command line, as sysexits has it.
 const USAGE: u8 = 64;
+/// As an outcome `error` ends.
+const ERROR: u8 = 1;
+
+/// An answer could not be written: success must not be the last word then.
+static ANSWER_LOST: AtomicBool = AtomicBool::new(false);
 
 /// What the program takes from its surroundings, and where to begin.
 const AROUND: &str = "\
@@ -179,7 +184,8 @@ pub fn main() -> u8 {
     };
     rustls::crypto::ring::default_provider().install_default().expect("no other TLS provider is installed before");
     telemetry::init(cli.verbose);
-    runtime.block_on(run(cli)).unwrap_or_else(|error| failed(&error))
+    let code = runtime.block_on(run(cli)).unwrap_or_else(|error| failed(&error));
+    if matches!(code, 0 | plan::CHANGES) && ANSWER_LOST.load(Ordering::Relaxed) { ERROR } else { code }
 }
 
 async fn run(cli: Cli) -> anyhow::Result<u8> {
@@ -209,15 +215,13 @@ impl From<Reconcile> for crate::app::Options {
 /// What went wrong before any app could be looked at, in one place for all verbs.
 fn failed(error: &anyhow::Error) -> u8 {
     tell(&format!("evenkeel: {}", telemetry::indented(&format!("{error:#}"))));
-    Outcome::Error(String::new()).exit_code()
+    ERROR
 }
 
 /// An answer to stdout, with whatever others wrote in it made harmless.
 fn answer(text: &str) {
-    use std::io::Write as _;
-    let text = telemetry::printable(text);
     // It has no colours left that somebody could not want.
-    let _ = telemetry::MOVING_LINES.suspend(|| std::io::stdout().write_all(text.as_bytes()));
+    write_to(std::io::stdout(), telemetry::printable(text).as_bytes());
 }
 
 /// An answer with colours of ours, whose other parts are [`telemetry::printable`] already.
@@ -225,13 +229,22 @@ fn answer_styled(text: &str) {
     write_out(text.as_bytes());
 }
 
-/// Bytes to stdout, less their colours where nobody wants them. A reader that has gone away is no error of ours.
+/// Bytes to stdout, less their colours where nobody wants them.
 fn write_out(bytes: &[u8]) {
-    use std::io::Write as _;
-    let _ = telemetry::MOVING_LINES.suspend(|| anstream::stdout().write_all(bytes));
+    write_to(anstream::stdout(), bytes);
 }
 
-/// A line to stderr that belongs to no app.
+/// A reader that has gone away wants no more, which is no error of ours. Anything else (a full disk) is told, and the
+/// work goes on: an app is not left half changed because nobody can be told of it.
+fn write_to(mut output: impl std::io::Write, bytes: &[u8]) {
+    let written = telemetry::MOVING_LINES.suspend(|| output.write_all(bytes).and_then(|()| output.flush()));
+    let Err(error) = written else { return };
+    if error.kind() != std::io::ErrorKind::BrokenPipe && !ANSWER_LOST.swap(true, Ordering::Relaxed) {
+        tell(&format!("evenkeel: write the answer to stdout: {error}; run this again with another output"));
+    }
+}
+
+/// A line to stderr that belongs to no app. There is nowhere left to tell that it could not be written.
 fn tell(text: &str) {
     use std::io::Write as _;
     let line = format!("{}\n", telemetry::printable(text));

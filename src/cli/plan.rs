@@ -16,7 +16,7 @@ use crate::plan::{Account, Plan};
 use crate::telemetry;
 
 /// The exit code of a plan that would change something.
-const CHANGES: u8 = 2;
+pub(super) const CHANGES: u8 = 2;
 /// A version that is held stands in no change's way.
 const HELD: u8 = 10;
 

@@ -111,6 +111,18 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let host = Host::new().app("wiki", &[("compose.yml", PLAIN)], "");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+
+    let output = host.command(&["render", "wiki"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert_eq!(words.matches("write the answer to stdout: No space left").count(), 1, "{words}");
+}
+
+#[test]
 fn a_secret_goes_into_a_pipe_only_when_it_is_asked_to_and_byte_by_byte() {
     let host = Host::new().app("wiki", &[("compose.yml", PLAIN)], "");
     let secrets = host.state_dir().join("wiki/secrets");
