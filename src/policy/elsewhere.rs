@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::has_lost_volumes;
+use super::lost::{has_lost_volumes, missing};
 use crate::model::observed::Observed;
 use crate::model::state::{ReleaseBody, State};
 use crate::plan::volumes;
@@ -51,8 +51,7 @@ pub fn is_elsewhere(state: &State, here: &Here<'_>, observed: &Observed) -> Resu
 fn is_on_another_engine(state: &State, current: &ReleaseBody, here: &Here<'_>, observed: &Observed) -> Option<String> {
     let before = state.data_root.as_deref().filter(|root| *root != here.data_root)?;
     has_lost_volumes(current, observed)?;
-    let names: Vec<&str> =
-        volumes(current.services.values()).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect();
+    let names = missing(current.services.values(), observed);
     Some(format!(
         "this Engine keeps its data in {}, and the one that held this app kept it in {}, where its volumes are ({}): \
          start Docker with that data root again, or bring the volumes here (each {}/volumes/NAME, with Docker stopped), \

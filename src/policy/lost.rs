@@ -2,6 +2,8 @@
 //!
 //! Started over empty ones the app would look repaired, and its people would find an empty app.
 
+use serde_json::Value;
+
 use crate::model::observed::Observed;
 use crate::model::state::ReleaseBody;
 use crate::plan::volumes;
@@ -10,7 +12,7 @@ use crate::plan::volumes;
 /// nothing by declaration may never have had theirs.
 pub fn has_lost_volumes(current: &ReleaseBody, observed: &Observed) -> Option<String> {
     let ran = current.services.values().filter(|spec| spec["Mode"]["Replicated"]["Replicas"] != 0);
-    let lost: Vec<&str> = volumes(ran).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect();
+    let lost = missing(ran, observed);
     if lost.is_empty() {
         return None;
     }
@@ -21,6 +23,11 @@ pub fn has_lost_volumes(current: &ReleaseBody, observed: &Observed) -> Option<St
         lost.join(", "),
         made.join(", ")
     ))
+}
+
+/// Volumes that these services mount and that do not exist here.
+pub(super) fn missing<'a>(specs: impl Iterator<Item = &'a Value>, observed: &Observed) -> Vec<&'a str> {
+    volumes(specs).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect()
 }
 
 #[cfg(test)]
