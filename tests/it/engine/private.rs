@@ -138,11 +138,15 @@ fn script_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// In a process group of its own, so that Ctrl-C at a test run does not end it too.
 fn guard(dir: &Path) -> Child {
-    let script = r#"cat; "$0" down "$1" && rm -rf "$1""#;
+    until_we_end(r#"cat; "$0" down "$1" && rm -rf "$1""#, SCRIPT, dir)
+}
+
+/// A shell that reads from a pipe which closes when this process ends, however it ends. The script's `$0` is the
+/// program, its `$1` the folder. In a process group of its own, so that Ctrl-C at a test run does not end it too.
+pub fn until_we_end(script: &str, program: &str, dir: &Path) -> Child {
     Command::new("sh")
-        .args(["-c", script, SCRIPT])
+        .args(["-c", script, program])
         .arg(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -1,9 +1,8 @@
 //! Debian's `docker-registry` (`EVENKEEL_REGISTRY` names another one), and images in it.
 
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -12,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::authority::{Identity, authority};
-use crate::engine::private::PrivateEngine;
+use crate::engine::private::{PrivateEngine, until_we_end};
 use crate::world::on_engine;
 
 pub const USER: &str = "keeper";
@@ -153,13 +152,5 @@ fn config(name: &str, dir: &Path) -> Value {
 fn guard(dir: &Path) -> Child {
     let script = r#""$0" serve "$1/config.json" >"$1/log" 2>&1 </dev/null & pid=$!; cat; kill "$pid"; wait "$pid""#;
     let program = std::env::var("EVENKEEL_REGISTRY").unwrap_or_else(|_| "docker-registry".to_owned());
-    Command::new("sh")
-        .args(["-c", script, &program])
-        .arg(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap()
+    until_we_end(script, &program, dir)
 }
