@@ -205,7 +205,7 @@ impl Reader<'_> {
         self.in_style = false;
     }
 
-    /// The first one counts.
+    /// The first one counts; one that is no URL is as good as none, as for a browser.
     fn set_base(&mut self, href: &str) {
         if self.base.is_none() && !href.is_empty() {
             self.base = self.page.join(href.trim_ascii()).ok();
