@@ -8,6 +8,7 @@ mod scalar;
 mod spelling;
 mod timestamp;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
@@ -98,13 +99,21 @@ pub fn parse(file: &FileName, text: &str) -> Result<Node, Diagnostics> {
         let message = format!("the file has {} bytes, more than the {MAX_BYTES} that are read", text.len());
         return Err(Diagnostics(vec![Diagnostic::error(Place::new(file, 1, 1), message)]));
     }
-    let text = &text.replace("\r\n", "\n").replace(['\r', '\u{85}'], "\n");
+    let text = &*with_line_feeds(text);
     let mut faults = unprintable_characters(file, text);
     faults.extend(unknown_directives(file, text));
     if faults.has_errors() {
         return Err(faults);
     }
     build::document(file, text)
+}
+
+/// The text with every line end as LF. Nearly every text has them so, and is not looked at letter by letter.
+fn with_line_feeds(text: &str) -> Cow<'_, str> {
+    match text.contains('\r') || text.contains("\u{85}") {
+        true => Cow::Owned(text.replace("\r\n", "\n").replace(['\r', '\u{85}'], "\n")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Lines with a percent sign before the first document: Go's reader knows `%TAG` and the version 1.1.
