@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::app::no_such_app;
@@ -57,7 +58,7 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     };
     let code = u8::from(rendered.is_err());
     if arguments.json {
-        super::answer(&(serde_json::to_string_pretty(&as_json(&rendered))? + "\n"));
+        super::answer(&(serde_json::to_string_pretty(&Answer::of(&rendered))? + "\n"));
         return Ok(code);
     }
     match rendered {
@@ -90,12 +91,23 @@ fn texts(findings: &Diagnostics) -> Vec<String> {
     findings.0.iter().map(ToString::to_string).collect()
 }
 
-fn as_json(rendered: &Result<Rendered, Vec<String>>) -> Value {
-    match rendered {
-        Ok(rendered) => {
-            json!({"ok": true, "error": "", "warnings": texts(&rendered.warnings), "posts": rendered.posts})
+/// What `--json` prints. Written as it is: a recipe's bodies are long, and are not copied for it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    error: String,
+    warnings: Vec<String>,
+    posts: &'a [(String, Value)],
+}
+
+impl<'a> Answer<'a> {
+    fn of(rendered: &'a Result<Rendered, Vec<String>>) -> Self {
+        match rendered {
+            Ok(Rendered { posts, warnings }) => {
+                Self { ok: true, error: String::new(), warnings: texts(warnings), posts }
+            }
+            Err(wrong) => Self { ok: false, error: wrong.join("\n"), warnings: Vec::new(), posts: &[] },
         }
-        Err(wrong) => json!({"ok": false, "error": wrong.join("\n"), "warnings": [], "posts": []}),
     }
 }
 
