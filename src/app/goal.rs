@@ -108,7 +108,8 @@ pub fn not_put_back(reason: &str, why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::state::{Attempt, Release, ReleaseBody};
+    use crate::model::state::{Attempt, Release};
+    use crate::plan::world::{desired, release};
 
     fn revision() -> Revision {
         Revision { version: Some("1.0.0+1".into()), commit: "0".repeat(40).parse().unwrap() }
@@ -123,15 +124,7 @@ mod tests {
     }
 
     fn running(key: &str) -> State {
-        let body = ReleaseBody {
-            revision: revision(),
-            networks: Default::default(),
-            external_networks: vec![],
-            secrets: Default::default(),
-            configs: Default::default(),
-            services: Default::default(),
-            images: Default::default(),
-        };
+        let body = release(&desired());
         State { current: Some(Release { body, key: key.into(), since: String::new() }), ..never_run() }
     }
 

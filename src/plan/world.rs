@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::NAMESPACE_LABEL;
 use crate::desired::{Desired, DesiredConfig, DesiredNetwork, DesiredSecret, DesiredService, SecretSource};
 use crate::model::observed::{Config, Network, Observed, Secret, Service, Task, TaskState, Volume};
+use crate::model::state::ReleaseBody;
+use crate::model::version::Revision;
 
 pub(crate) const STACK: &str = "wiki";
 
@@ -81,6 +83,19 @@ impl Desired {
         let spec = json!({ "Name": name, "Labels": { NAMESPACE_LABEL: STACK } });
         self.configs.push(DesiredConfig { key: key.into(), name, spec, body: Some(body.as_bytes().to_vec()) });
         self
+    }
+}
+
+/// A release with these services.
+pub(crate) fn release(desired: &Desired) -> ReleaseBody {
+    ReleaseBody {
+        revision: Revision { version: None, commit: "0".repeat(40).parse().unwrap() },
+        networks: BTreeMap::new(),
+        external_networks: vec![],
+        secrets: BTreeMap::new(),
+        configs: BTreeMap::new(),
+        services: desired.services.iter().map(|service| (service.name.clone(), service.spec.clone())).collect(),
+        images: BTreeMap::new(),
     }
 }
 

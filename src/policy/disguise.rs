@@ -63,21 +63,8 @@ fn mounted<'a>(service: &'a str, spec: &'a Value) -> impl Iterator<Item = (&'a s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::version::Revision;
-    use crate::plan::world::{desired, spec, with};
+    use crate::plan::world::{desired, release, spec, with};
     use serde_json::json;
-
-    fn release(desired: &Desired) -> ReleaseBody {
-        ReleaseBody {
-            revision: Revision { version: None, commit: "a".repeat(40).parse().unwrap() },
-            networks: Default::default(),
-            external_networks: vec![],
-            secrets: Default::default(),
-            configs: Default::default(),
-            services: desired.services.iter().map(|s| (s.name.clone(), s.spec.clone())).collect(),
-            images: Default::default(),
-        }
-    }
 
     fn app(image: &str, volumes: &[&str]) -> Value {
         let mounts = volumes.iter().map(|v| json!({ "Type": "volume", "Source": v, "Target": format!("/{v}") }));

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::lost::{has_lost_volumes, missing};
+use super::lost::lost_volumes;
 use crate::model::observed::Observed;
 use crate::model::state::{ReleaseBody, State};
 use crate::plan::volumes;
@@ -50,15 +50,14 @@ pub fn is_elsewhere(state: &State, here: &Here<'_>, observed: &Observed) -> Resu
 /// A volume that is here, too, was brought by somebody: Engines do not make any by themselves.
 fn is_on_another_engine(state: &State, current: &ReleaseBody, here: &Here<'_>, observed: &Observed) -> Option<String> {
     let before = state.data_root.as_deref().filter(|root| *root != here.data_root)?;
-    has_lost_volumes(current, observed)?;
-    let names = missing(current.services.values(), observed);
-    Some(format!(
+    let lost = lost_volumes(current, observed);
+    (!lost.is_empty()).then(|| format!(
         "this Engine keeps its data in {}, and the one that held this app kept it in {}, where its volumes are ({}): \
          start Docker with that data root again, or bring the volumes here (each {}/volumes/NAME, with Docker stopped), \
          or name the right Engine (`engine` in the configuration)",
         here.data_root.display(),
         before.display(),
-        names.join(", "),
+        lost.join(", "),
         before.display()
     ))
 }
@@ -67,8 +66,7 @@ fn is_on_another_engine(state: &State, current: &ReleaseBody, here: &Here<'_>, o
 mod tests {
     use super::*;
     use crate::model::state::Release;
-    use crate::model::version::Revision;
-    use crate::plan::world::{live_volume, spec, with};
+    use crate::plan::world::{desired, live_volume, release, spec, with};
     use serde_json::json;
 
     fn here(nodes: u64) -> Here<'static> {
@@ -77,15 +75,7 @@ mod tests {
 
     fn recorded(swarm: &str, root: &str, mounts: serde_json::Value) -> State {
         let spec = with(spec("app", "wiki:1"), "/TaskTemplate/ContainerSpec/Mounts", mounts);
-        let body = ReleaseBody {
-            revision: Revision { version: None, commit: "0".repeat(40).parse().unwrap() },
-            networks: Default::default(),
-            external_networks: vec![],
-            secrets: Default::default(),
-            configs: Default::default(),
-            services: [("wiki_app".to_owned(), spec)].into(),
-            images: Default::default(),
-        };
+        let body = release(&desired().service(spec));
         State {
             swarm: Some(swarm.into()),
             data_root: Some(root.into()),

@@ -2,17 +2,13 @@
 //!
 //! Started over empty ones the app would look repaired, and its people would find an empty app.
 
-use serde_json::Value;
-
 use crate::model::observed::Observed;
 use crate::model::state::ReleaseBody;
 use crate::plan::volumes;
 
-/// Why nothing is done about an app whose running release mounted volumes that no longer exist. Services that run
-/// nothing by declaration may never have had theirs.
+/// Why nothing is done about an app whose running release mounted volumes that no longer exist.
 pub fn has_lost_volumes(current: &ReleaseBody, observed: &Observed) -> Option<String> {
-    let ran = current.services.values().filter(|spec| spec["Mode"]["Replicated"]["Replicas"] != 0);
-    let lost = missing(ran, observed);
+    let lost = lost_volumes(current, observed);
     if lost.is_empty() {
         return None;
     }
@@ -25,31 +21,23 @@ pub fn has_lost_volumes(current: &ReleaseBody, observed: &Observed) -> Option<St
     ))
 }
 
-/// Volumes that these services mount and that do not exist here.
-pub(super) fn missing<'a>(specs: impl Iterator<Item = &'a Value>, observed: &Observed) -> Vec<&'a str> {
-    volumes(specs).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect()
+/// Volumes that a release mounts and that do not exist here. Services that run nothing by declaration may never have
+/// had theirs.
+pub(super) fn lost_volumes<'a>(release: &'a ReleaseBody, observed: &Observed) -> Vec<&'a str> {
+    let ran = release.services.values().filter(|spec| spec["Mode"]["Replicated"]["Replicas"] != 0);
+    volumes(ran).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::version::Revision;
-    use crate::plan::world::{live_volume, spec, with};
+    use crate::plan::world::{self, desired, live_volume, spec, with};
     use serde_json::json;
 
     fn release(replicas: u64) -> ReleaseBody {
         let mounts = json!([{"Type": "volume", "Source": "wiki_data", "Target": "/data"}]);
         let spec = with(spec("app", "wiki:1"), "/TaskTemplate/ContainerSpec/Mounts", mounts);
-        let spec = with(spec, "/Mode", json!({"Replicated": {"Replicas": replicas}}));
-        ReleaseBody {
-            revision: Revision { version: None, commit: "0".repeat(40).parse().unwrap() },
-            networks: Default::default(),
-            external_networks: vec![],
-            secrets: Default::default(),
-            configs: Default::default(),
-            services: [("wiki_app".to_owned(), spec)].into(),
-            images: Default::default(),
-        }
+        world::release(&desired().service(with(spec, "/Mode", json!({"Replicated": {"Replicas": replicas}}))))
     }
 
     #[test]

@@ -70,8 +70,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::version::Revision;
-    use crate::plan::world::{desired, spec, with};
+    use crate::plan::world::{desired, release, spec, with};
 
     fn app(image: &str, volume: Option<&str>) -> Desired {
         let mounts: Value = volume.iter().map(|v| json!({"Type": "volume", "Source": v, "Target": "/data"})).collect();
@@ -80,16 +79,7 @@ mod tests {
     }
 
     fn moved(before: &Desired, now: &Desired) -> Option<MovedTags> {
-        let body = ReleaseBody {
-            revision: Revision { version: None, commit: "a".repeat(40).parse().unwrap() },
-            networks: Default::default(),
-            external_networks: vec![],
-            secrets: Default::default(),
-            configs: Default::default(),
-            services: before.services.iter().map(|s| (s.name.clone(), s.spec.clone())).collect(),
-            images: Default::default(),
-        };
-        MovedTags::between(&body, now)
+        MovedTags::between(&release(before), now)
     }
 
     #[test]
