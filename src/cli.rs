@@ -47,9 +47,9 @@ A first installation:
 /// differs. When nothing differs, nothing is written. A change of configuration that does not come up healthy is put
 /// back.
 ///
-/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied or waiting (also for a paused app); 2 `plan` found changes; 10 held
-/// (a newer version is not taken by itself); 12 blocked (something is in the way, nothing was touched); 14 unhealthy; 1
-/// error (of the configuration, the Engine, network or disk); 64 wrong use.
+/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied or waiting (also for a paused app); 2 `plan`
+/// found changes; 10 held (a newer version is not taken by itself); 12 blocked (something is in the way, nothing was
+/// touched); 14 unhealthy; 1 error (of the configuration, the Engine, network or disk); 64 wrong use.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, max_term_width = 100, after_long_help = AROUND)]
 pub struct Cli {
