@@ -23,8 +23,8 @@ const PARTS: [(&str, &str); 15] = [
     ("/TaskTemplate/ContainerSpec/Configs", "how configs are mounted"),
 ];
 
-/// `image a:1 -> a:2; environment A, B; restarts its tasks`
-pub(super) fn of_update(live: &Value, wanted: &Value, restarts: bool) -> String {
+/// `image a:1 -> a:2; environment A, B`
+pub(super) fn of_update(live: &Value, wanted: &Value) -> String {
     let mut words = Vec::new();
     words.extend(step(live, wanted, "/TaskTemplate/ContainerSpec/Image", "image"));
     words.extend(replicas(live, wanted));
@@ -41,7 +41,6 @@ pub(super) fn of_update(live: &Value, wanted: &Value, restarts: bool) -> String 
     if words.is_empty() {
         words.push("other settings (see the diff)".to_owned());
     }
-    words.push(if restarts { "restarts its tasks" } else { "restarts nothing" }.to_owned());
     words.join("; ")
 }
 

@@ -14,8 +14,10 @@ const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
 const CHANGED: Style = AnsiColor::Yellow.on_default();
 const FAINT: Style = Style::new().dimmed();
-
 const HEADING: Style = Style::new().bold();
+
+const RECKONED: &str =
+    "  (times are reckoned, not promised; images are pulled before, and what Swarm itself takes is not counted)";
 
 /// What happens to an object, in the order in which a person is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +72,14 @@ impl Plan {
             page.group(group, &self.changes, account);
         }
         if !account.restarts.is_empty() {
-            page.line(FAINT, "  (times are reckoned, not promised; images are pulled before, and what Swarm itself takes is not counted)");
+            page.line(FAINT, RECKONED);
         }
         page.stays(account);
         self.notes.iter().for_each(|note| page.line(CHANGED, &format!("  note: {note}")));
         page.text
     }
 
-    /// What is done, in one line: `created service wiki_app; updated service wiki_db (image a -> b; …)`.
+    /// What is done, in one line: `created secret wiki_key, service wiki_app; updated service wiki_db`.
     pub fn summary(&self) -> String {
         if self.is_empty() {
             return "nothing differs".to_owned();
@@ -166,9 +168,7 @@ impl Page {
 
     fn change(&mut self, change: &Change, account: &Account) {
         let (sign, style) = sign(&change.act);
-        // The heading says it.
-        let reason = change.reason.trim_end_matches("; restarts its tasks").trim_end_matches("; restarts nothing");
-        self.line(style, &format!("    {sign} {} {}: {reason}", change.object.word(), change.name));
+        self.line(style, &format!("    {sign} {} {}: {}", change.object.word(), change.name, change.reason));
         if let Some(restart) = account.restarts.get(&change.name).filter(|_| change.restarts) {
             self.line(Style::new(), &format!("        {}", restart.sentence()));
         }

@@ -73,14 +73,13 @@ struct Sides<'a> {
 impl Sides<'_> {
     fn update(&self, names: &Names, context: &Context) -> Change {
         let spec = self.spec(&canonical_form::by_names(&self.live.spec, names));
-        let restarts = self.restarts();
         Change {
             object: Object::Service,
             name: self.live.name.clone(),
             act: Act::UpdateService { spec, new_image: !self.same("/TaskTemplate/ContainerSpec/Image") },
-            reason: reason::of_update(&self.live_form, &self.wanted_form, restarts),
+            reason: reason::of_update(&self.live_form, &self.wanted_form),
             diff: Some(diff::unified(&self.live_form, &self.wanted_form, context.is_hidden)),
-            restarts,
+            restarts: self.restarts(),
         }
     }
 
@@ -89,7 +88,7 @@ impl Sides<'_> {
     fn cure(&self, names: &Names) -> Change {
         let spec = self.spec(&canonical_form::by_names(&self.live.spec, names));
         let reason = "its ports stand in another order than the one that Swarm goes by, so that each update would restart \
-                      its tasks; restarts nothing";
+                      its tasks";
         Change {
             object: Object::Service,
             name: self.live.name.clone(),

@@ -280,5 +280,5 @@ fn starts_first(spec: &Value) -> bool {
 }
 
 fn told(change: &Change) {
-    info!(object = %change.name, reason = %change.reason, "changed");
+    info!(object = %change.name, reason = %change.reason, restarts = change.restarts, "changed");
 }

@@ -179,7 +179,7 @@ fn labels_that_are_missing_are_added_and_no_task_restarts() {
     found.declare(VERSION);
     let plan = found.plan().to_string();
     assert!(
-        plan.contains("restarts nothing") && plan.contains("coop-cloud.") && !plan.contains("\"restarts\":true"),
+        plan.contains("\"restarts\":false") && plan.contains("coop-cloud.") && !plan.contains("\"restarts\":true"),
         "{plan}"
     );
 
