@@ -83,7 +83,7 @@ impl Restart {
             return "the job runs again".to_owned();
         }
         if self.tasks == 0 {
-            return "no task is to run, so none is restarted".to_owned();
+            return "no task runs, so none is restarted".to_owned();
         }
         let count = match (self.tasks, self.at_once) {
             (1, _) => String::new(),
@@ -282,7 +282,7 @@ mod tests {
         let job = with(spec("app", "wiki:1"), "/Mode", json!({ "ReplicatedJob": {} }));
         assert_eq!(told(job, &[], None), "the job runs again");
         let none = with(spec("app", "wiki:1"), "/Mode/Replicated/Replicas", json!(0));
-        assert_eq!(told(none, &[], None), "no task is to run, so none is restarted");
+        assert_eq!(told(none, &[], None), "no task runs, so none is restarted");
     }
 
     #[test]

@@ -113,9 +113,13 @@ impl Sides<'_> {
         task(&self.live_form) == task(&self.wanted_form)
     }
 
-    /// A job runs again at every write.
+    /// A job runs again at every write; a service of no replicas, before or after, has nothing that could.
     fn restarts(&self) -> bool {
-        !self.same_task() || !self.same("/EndpointSpec") || mode_of(self.wanted).ends_with("Job")
+        let replaces = !self.same_task() || !self.same("/EndpointSpec");
+        let is_at_none =
+            |form: &Value| form.pointer("/Mode/Replicated/Replicas").is_some_and(|replicas| *replicas == 0);
+        let runs_on = !is_at_none(&self.live_form) && !is_at_none(&self.wanted_form);
+        mode_of(self.wanted).ends_with("Job") || replaces && runs_on
     }
 
     /// The wanted spec, with the live wording of every part that means the same.

@@ -117,6 +117,18 @@ fn replicas_changed_by_hand_are_put_back() {
 }
 
 #[test]
+fn another_image_for_a_service_that_runs_nothing_restarts_nothing() {
+    let none = |image| with(spec("app", image), "/Mode/Replicated/Replicas", json!(0));
+    for (live, wanted) in [
+        (none("wiki:1"), none("wiki:2")),
+        (none("wiki:1"), spec("app", "wiki:2")),
+        (spec("app", "wiki:1"), none("wiki:2")),
+    ] {
+        assert!(!only(plan(&observed(&desired().service(live)), &desired().service(wanted))).restarts);
+    }
+}
+
+#[test]
 fn an_update_that_restarts_nothing_sends_the_live_words_back() {
     let wanted = desired().service(with(spec("app", "wiki:1"), "/Labels/a", json!("b")));
     let mut live = observed(&desired().service(spec("app", "wiki:1")));
