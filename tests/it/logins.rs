@@ -44,6 +44,7 @@ fn a_file_that_cannot_be_used_is_an_error_with_the_way_out() {
         tells(&said, 1, &words);
         assert!(said.err.contains(&format!("{path} (registry_auth)")), "{said:#?}");
         assert!(said.out.contains("wiki: fine") && !said.out.contains("nothing is wrong"), "{said:#?}");
+        tells(&host.run(&["check", "--config-only"]), 0, &["nothing is wrong"]);
         host.refuses(&["app", "wiki"], 1, &words);
     }
 }
