@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_was_never_made_is_not_looked_for_elsewhere() {
+        let mut state = with_volume("s1", "/old");
+        let mount = json!([{"Type": "volume", "Source": "wiki_dumps", "Target": "/dumps"}]);
+        let idle = with(spec("dump", "wiki:1"), "/TaskTemplate/ContainerSpec/Mounts", mount);
+        let idle = with(idle, "/Mode/Replicated/Replicas", json!(0));
+        state.current.as_mut().unwrap().body.services.insert("wiki_dump".into(), idle);
+        let why = is_elsewhere(&state, &here(1), &Observed::default()).unwrap_err();
+        assert!(why.contains("(wiki_data)"), "{why}");
+    }
+
+    #[test]
     fn data_that_somebody_brought_here_is_taken() {
         assert!(is_elsewhere(&with_volume("s1", "/old"), &here(1), &volume_is_here()).unwrap().is_some());
     }
