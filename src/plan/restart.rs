@@ -28,8 +28,8 @@ pub struct Restart {
     pub start: Start,
     /// Between one batch of tasks and the next.
     pub delay: Duration,
-    /// How long Swarm watches the new tasks.
-    pub monitor: Duration,
+    /// How long Swarm watches the last tasks before it calls the update done.
+    pub watch: Duration,
 }
 
 /// Where the time that a start takes is known from.
@@ -52,6 +52,8 @@ impl Restart {
             None | Some(0) => tasks,
             Some(some) => some.min(tasks),
         };
+        let delay = nanoseconds(&update["Delay"]).unwrap_or_default();
+        let monitor = nanoseconds(&update["Monitor"]).filter(|time| !time.is_zero()).unwrap_or(MONITOR);
         let grace = live.spec.pointer("/TaskTemplate/ContainerSpec/StopGracePeriod");
         Self {
             tasks,
@@ -60,8 +62,8 @@ impl Restart {
             is_job: mode_of(wanted).ends_with("Job"),
             stop: grace.and_then(nanoseconds).unwrap_or(GRACE),
             start: measured.map_or_else(|| declared_start(wanted), Start::Measured),
-            delay: nanoseconds(&update["Delay"]).unwrap_or_default(),
-            monitor: nanoseconds(&update["Monitor"]).filter(|time| !time.is_zero()).unwrap_or(MONITOR),
+            delay,
+            watch: watch(delay, monitor),
         }
     }
 
@@ -74,7 +76,7 @@ impl Restart {
     pub fn all(&self) -> Duration {
         let batches = u32::try_from(self.tasks.div_ceil(self.at_once.max(1))).unwrap_or(u32::MAX);
         let work = self.one().saturating_mul(batches);
-        work.saturating_add(self.delay.saturating_mul(batches.saturating_sub(1))).saturating_add(self.monitor)
+        work.saturating_add(self.delay.saturating_mul(batches.saturating_sub(1))).saturating_add(self.watch)
     }
 
     /// In an operator's words, how it is reckoned included.
@@ -98,7 +100,7 @@ impl Restart {
             (false, Start::Unknown) => format!("{each}away for as long as it takes to stop and to start"),
             (false, _) => format!("{each}away for {about}"),
         };
-        format!("{count}{gap}: {stop}; watched for {} more (monitor)", seconds(self.monitor))
+        format!("{count}{gap}: {stop}; watched for {} more ({})", seconds(self.watch), self.watch_words())
     }
 
     fn start_sentence(&self) -> String {
@@ -108,6 +110,10 @@ impl Restart {
             Start::Interval(time) => format!("{} to start (interval of its health check)", seconds(time)),
             Start::Unknown => "unknown to start (no earlier start is known)".to_owned(),
         }
+    }
+
+    fn watch_words(&self) -> &'static str {
+        if self.delay.is_zero() { "monitor" } else { "delay and monitor" }
     }
 
     /// Whole seconds, rounded up.
@@ -120,7 +126,7 @@ impl Restart {
             "stop_seconds": whole_seconds(self.stop),
             "start_seconds": start,
             "start_known_from": self.start.word(),
-            "monitor_seconds": whole_seconds(self.monitor),
+            "watch_seconds": whole_seconds(self.watch),
             "about_seconds": start.map(|_| whole_seconds(self.one())),
             "all_seconds": start.map(|_| whole_seconds(self.all())),
             "sentence": self.sentence(),
@@ -162,6 +168,14 @@ fn tasks(live: &Service, wanted: &Value, observed: &Observed) -> u64 {
     match (replicas(&live.spec), replicas(wanted)) {
         (Some(live), Some(wanted)) => live.min(wanted),
         _ => running(observed, live).count() as u64,
+    }
+}
+
+/// Swarm waits for the delay after the last task, too, and then watches for longer than that (measured).
+fn watch(delay: Duration, monitor: Duration) -> Duration {
+    match delay >= monitor {
+        true => delay.saturating_add(delay).saturating_add(Duration::from_secs(1)),
+        false => delay.saturating_add(monitor),
     }
 }
 
@@ -261,11 +275,17 @@ mod tests {
             "{}",
             by_two.sentence()
         );
-        assert!(by_two.sentence().ends_with("watched for 20 s more (monitor)"));
-        assert_eq!(by_two.all(), Duration::from_secs(3 * 12 + 2 * 3 + 20));
+        assert!(by_two.sentence().ends_with("watched for 23 s more (delay and monitor)"));
+        assert_eq!(by_two.all(), Duration::from_secs(3 * 12 + 2 * 3 + 23));
         let at_once = update(json!({ "Parallelism": 0 }));
         assert!(at_once.sentence().starts_with("5 tasks at once, away for about 12 s: "), "{}", at_once.sentence());
         assert_eq!(at_once.all(), Duration::from_secs(12 + 5));
+    }
+
+    #[test]
+    fn a_delay_that_is_longer_than_the_monitor_is_watched_for_one_second_more() {
+        let told = told(spec("app", "wiki:1"), &[("/UpdateConfig", json!({ "Delay": 30 * SECOND }))], Some(2.0));
+        assert!(told.ends_with("watched for 1 min 1 s more (delay and monitor)"), "{told}");
     }
 
     #[test]
