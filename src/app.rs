@@ -28,7 +28,7 @@ use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
 use crate::host::store::{AppDir, Lock, LockAttempt, Store};
 use crate::host::swarm::Swarm;
-use crate::model::app::Kind;
+use crate::model::app::{AppName, Kind};
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::HostKey;
@@ -38,12 +38,12 @@ use crate::plan::Plan;
 use crate::reconcile::{Judged, Keeper, Reconciler};
 use crate::telemetry;
 use goal::{Aim, Goal};
-use place::{Known, Place, Sight};
+use place::{Place, Sight};
 use view::{Fetch, View};
 
 pub use examine::{Finding, declared_release, examine};
 pub use pausing::{Unpaused, pause, paused, unpause};
-pub use place::Known as KnownOfEngine;
+pub use place::KnownOfEngine;
 pub use reading::variables_of_files;
 pub use standing::{Standing, standing};
 pub use view::{Preview, preview};
@@ -76,7 +76,7 @@ pub struct Host {
     pub store: Store,
     pub recipes: Recipes,
     pub host_key: HostKey,
-    pub known: Known,
+    pub known: KnownOfEngine,
 }
 
 impl Host {
@@ -158,10 +158,15 @@ fn record(host: &Host, app: &config::App, outcome: &Outcome, now: Timestamp) {
     if known.as_ref().is_some_and(told_again) {
         return;
     }
+    note(&host.store, &app.name, outcome.word(), outcome.sentence(), now);
+}
+
+/// A line of history. What it tells stands, whether or not it can be written down.
+fn note(store: &Store, app: &AppName, outcome: &str, sentence: &str, now: Timestamp) {
     let line = serde_json::json!({
-        "ts": now.to_string(), "app": app.name.as_str(), "outcome": outcome.word(), "sentence": outcome.sentence(),
+        "ts": now.to_string(), "app": app.as_str(), "outcome": outcome, "sentence": sentence,
     });
-    if let Err(error) = host.store.append_history(&line) {
+    if let Err(error) = store.append_history(&line) {
         warn!(cause = format!("{error:#}"), "no history line could be written");
     }
 }

@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::Host;
 use crate::desired::Desired;
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Change, Plan};
 
 impl Host {
     /// What is to be told of the network that all apps share; `None` while it has room.
@@ -16,9 +16,8 @@ impl Host {
 
     /// What is to be told of the networks that this plan's new and changed services join beside their own.
     pub(super) async fn tight_networks(&self, plan: &Plan) -> Vec<String> {
-        let starts =
-            |change: &&crate::plan::Change| matches!(change.act, Act::CreateService { .. } | Act::UpdateService { .. });
-        match plan.changes.iter().any(|change| starts(&change)) {
+        let starts = |change: &Change| matches!(change.act, Act::CreateService { .. } | Act::UpdateService { .. });
+        match plan.changes.iter().any(starts) {
             true => self.tight(shared(&plan.desired)).await,
             false => Vec::new(),
         }

@@ -4,8 +4,9 @@
 //! lock held, so that whoever has paused and then found nobody at work is not met by a run that looked before.
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::{info, warn};
+use tracing::info;
 
+use super::note;
 use crate::config;
 use crate::host::store::{AppDir, Store};
 use crate::model::app::AppName;
@@ -89,14 +90,4 @@ pub fn unpause(store: &Store, app: &AppName, by: &str, now: Timestamp) -> anyhow
     };
     note(store, app, "unpaused", &format!("unpaused by {by}"), now);
     Ok(ended)
-}
-
-/// The pause stands, whether or not this can be written down.
-fn note(store: &Store, app: &AppName, outcome: &str, sentence: &str, now: Timestamp) {
-    let line = serde_json::json!({
-        "ts": now.to_string(), "app": app.as_str(), "outcome": outcome, "sentence": sentence,
-    });
-    if let Err(error) = store.append_history(&line) {
-        warn!(cause = format!("{error:#}"), "no history line could be written");
-    }
 }

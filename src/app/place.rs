@@ -31,12 +31,12 @@ pub struct Place {
 
 /// What the Engine says of itself, asked once however many apps want to know.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownOfEngine {
     swarm: OnceCell<Option<String>>,
     info: OnceCell<SwarmInfo>,
 }
 
-impl Known {
+impl KnownOfEngine {
     async fn swarm(&self, swarm: &Swarm) -> Result<Option<String>, EngineError> {
         self.swarm.get_or_try_init(|| swarm.id()).await.cloned()
     }
