@@ -36,7 +36,7 @@ use canonical_form::Engine;
 
 pub use account::{Account, Stays};
 pub use images::{image_references, resolve_images};
-pub use restart::{Restart, Start};
+pub use restart::{Order, Restart, Start, wants_alone};
 pub use services::volumes;
 
 /// The label that marks objects as ours, beside the namespace label of stacks.

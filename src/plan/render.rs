@@ -285,7 +285,7 @@ wiki: 6 changes, 3 as declared
         +A=2
         +TOKEN=[hidden, wanted]
     ~ service wiki_web: volumes; update settings
-        no gap: the new starts before the old one stops (start-first): at most 10 s to stop (stop_grace_period), unknown to start (no earlier start is known); watched for 5 s more (monitor)
+        away for as long as it takes to stop and to start, since its containers may not meet (start-first, with a volume or a port of the host): at most 10 s to stop (stop_grace_period), unknown to start (no earlier start is known)
         @@ TaskTemplate.ContainerSpec.Mounts @@
         +{\"Source\":\"wiki_new\",\"Target\":\"/data\",\"Type\":\"volume\"}
         @@ UpdateConfig @@

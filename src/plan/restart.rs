@@ -20,16 +20,24 @@ pub struct Restart {
     /// Tasks that are replaced, and how many of them at a time.
     pub tasks: u64,
     pub at_once: u64,
-    /// New tasks start before old ones stop.
-    pub start_first: bool,
+    pub order: Order,
     pub is_job: bool,
     /// The longest that a running task may take to stop.
     pub stop: Duration,
     pub start: Start,
     /// Between one batch of tasks and the next.
     pub delay: Duration,
-    /// How long Swarm watches the last tasks before it calls the update done.
+    /// How long Swarm watches the last tasks before it calls the update done; not at all after a standstill.
     pub watch: Duration,
+}
+
+/// What stops and starts before what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    StopFirst,
+    StartFirst,
+    /// The service is brought to a standstill, although its spec says start-first: its containers may not meet.
+    StopAllFirst,
 }
 
 /// Where the time that a start takes is known from.
@@ -48,22 +56,25 @@ impl Restart {
     pub fn new(live: &Service, wanted: &Value, observed: &Observed, measured: Option<Duration>) -> Self {
         let tasks = tasks(live, wanted, observed);
         let update = &wanted["UpdateConfig"];
-        let at_once = match update["Parallelism"].as_u64() {
-            None | Some(0) => tasks,
-            Some(some) => some.min(tasks),
+        let order = Order::of(&live.spec, wanted);
+        let (delay, watch) = match order {
+            Order::StopAllFirst => (Duration::ZERO, Duration::ZERO),
+            Order::StopFirst | Order::StartFirst => delay_and_watch(update),
         };
-        let delay = nanoseconds(&update["Delay"]).unwrap_or_default();
-        let monitor = nanoseconds(&update["Monitor"]).filter(|time| !time.is_zero()).unwrap_or(MONITOR);
+        let at_once = match update["Parallelism"].as_u64() {
+            Some(some) if some > 0 && order != Order::StopAllFirst => some.min(tasks),
+            _ => tasks,
+        };
         let grace = live.spec.pointer("/TaskTemplate/ContainerSpec/StopGracePeriod");
         Self {
             tasks,
             at_once,
-            start_first: update["Order"] == "start-first",
+            order,
             is_job: mode_of(wanted).ends_with("Job"),
             stop: grace.and_then(nanoseconds).unwrap_or(GRACE),
             start: measured.map_or_else(|| declared_start(wanted), Start::Measured),
             delay,
-            watch: watch(delay, monitor),
+            watch,
         }
     }
 
@@ -95,12 +106,18 @@ impl Restart {
         let each = if self.at_once < self.tasks { "each " } else { "" };
         let (about, start) = (format!("about {}", seconds(self.one())), self.start_sentence());
         let stop = format!("at most {} to stop (stop_grace_period), {start}", seconds(self.stop));
-        let gap = match (self.start_first, self.start) {
-            (true, _) => "no gap: the new starts before the old one stops (start-first)".to_owned(),
-            (false, Start::Unknown) => format!("{each}away for as long as it takes to stop and to start"),
-            (false, _) => format!("{each}away for {about}"),
+        let gap = match (self.order, self.start) {
+            (Order::StartFirst, _) => "no gap: the new starts before the old one stops (start-first)".to_owned(),
+            (_, Start::Unknown) => format!("{each}away for as long as it takes to stop and to start"),
+            (_, _) => format!("{each}away for {about}"),
         };
-        format!("{count}{gap}: {stop}; watched for {} more ({})", seconds(self.watch), self.watch_words())
+        let why = match self.order {
+            Order::StopAllFirst => {
+                ", since its containers may not meet (start-first, with a volume or a port of the host)"
+            }
+            Order::StopFirst | Order::StartFirst => "",
+        };
+        format!("{count}{gap}{why}: {stop}{}", self.watch_sentence())
     }
 
     fn start_sentence(&self) -> String {
@@ -112,8 +129,12 @@ impl Restart {
         }
     }
 
-    fn watch_words(&self) -> &'static str {
-        if self.delay.is_zero() { "monitor" } else { "delay and monitor" }
+    fn watch_sentence(&self) -> String {
+        let why = if self.delay.is_zero() { "monitor" } else { "delay and monitor" };
+        match self.watch.is_zero() {
+            true => String::new(),
+            false => format!("; watched for {} more ({why})", seconds(self.watch)),
+        }
     }
 
     /// Whole seconds, rounded up.
@@ -122,7 +143,7 @@ impl Restart {
         json!({
             "tasks": self.tasks,
             "at_once": self.at_once,
-            "order": if self.start_first { "start-first" } else { "stop-first" },
+            "order": self.order.word(),
             "stop_seconds": whole_seconds(self.stop),
             "start_seconds": start,
             "start_known_from": self.start.word(),
@@ -132,6 +153,32 @@ impl Restart {
             "sentence": self.sentence(),
         })
     }
+}
+
+impl Order {
+    /// Of a service that runs `live` and is to run `wanted`.
+    pub fn of(live: &Value, wanted: &Value) -> Self {
+        match wanted.pointer("/UpdateConfig/Order").is_some_and(|order| order == "start-first") {
+            true if wants_alone(live) || wants_alone(wanted) => Order::StopAllFirst,
+            true => Order::StartFirst,
+            false => Order::StopFirst,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Order::StopFirst => "stop-first",
+            Order::StartFirst => "start-first",
+            Order::StopAllFirst => "stop-all-first",
+        }
+    }
+}
+
+/// Whether two containers of a service must never run at once: they would write the same volume, or want the same port.
+pub fn wants_alone(spec: &Value) -> bool {
+    let list = |pointer: &str| spec.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list("/TaskTemplate/ContainerSpec/Mounts").any(|mount| mount["Type"] == "volume")
+        || list("/EndpointSpec/Ports").any(|port| port["PublishMode"] == "host")
 }
 
 impl Start {
@@ -171,12 +218,13 @@ fn tasks(live: &Service, wanted: &Value, observed: &Observed) -> u64 {
     }
 }
 
-/// Swarm waits for the delay after the last task, too, and then watches for longer than that (measured).
-fn watch(delay: Duration, monitor: Duration) -> Duration {
-    match delay >= monitor {
-        true => delay.saturating_add(delay).saturating_add(Duration::from_secs(1)),
-        false => delay.saturating_add(monitor),
-    }
+/// Between batches, and after the last. Swarm waits for the delay there, too, and then watches for longer than that
+/// (measured).
+fn delay_and_watch(update: &Value) -> (Duration, Duration) {
+    let delay = nanoseconds(&update["Delay"]).unwrap_or_default();
+    let monitor = nanoseconds(&update["Monitor"]).filter(|time| !time.is_zero()).unwrap_or(MONITOR);
+    let least = if delay >= monitor { delay.saturating_add(Duration::from_secs(1)) } else { monitor };
+    (delay, delay.saturating_add(least))
 }
 
 /// What a health check says of how long a start takes.
@@ -295,6 +343,21 @@ mod tests {
             told.starts_with("no gap: the new starts before the old one stops (start-first): at most 10 s"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn what_may_not_meet_is_away_although_it_says_start_first() {
+        let live = with(spec("app", "wiki:1"), "/Mode/Replicated/Replicas", json!(3));
+        let volume = json!([{ "Type": "volume", "Source": "wiki_data", "Target": "/data" }]);
+        let update = json!({ "Order": "start-first", "Parallelism": 1, "Delay": 3 * SECOND });
+        let changed = [("/TaskTemplate/ContainerSpec/Mounts", volume), ("/UpdateConfig", update)];
+        assert_eq!(
+            told(live.clone(), &changed, Some(2.0)),
+            "3 tasks at once, away for about 12 s, since its containers may not meet (start-first, with a volume or a port \
+             of the host): at most 10 s to stop (stop_grace_period), 2 s to start (as the last time)"
+        );
+        let restart = restart(live, &changed, Some(2.0));
+        assert_eq!((restart.order, restart.all()), (Order::StopAllFirst, Duration::from_secs(12)));
     }
 
     #[test]

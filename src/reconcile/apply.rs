@@ -22,7 +22,7 @@ use crate::model::observed::{Observed, Service};
 use crate::model::outcome::Outcome;
 use crate::model::secret::SecretBytes;
 use crate::plan::canonical_form::mode_of;
-use crate::plan::{Act, Change, Plan, SecretData};
+use crate::plan::{Act, Change, Order, Plan, SecretData, wants_alone};
 
 /// How long a removed or stopped service may take to let go of its containers.
 const LET_GO: Duration = Duration::from_secs(120);
@@ -201,7 +201,7 @@ impl Keeper<'_> {
             return Ok(Stand::AsItWas);
         }
         let rests = self.comes_to_rest(stack, name).await?;
-        if !apart || (rests && !(restarts && starts_first(spec))) {
+        if !apart || (rests && !(restarts && Order::of(&live.spec, spec) == Order::StopAllFirst)) {
             return Ok(Stand::AsItWas);
         }
         self.stop(&live).await
@@ -266,17 +266,6 @@ fn vanished(name: &str) -> Outcome {
     Outcome::Error(format!(
         "the kept bytes of secret {name} have vanished from the disk since they were listed; run this again"
     ))
-}
-
-/// Whether two of its containers must never run at once: they would write the same volume, or want the same port.
-fn wants_alone(spec: &Value) -> bool {
-    let list = |pointer: &str| spec.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-    list("/TaskTemplate/ContainerSpec/Mounts").any(|mount| mount["Type"] == "volume")
-        || list("/EndpointSpec/Ports").any(|port| port["PublishMode"] == "host")
-}
-
-fn starts_first(spec: &Value) -> bool {
-    spec.pointer("/UpdateConfig/Order").is_some_and(|order| order == "start-first")
 }
 
 fn told(change: &Change) {
