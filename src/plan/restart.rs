@@ -61,8 +61,8 @@ impl Restart {
             Order::StopAllFirst => (Duration::ZERO, Duration::ZERO),
             Order::StopFirst | Order::StartFirst => delay_and_watch(update),
         };
-        let at_once = match update["Parallelism"].as_u64() {
-            Some(some) if some > 0 && order != Order::StopAllFirst => some.min(tasks),
+        let at_once = match parallelism(update) {
+            some if some > 0 && order != Order::StopAllFirst => some.min(tasks),
             _ => tasks,
         };
         let grace = live.spec.pointer("/TaskTemplate/ContainerSpec/StopGracePeriod");
@@ -218,6 +218,11 @@ fn tasks(live: &Service, wanted: &Value, observed: &Observed) -> u64 {
     }
 }
 
+/// Without any update settings Swarm takes one task after the other, with some that leave it out all at once.
+fn parallelism(update: &Value) -> u64 {
+    if update.is_null() { 1 } else { update["Parallelism"].as_u64().unwrap_or_default() }
+}
+
 /// Between batches, and after the last. Swarm waits for the delay there, too, and then watches for longer than that
 /// (measured).
 fn delay_and_watch(update: &Value) -> (Duration, Duration) {
@@ -325,7 +330,12 @@ mod tests {
         );
         assert!(by_two.sentence().ends_with("watched for 23 s more (delay and monitor)"));
         assert_eq!(by_two.all(), Duration::from_secs(3 * 12 + 2 * 3 + 23));
-        let at_once = update(json!({ "Parallelism": 0 }));
+        let by_default = restart(live.clone(), &[], Some(2.0));
+        assert!(
+            by_default.sentence().starts_with("5 tasks, 1 at a time, each away for about 12 s: "),
+            "{by_default:?}"
+        );
+        let at_once = update(json!({ "Order": "stop-first" }));
         assert!(at_once.sentence().starts_with("5 tasks at once, away for about 12 s: "), "{}", at_once.sentence());
         assert_eq!(at_once.all(), Duration::from_secs(12 + 5));
     }
