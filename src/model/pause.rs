@@ -3,7 +3,7 @@
 //! It is kept on disk, so it outlives a reboot, and it ends by the wall clock. The surprise: a clock that stands before
 //! the pause's own beginning tells nothing about its end; the app is left alone then, and the clock is named.
 
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Serialize};
 
 use super::app::AppName;
@@ -34,9 +34,10 @@ pub enum PauseError {
 }
 
 impl Pause {
-    /// From now on, to the second.
+    /// From now on, in whole seconds, and never for less than the time.
     pub fn new(by: String, now: Timestamp, time: Option<SignedDuration>, reason: Option<String>) -> Self {
-        let second = |time: Timestamp| time.round(Unit::Second).unwrap_or(time);
+        let up = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+        let second = |time: Timestamp| time.round(up).unwrap_or(time);
         let until = time.map(|time| second(now.saturating_add(time).unwrap_or(Timestamp::MAX)));
         let since = Timestamp::from_second(now.as_second()).unwrap_or(now);
         Self { schema: SCHEMA, by, since, until, reason }
@@ -141,7 +142,9 @@ mod tests {
     #[test]
     fn what_was_written_is_read_again() {
         let endless = Pause { until: None, reason: None, ..for_two_hours() };
-        for pause in [for_two_hours(), endless] {
+        let blink =
+            Pause::new("alice".into(), at("2026-11-21T18:00:00.1Z"), Some(SignedDuration::from_millis(1)), None);
+        for pause in [for_two_hours(), endless, blink] {
             assert_eq!(Pause::parse(pause.to_text().as_bytes()), Ok(pause));
         }
     }
