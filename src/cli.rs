@@ -31,8 +31,9 @@ static ANSWER_LOST: AtomicBool = AtomicBool::new(false);
 /// What the program takes from its surroundings, and where to begin.
 const AROUND: &str = "\
 Environment:
-  DOCKER_HOST   the Engine's address, where the configuration names none (unix:///run/docker.sock)
-  EVENKEEL_LOG  what the log says, beating -v, such as evenkeel=debug
+  EVENKEEL_CONFIG  the configuration file, where --config names none
+  DOCKER_HOST      the Engine's address, where the configuration names none (unix:///run/docker.sock)
+  EVENKEEL_LOG     what the log says, beating -v, such as evenkeel=debug
 
 A first installation:
   evenkeel check    what is wrong with the configuration, before anything runs

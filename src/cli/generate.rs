@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use super::Cli;
 
@@ -49,6 +50,7 @@ fn page(text: &mut Vec<u8>) -> anyhow::Result<()> {
     top.render_synopsis_section(text)?;
     top.render_description_section(text)?;
     top.render_options_section(text)?;
+    after_help(&command, "SH", text)?;
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         chapter(verb, text)?;
     }
@@ -64,10 +66,24 @@ fn chapter(verb: &Command, text: &mut Vec<u8>) -> anyhow::Result<()> {
     man.render_description_section(&mut sections)?;
     man.render_synopsis_section(&mut sections)?;
     man.render_options_section(&mut sections)?;
-    man.render_extra_section(&mut sections)?;
     text.write_all(String::from_utf8(sections)?.replace(".SH ", ".SS ").as_bytes())?;
+    after_help(verb, "SS", text)?;
     for below in verb.get_subcommands().filter(|below| below.get_name() != "help") {
         chapter(below, text)?;
+    }
+    Ok(())
+}
+
+/// What stands below the options in the help, line by line as it stands there; each paragraph's first line is a heading.
+fn after_help(command: &Command, heading: &str, text: &mut Vec<u8>) -> anyhow::Result<()> {
+    let told = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
+    for (title, lines) in told.split("\n\n").filter_map(|paragraph| paragraph.split_once(":\n")) {
+        let mut section = Roff::new();
+        section.control(heading, [title.to_uppercase().as_str()]).control("nf", []);
+        for line in lines.lines() {
+            section.text([roman(line)]);
+        }
+        section.control("fi", []).to_writer(text)?;
     }
     Ok(())
 }
@@ -89,6 +105,12 @@ mod tests {
             assert!(text.contains(&format!(".SH \"{chapter}\"")), "{chapter} in {text}");
         }
         assert!(text.contains("retry") && !text.contains("(1)\n.TP"), "{text}");
+        for (heading, line) in
+            [("SH ENVIRONMENT", "  EVENKEEL_LOG "), ("SS EXAMPLES", "  evenkeel app wiki \\-\\-retry")]
+        {
+            assert!(text.contains(&format!(".{heading}\n.nf\n")) && text.contains(line), "{heading} in {text}");
+        }
+        assert!(!text.contains("EXTRA"), "{text}");
         assert!(!text.contains("evenkeel\\-app(1)"), "{text}");
     }
 }
