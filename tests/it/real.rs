@@ -47,8 +47,7 @@ impl Town {
     fn new() -> Self {
         let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         traefik();
-        let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
-        let world = World::new().through(recorder.endpoint());
+        let (world, recorder) = World::new().recorded();
         let mut town = Self { world, recorder, recipes: BTreeMap::new(), _ports: ports };
         town.declare_proxy("");
         town

@@ -10,7 +10,6 @@ mod server;
 
 use serde_json::Value;
 
-use crate::engine::private::PrivateEngine;
 use crate::engine::recorder::{Recorder, writes};
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, on_engine};
@@ -36,8 +35,7 @@ impl Customer {
 
     /// The same, with more lines in the app's service.
     fn with_service(image: &str, more: &str) -> Self {
-        let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
-        let world = World::new().through(recorder.endpoint());
+        let (world, recorder) = World::new().recorded();
         let mut recipe = RecipeRepo::empty();
         let compose = format!(
             "services:\n  app:\n    image: {image}\n    entrypoint: [sh, -c, {script}]\n    stop_grace_period: 1s\n{more}",

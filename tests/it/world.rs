@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::engine::Stack;
 use crate::engine::private::PrivateEngine;
+use crate::engine::recorder::Recorder;
 use crate::fixtures::RecipeRepo;
 
 /// Every stack of a test begins so: on an Engine that somebody lent, nothing else may be touched.
@@ -95,6 +96,13 @@ impl World {
     pub fn through(mut self, endpoint: String) -> Self {
         self.engine = endpoint;
         self
+    }
+
+    /// Speaks to the Engine through a socket that writes down every request.
+    pub fn recorded(self) -> (Self, Recorder) {
+        let socket = self.real.strip_prefix("unix://").expect("tests speak to unix sockets only");
+        let recorder = Recorder::in_front_of(Path::new(socket));
+        (self.through(recorder.endpoint()), recorder)
     }
 
     /// Declares an app of a fixture recipe, pinned to a version; `more` are further lines of its table.

@@ -40,9 +40,8 @@ enum By {
 impl Found {
     fn deployed(by: By) -> Self {
         require_docker_cli();
-        let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
-        let mut found =
-            Self { world: World::new().through(recorder.endpoint()), recorder, recipe: RecipeRepo::build("notes") };
+        let (world, recorder) = World::new().recorded();
+        let mut found = Self { world, recorder, recipe: RecipeRepo::build("notes") };
         found.declare("latest");
         found.deploy(by);
         found

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Stack;
 use super::private::PrivateEngine;
-use super::recorder::{Recorder, writes};
+use super::recorder::writes;
 use crate::fixtures::RecipeRepo;
 use crate::world::{World, on_engine};
 
@@ -113,9 +113,8 @@ fn services_without_replicas_and_jobs_that_are_done_count_as_converged() {
         "once": service("exit 0", once),
     }}));
     night.world.ok(&["app", APP]);
-    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
     let Night { world, recipe } = night;
-    let world = world.through(recorder.endpoint());
+    let (world, recorder) = world.recorded();
 
     assert_eq!(world.ok(&["app", APP]).out, "wiki: converged\n");
     assert!(world.ok(&["status", APP]).out.contains("healthy"));
@@ -160,9 +159,8 @@ fn a_crash_loop_is_told_long_before_its_time_is_over() {
 fn a_name_that_is_too_long_is_told_before_anything_is_made() {
     let long = "a".repeat(60);
     let night = Night::of(&json!({"services": {long.clone(): service(RUNS, json!({}))}}));
-    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
     let Night { world, recipe } = night;
-    let world = world.through(recorder.endpoint());
+    let (world, recorder) = world.recorded();
     let said = world.run(&["app", APP]);
     assert_eq!(said.code, 12, "{said:?}");
     assert!(said.out.contains(&long) && said.out.contains("63"), "{said:?}");

@@ -1,7 +1,6 @@
 //! The real program keeps real stacks.
 
-use super::recorder::{Recorder, writes};
-use crate::engine::private::PrivateEngine;
+use super::recorder::writes;
 use crate::world::World;
 
 #[test]
@@ -13,9 +12,7 @@ fn an_app_with_a_database_is_installed_and_then_left_alone() {
 
     let before = world.fingerprint("notes");
     let state = std::fs::read(world.state_dir().join("notes/state.json")).unwrap();
-    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
-    let endpoint = recorder.endpoint();
-    let world = world.through(endpoint);
+    let (world, recorder) = world.recorded();
     let said = world.ok(&["app", "notes"]);
     assert_eq!(said.out, "notes: converged\n");
     let requests = recorder.take();

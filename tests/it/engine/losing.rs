@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::private::PrivateEngine;
-use super::recorder::{Recorder, writes};
+use super::recorder::writes;
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, at};
 
@@ -96,8 +96,8 @@ impl Kept {
 /// A run over a recorder in front of this Engine: what it said, and that it wrote nothing.
 #[track_caller]
 fn writes_nothing(mut kept: Kept, code: i32) -> (Kept, Said) {
-    let recorder = Recorder::in_front_of(kept.engine.socket());
-    kept.world = kept.world.through(recorder.endpoint());
+    let recorder;
+    (kept.world, recorder) = kept.world.recorded();
     let said = kept.run();
     assert_eq!(said.code, code, "{said:?}");
     assert_eq!(writes(&recorder.take()), Vec::<&String>::new(), "{said:?}");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::recorder::{Recorder, writes};
+use super::recorder::writes;
 use crate::engine::private::PrivateEngine;
 use crate::fixtures::RecipeRepo;
 use crate::world::{World, on_engine};
@@ -33,8 +33,7 @@ fn an_app_whose_volume_is_gone_is_not_started_over_an_empty_one() {
         swarm.engine().delete(&format!("/volumes/{volume}"), &[]).await.unwrap();
     });
 
-    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
-    let world = world.through(recorder.endpoint());
+    let (world, recorder) = world.recorded();
     let said = world.run(&["app", "lost"]);
     assert_eq!(said.code, 12, "{said:?}");
     assert!(said.out.contains(&format!("volume {volume} of this app is gone")), "{said:?}");

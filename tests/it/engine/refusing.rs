@@ -22,9 +22,8 @@ fn recipe(files: &[(&str, &str)]) -> RecipeRepo {
 /// asked for is no write of the stack's), and to record nothing.
 #[track_caller]
 fn refuses(world: World, app: &str, code: i32, words: &[&str]) {
-    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
     let before = world.fingerprint(app);
-    let world = world.through(recorder.endpoint());
+    let (world, recorder) = world.recorded();
     let said = world.run(&["app", app]);
     tells(&said, code, words);
     let asked = recorder.take();
@@ -69,9 +68,7 @@ fn a_secret_that_nobody_gave_stops_an_install() {
 
 #[test]
 fn a_second_swarm_run_writes_nothing() {
-    let world = World::new();
-    let recorder = Recorder::in_front_of(PrivateEngine::shared().socket());
-    let world = world.through(recorder.endpoint());
+    let (world, recorder) = World::new().recorded();
     assert_eq!(world.ok(&["swarm"]).out, "swarm: converged\n");
     let asked = recorder.take();
     assert!(!asked.is_empty());
