@@ -143,7 +143,7 @@ enum Verb {
     },
     /// See the whole story on a private Engine: install, nothing to do, drift repaired, a failure told. Needs root.
     Demo,
-    /// Print the man page or a shell's completions, for packages; or the JSON schema of what `plan` and `status` tell.
+    /// Print the man page or a shell's completions, for packages; or the JSON schema of what a verb prints with --json.
     #[command(hide = true)]
     Generate(generate::Arguments),
 }

@@ -16,7 +16,7 @@ pub struct Arguments {
     /// Read the configuration file alone: no recipes, secrets, logins or certificate.
     #[arg(long)]
     config_only: bool,
-    /// Print one JSON array.
+    /// Print one JSON array, as `evenkeel generate check-schema` describes it.
     #[arg(long)]
     json: bool,
 }

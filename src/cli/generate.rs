@@ -24,6 +24,10 @@ enum What {
     PlanSchema,
     /// The JSON schema of `status --json`.
     StatusSchema,
+    /// The JSON schema of `check --json`.
+    CheckSchema,
+    /// The JSON schema of `render --json`.
+    RenderSchema,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
@@ -35,6 +39,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         What::Zsh => complete(clap_complete::Shell::Zsh, &mut text),
         What::PlanSchema => text.extend(include_bytes!("schema/plan.json")),
         What::StatusSchema => text.extend(include_bytes!("schema/status.json")),
+        What::CheckSchema => text.extend(include_bytes!("schema/check.json")),
+        What::RenderSchema => text.extend(include_bytes!("schema/render.json")),
     }
     super::write_out(&text);
     Ok(0)

@@ -39,7 +39,7 @@ pub struct Arguments {
     /// The stack's name [default: from --domain, else the folder's name].
     #[arg(long, value_name = "NAME", requires = "recipe")]
     stack: Option<StackName>,
-    /// Print one JSON object: ok, error, warnings, posts.
+    /// Print one JSON object, as `evenkeel generate render-schema` describes it.
     #[arg(long)]
     json: bool,
 }

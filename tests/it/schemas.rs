@@ -1,4 +1,4 @@
-//! What `plan --json` and `status --json` print is what their schemas say, whatever becomes of an app.
+//! What verbs print with `--json` is what their schemas say, whatever becomes of an app.
 
 use std::fs;
 
@@ -115,13 +115,30 @@ fn of_a_stack_that_runs_too() {
 }
 
 #[test]
+fn of_what_is_examined_and_rendered_too() {
+    let host = full();
+    assert_eq!(answers(&Host::new(), "check"), json!([]));
+    let check = answers(&host, "check");
+    assert!(check[0]["wrong"].is_string() && check[1]["wrong"].is_null(), "{check:#}");
+    assert_eq!(host.run(&["check", "--config-only", "--json"]).out, "[]\n");
+    for (app, ok) in [("wiki", true), ("bad", false)] {
+        let said = host.run(&["render", app, "--json"]);
+        assert_eq!(faults("render", &said.out), Vec::<String>::new(), "{said:#?}");
+        let answer: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!((&answer["ok"], answer["posts"].as_array().unwrap().is_empty()), (&json!(ok), !ok), "{answer:#}");
+    }
+}
+
+/// Whether a schema finds fault with an answer that was spoilt.
+fn spoilt(of: &str, answer: &Value, spoil: fn(&mut Value)) -> bool {
+    let mut answer = answer.clone();
+    spoil(&mut answer);
+    !faults(of, &answer.to_string()).is_empty()
+}
+
+#[test]
 fn a_schema_takes_nothing_else() {
     let plan = answers(&full(), "plan");
-    let spoilt = |of: &str, answer: &Value, spoil: fn(&mut Value)| {
-        let mut answer = answer.clone();
-        spoil(&mut answer);
-        !faults(of, &answer.to_string()).is_empty()
-    };
     let of_plan: [fn(&mut Value); 7] = [
         |plan| plan[0]["more"] = json!(1),
         |plan| drop(plan[1].as_object_mut().unwrap().remove("paused")),
@@ -135,6 +152,12 @@ fn a_schema_takes_nothing_else() {
         assert!(spoilt("plan", &plan, spoil), "{number}");
     }
     let status = answers(&full(), "status");
+    let check = answers(&full(), "check");
+    assert!(spoilt("check", &check, |check| check[0]["more"] = json!(1)));
+    assert!(spoilt("check", &check, |check| check[0]["warnings"] = Value::Null));
+    let render: Value = serde_json::from_str(&full().run(&["render", "wiki", "--json"]).out).unwrap();
+    assert!(spoilt("render", &render, |render| render["ok"] = json!(false)));
+    assert!(spoilt("render", &render, |render| render["posts"][0][0] = json!("/volumes/create")));
     let of_status: [fn(&mut Value); 4] = [
         |status| status[0]["health"] = json!("well"),
         |status| status[0]["since"] = json!("yesterday"),
