@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::needs_an_upgrade;
 use crate::desired::Desired;
 use crate::model::state::ReleaseBody;
 use crate::plan::canonical_form::{IMAGE_LABEL, without_digest};
@@ -21,11 +22,7 @@ pub fn is_upgrade_in_disguise(current: &ReleaseBody, desired: &Desired) -> Optio
         return None;
     }
     let what = new_image(current, desired).or_else(|| new_volumes(current, desired))?;
-    Some(format!(
-        "the configuration now {what}, and the app keeps data in {}; that is an upgrade, which needs a snapshot and a way \
-         back, and this version of evenkeel makes none: the app stays as it is",
-        kept.join(", ")
-    ))
+    Some(needs_an_upgrade(&format!("the configuration now {what}"), &kept))
 }
 
 fn new_image(current: &ReleaseBody, desired: &Desired) -> Option<String> {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::needs_an_upgrade;
 use crate::desired::Desired;
 use crate::model::state::ReleaseBody;
 use crate::plan::canonical_form::without_digest;
@@ -37,13 +38,9 @@ impl MovedTags {
 
     /// Why they are not followed: the app keeps data.
     pub fn are_held(&self) -> Option<String> {
-        (!self.volumes.is_empty()).then(|| {
-            format!(
-                "{self}, and the app keeps data in {}; that is an upgrade, which needs a snapshot and a way back, and this \
-                 version of evenkeel makes none: the app stays as it is (`resolve = \"changed\"` does not look)",
-                self.volumes.join(", ")
-            )
-        })
+        let volumes: Vec<&str> = self.volumes.iter().map(String::as_str).collect();
+        let why = (!volumes.is_empty()).then(|| needs_an_upgrade(&self.to_string(), &volumes))?;
+        Some(format!("{why} (`resolve = \"changed\"` does not look)"))
     }
 
     /// The key of a configuration together with what its tags name now: a failure is one of both.
