@@ -3,6 +3,7 @@
 //! Only `resolve = "always"` looks for them. To follow such a tag is a change like any other, judged and put back; where
 //! the app keeps data it would be an upgrade in all but name.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -51,10 +52,10 @@ impl MovedTags {
 
 impl fmt::Display for MovedTags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut tags: Vec<&str> = self.now.iter().map(|now| without_digest(now)).collect();
-        tags.dedup();
+        let tags: BTreeSet<&str> = self.now.iter().map(|now| without_digest(now)).collect();
         let verb = if tags.len() == 1 { "names another image" } else { "name other images" };
-        write!(f, "{} {verb} now than at the last good gate", tags.join(", "))
+        let tags = tags.into_iter().collect::<Vec<_>>().join(", ");
+        write!(f, "{tags} {verb} now than at the last good gate")
     }
 }
 
@@ -91,6 +92,21 @@ mod tests {
             assert_eq!(moved(&before, &app(same, None)), None, "{same}");
         }
         assert!(moved(&app("wiki:1", None), &app("wiki:1@sha256:bb", None)).is_some());
+    }
+
+    #[test]
+    fn a_tag_is_told_once_however_many_services_have_it() {
+        let stack = |digest: &str| {
+            let service = |name, image: &str| {
+                with(spec(name, image), "/TaskTemplate/ContainerSpec/Image", json!(format!("{image}@sha256:{digest}")))
+            };
+            desired()
+                .service(service("app", "wiki:1"))
+                .service(service("db", "db:1"))
+                .service(service("worker", "wiki:1"))
+        };
+        let told = moved(&stack("aa"), &stack("bb")).unwrap().to_string();
+        assert_eq!(told, "db:1, wiki:1 name other images now than at the last good gate");
     }
 
     #[test]
