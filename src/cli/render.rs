@@ -1,5 +1,6 @@
 //! `render`: Engine API bodies, without an Engine.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -79,11 +80,13 @@ fn tell(findings: &[String]) {
 }
 
 fn as_text(posts: &[(String, Value)]) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut text = Vec::new();
     for (path, body) in posts {
-        text += &format!("POST {path}\n{}\n\n", serde_json::to_string_pretty(body)?);
+        writeln!(text, "POST {path}")?;
+        serde_json::to_writer_pretty(&mut text, body)?;
+        text.extend(b"\n\n");
     }
-    Ok(text)
+    Ok(String::from_utf8(text)?)
 }
 
 /// One text a finding: a finding's own further lines are indented where they are shown.

@@ -7,6 +7,7 @@
 mod tell;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use super::path::Path;
 use super::unsound::Unsound;
@@ -367,9 +368,7 @@ fn fault(value: &Value, shape: &Shape) -> Option<String> {
     match shape {
         Shape::Duration => values::duration(&text).err(),
         Shape::Size => values::bytes(&text).err(),
-        Shape::OneOf(words) if !words.contains(&text.as_str()) => {
-            Some(format!("{text:?} is none of {}", words.join(", ")))
-        }
+        Shape::OneOf(words) if !words.contains(&&*text) => Some(format!("{text:?} is none of {}", words.join(", "))),
         Shape::Count | Shape::Amount | Shape::Mode if number < 0.0 => Some(format!("{text} is less than 0")),
         Shape::Mode if number > f64::from(u32::MAX) => Some(format!("{text} is out of range for a file mode")),
         Shape::Ratio if (number as f32).is_infinite() => Some(format!("{text} is out of range")),
@@ -393,8 +392,8 @@ fn write_compared(value: &Value, text: &mut String) {
         Value::Int(number) => text.push_str(&(*number as f64).to_string()),
         Value::Uint(number) => text.push_str(&(*number as f64).to_string()),
         Value::Float(number) => text.push_str(&number.to_string()),
-        Value::String(string) => text.push_str(&format!("{string:?}")),
-        Value::Time(time) => text.push_str(&format!("@{time:?}")),
+        Value::String(string) => write!(text, "{string:?}").expect("a String takes all text"),
+        Value::Time(time) => write!(text, "@{time:?}").expect("a String takes all text"),
         Value::Null | Value::Bool(_) => text.push_str(&yaml::text_of(value)),
         Value::Seq(items) => {
             text.push('[');
@@ -409,7 +408,7 @@ fn write_compared(value: &Value, text: &mut String) {
             sorted.sort_by(|(a, _), (b, _)| a.text.cmp(&b.text));
             text.push('{');
             for (key, node) in sorted {
-                text.push_str(&format!("{:?}:", key.text));
+                write!(text, "{:?}:", key.text).expect("a String takes all text");
                 write_compared(&node.value, text);
                 text.push(',');
             }

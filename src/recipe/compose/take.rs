@@ -19,7 +19,7 @@ pub fn text(node: &Node, key: &str) -> String {
 
 /// A scalar as text, by Go's spelling.
 pub fn scalar(node: &Node) -> String {
-    text_of(&node.value)
+    text_of(&node.value).into_owned()
 }
 
 pub fn flag(node: &Node, key: &str) -> bool {
@@ -106,10 +106,10 @@ pub struct Pair<'a> {
 /// The entries in the order of the file.
 pub fn placed_pairs(node: Option<&Node>) -> impl Iterator<Item = Pair<'_>> {
     let listed = items(node).iter().filter(|item| item.value != Value::Null).map(|item| {
-        let text = scalar(item);
+        let text = text_of(&item.value);
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (text, None),
+            None => (text.into_owned(), None),
         };
         Pair { name, value, place: &item.place }
     });
@@ -128,5 +128,5 @@ pub fn optional_pairs(node: &Node, key: &str) -> BTreeMap<String, Option<String>
 
 /// As [`optional_pairs`], with the empty text for what has no value.
 pub fn pairs(node: &Node, key: &str) -> BTreeMap<String, String> {
-    optional_pairs(node, key).into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
+    placed_pairs(node.get(key)).map(|pair| (pair.name, pair.value.unwrap_or_default())).collect()
 }

@@ -1,5 +1,7 @@
 //! What a scalar is: the rules of Go's yaml.v3, and how Go prints it where text is wanted.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, general_purpose::PAD};
@@ -134,15 +136,15 @@ fn is_decimal(text: &str) -> bool {
 }
 
 /// What Go prints for a scalar that is used as text (`%v`); a sequence or mapping has none and gives "".
-pub fn text_of(value: &Value) -> String {
-    match value {
+pub fn text_of(value: &Value) -> Cow<'_, str> {
+    Cow::Owned(match value {
         Value::Null | Value::Seq(_) | Value::Map(_) => String::new(),
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Uint(value) => value.to_string(),
         Value::Float(value) => float_text(*value),
-        Value::Time(text) | Value::String(text) => text.clone(),
-    }
+        Value::Time(text) | Value::String(text) => return Cow::Borrowed(text),
+    })
 }
 
 /// Shortest digits that read back as the same number; with an exponent below 1e-4 and from 1e6 on, as the Docker CLI sends it.
