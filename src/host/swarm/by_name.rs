@@ -40,9 +40,18 @@ pub fn with_ids(spec: &Value, ids: &Ids) -> Result<Value, EngineError> {
 
 /// The kinds of objects, of which ids are needed.
 pub(super) struct Needs {
-    pub networks: bool,
+    /// By their names, or ids.
+    pub networks: BTreeSet<String>,
     pub secrets: BTreeSet<String>,
     pub configs: BTreeSet<String>,
+}
+
+impl Needs {
+    /// Networks that no list names: the predefined ones by their ids, as the Engine puts them into a spec.
+    pub(super) fn networks_beside<'a>(&'a self, ids: &BTreeMap<String, String>) -> impl Iterator<Item = &'a String> {
+        let listed: BTreeSet<&String> = ids.iter().flat_map(|(name, id)| [name, id]).collect();
+        self.networks.iter().filter(move |name| !listed.contains(name) && !PREDEFINED.contains(&name.as_str()))
+    }
 }
 
 pub(super) fn needs(spec: &Value) -> Needs {
@@ -51,9 +60,9 @@ pub(super) fn needs(spec: &Value) -> Needs {
         let references = container[list].as_array().into_iter().flatten();
         references.filter_map(|reference| reference[name].as_str().map(str::to_owned)).collect()
     };
-    let filled = |list: &Value| list.as_array().is_some_and(|list| !list.is_empty());
+    let networks = [&spec["TaskTemplate"]["Networks"], &spec["Networks"]].into_iter().filter_map(Value::as_array);
     Needs {
-        networks: filled(&spec["TaskTemplate"]["Networks"]) || filled(&spec["Networks"]),
+        networks: networks.flatten().filter_map(|network| network["Target"].as_str().map(str::to_owned)).collect(),
         secrets: names("Secrets", "SecretName"),
         configs: names("Configs", "ConfigName"),
     }

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::by_name::{Ids, needs, with_ids};
+use super::by_name::{Ids, Needs, needs, with_ids};
 use super::ghost::is_ghost;
 use super::{SERVICE_ID, Swarm, filters, views};
 use crate::host::engine::{EngineError, segment};
@@ -273,19 +273,30 @@ impl Swarm {
     /// The ids of what a spec names, by as many calls as it has kinds of references.
     async fn ids(&self, spec: &Value) -> Result<Ids, EngineError> {
         let needs = needs(spec);
-        let networks = async {
-            if !needs.networks {
-                return Ok(BTreeMap::new());
-            }
-            let of_swarm = filters(&[("scope", &["swarm"])]);
-            let list = self.engine.get("/networks", &[("filters", &of_swarm)]).await?;
-            let real = list.as_array().into_iter().flatten().filter(|network| !is_ghost(network));
-            Ok(real.map(|network| (text(&network["Name"]), text(&network["Id"]))).collect())
-        };
+        let networks = self.network_ids(&needs);
         let secrets = self.ids_of("/secrets", &needs.secrets);
         let configs = self.ids_of("/configs", &needs.configs);
         let (networks, secrets, configs) = tokio::try_join!(networks, secrets, configs)?;
         Ok(Ids { networks, secrets, configs })
+    }
+
+    /// Those that no list tells are asked for one by one.
+    async fn network_ids(&self, needs: &Needs) -> Result<BTreeMap<String, String>, EngineError> {
+        if needs.networks.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let of_swarm = filters(&[("scope", &["swarm"])]);
+        let list = self.engine.get("/networks", &[("filters", &of_swarm)]).await?;
+        let real = list.as_array().into_iter().flatten().filter(|network| !is_ghost(network));
+        let mut ids: BTreeMap<_, _> = real.map(|network| (text(&network["Name"]), text(&network["Id"]))).collect();
+        for id in needs.networks_beside(&ids).cloned().collect::<Vec<_>>() {
+            match self.engine.get(&format!("/networks/{}", segment(&id)), &[]).await {
+                Ok(live) if text(&live["Id"]) == id => drop(ids.insert(id.clone(), id)),
+                Err(error) if !error.is_not_found() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(ids)
     }
 
     async fn ids_of(

@@ -216,6 +216,27 @@ async fn an_update_keeps_a_restart_asked_for_by_hand() {
     stack.clear().await;
 }
 
+/// The Engine puts an id in the place of `host`, which none of its lists tells.
+#[tokio::test]
+async fn a_service_on_the_network_of_the_host_is_written_again_as_it_was_read() {
+    let stack = Stack::empty("onhost").await;
+    let name = stack.named("web");
+    let mut spec = stack.service("web");
+    spec["TaskTemplate"]["Networks"] = json!([{"Target": "host"}]);
+    stack.swarm.create_service(&spec).await.unwrap();
+    let read = stack.until_running(1).await.services[&name].spec.clone();
+
+    stack.swarm.scale_to_nothing(&name).await.unwrap();
+    stack.swarm.update_service(&name, &read).await.unwrap();
+
+    let after = stack.until_running(1).await.services[&name].spec.clone();
+    assert_eq!(after, read);
+    spec["TaskTemplate"]["Networks"] = json!([{"Target": "nowhere"}]);
+    let told = stack.swarm.update_service(&name, &spec).await.unwrap_err().to_string();
+    assert!(told.contains(r#"there is no network "nowhere""#), "{told}");
+    stack.clear().await;
+}
+
 #[tokio::test]
 async fn writers_at_the_same_time_all_get_through() {
     let stack = Stack::empty("race").await;
