@@ -17,12 +17,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::desired::Desired;
 use crate::model::observed::{Observed, Service, TaskState};
 use expected::Expected;
-use service::{Asked, Standing};
+use service::{Asked, Meddled, Standing};
 use tasks::Failure;
 
 /// How long every other service has to run before a service's exits are its own fault, and how long a task may find no
@@ -76,6 +77,8 @@ pub struct Watch {
     ledgers: BTreeMap<String, Ledger>,
     /// The running tasks, and since when they are these.
     steady: Option<(BTreeSet<String>, Duration)>,
+    /// Since when a service is what somebody else has made of it, and what that is.
+    meddled: Option<(Duration, String)>,
 }
 
 /// What is remembered of one service.
@@ -87,6 +90,7 @@ struct Ledger {
     rejections: u32,
     /// What was to run at the first look. It changes when Swarm rolls back, or somebody else writes.
     spec: Option<Value>,
+    rolled_back_by_hand: bool,
     /// The running tasks, and since when.
     settled: Option<(BTreeSet<String>, Duration)>,
     /// Since when Swarm has no way forward, and why.
@@ -97,13 +101,14 @@ impl Watch {
     pub fn new(desired: &Desired, rules: Rules) -> Self {
         let expected: Vec<Expected> = desired.services.iter().map(Expected::of).collect();
         let ledgers = expected.iter().map(|service| (service.name.clone(), Ledger::default())).collect();
-        Self { rules, expected, ledgers, steady: None }
+        Self { rules, expected, ledgers, steady: None, meddled: None }
     }
 
     /// The verdict now, `now` counted from the beginning of the watch.
     pub fn look(&mut self, observed: &Observed, now: Duration) -> Verdict {
         self.remember_specs(observed);
         let standings: Vec<Standing> = self.expected.iter().map(|service| self.standing(service, observed)).collect();
+        self.note_meddling(&standings, now);
         // What is being stopped may hold the very port or memory that another waits for.
         let stopping = observed.tasks.iter().any(tasks::is_stopping);
         for (service, standing) in self.expected.iter().zip(&standings) {
@@ -129,7 +134,8 @@ impl Watch {
     pub fn due(&self, now: Duration) -> Option<Duration> {
         let stable = self.steady.iter().map(|(_, since)| *since + self.rules.stable_for);
         let stuck = self.ledgers.values().filter_map(|ledger| Some(ledger.stuck.as_ref()?.0 + PATIENCE));
-        stable.chain(stuck).filter_map(|due| due.checked_sub(now)).filter(|left| !left.is_zero()).min()
+        let meddled = self.meddled.iter().map(|(since, _)| *since + PATIENCE);
+        stable.chain(stuck).chain(meddled).filter_map(|due| due.checked_sub(now)).filter(|left| !left.is_zero()).min()
     }
 
     fn remember_specs(&mut self, observed: &Observed) {
@@ -137,16 +143,30 @@ impl Watch {
             let least_index = self.rules.baseline.get(name).copied().unwrap_or_default();
             let Some(live) = observed.services.get(name).filter(|live| live.index >= least_index) else { continue };
             ledger.spec.get_or_insert_with(|| live.spec.clone());
+            ledger.rolled_back_by_hand |= service::is_rolled_back_by_hand(live);
         }
     }
 
-    fn standing(&self, service: &Expected, observed: &Observed) -> Standing {
-        let changed = observed.services.get(&service.name).is_some_and(|live| {
-            self.ledgers[&service.name].spec.as_ref().is_some_and(|spec| !want_the_same(spec, &live.spec))
+    fn note_meddling(&mut self, standings: &[Standing], now: Duration) {
+        let meddled = standings.iter().find_map(|standing| match standing {
+            Standing::Meddled(how) => Some(how.clone()),
+            _ => None,
         });
+        let since = self.meddled.as_ref().map_or(now, |(since, _)| *since);
+        self.meddled = meddled.map(|how| (since, how));
+    }
+
+    /// What somebody else has made of a service and does not take back: no verdict on what was asked for can come.
+    pub fn meddled(&self, now: Duration) -> Option<&str> {
+        let lasts = |since: Duration| now.saturating_sub(since) >= PATIENCE;
+        self.meddled.as_ref().filter(|(since, _)| lasts(*since)).map(|(_, how)| how.as_str())
+    }
+
+    fn standing(&self, service: &Expected, observed: &Observed) -> Standing {
+        let meddled = self.ledgers[&service.name].meddled(observed.services.get(&service.name));
         let asked = Asked {
-            written: changed || self.rules.wrote.contains(&service.name),
-            changed,
+            written: meddled.is_some() || self.rules.wrote.contains(&service.name),
+            meddled,
             least_index: self.rules.baseline.get(&service.name).copied().unwrap_or_default(),
             image: self.rules.images.get(&service.name).map(String::as_str),
         };
@@ -194,6 +214,16 @@ impl Ledger {
         };
     }
 
+    /// What was made of it since it was first seen.
+    fn meddled(&self, live: Option<&Service>) -> Option<Meddled> {
+        let spec = self.spec.as_ref()?;
+        match live {
+            None => Some(Meddled::Removed),
+            Some(_) if self.rolled_back_by_hand => Some(Meddled::RolledBack),
+            Some(live) => (!want_the_same(spec, &live.spec)).then_some(Meddled::Changed),
+        }
+    }
+
     /// Runs for a while already, or has nothing to run.
     fn has_settled(&self, now: Duration) -> bool {
         self.settled
@@ -219,6 +249,13 @@ impl Ledger {
 
     fn verdict(&self, service: &Expected, observed: &Observed, exits: u32, now: Duration) -> Option<Standing> {
         let (name, trouble) = (&service.name, || tasks::last_trouble(service, observed));
+        if self.exits >= exits && tasks::last_ended_well(service, observed) {
+            return Some(Standing::Failed(format!(
+                "service {name} ends again and again, {} times now, and is to stay (its restart policy is `any`): {}",
+                self.exits,
+                trouble()
+            )));
+        }
         if self.exits >= exits {
             return Some(Standing::Failed(format!(
                 "service {name} crashes again and again, {} times now: {}",
@@ -252,10 +289,19 @@ pub fn every_service_runs(observed: &Observed) -> bool {
     !observed.services.is_empty() && observed.services.values().all(runs)
 }
 
-/// The verdict for a run that wrote nothing: Swarm's state as it is, without waiting for it to last.
-pub fn at_a_glance(desired: &Desired, observed: &Observed) -> Verdict {
-    let asked = Asked { written: false, changed: false, least_index: 0, image: None };
-    let standings = desired.services.iter().map(|service| service::standing(&Expected::of(service), observed, &asked));
+/// The verdict for a run that wrote nothing: Swarm's state as it is, without waiting for it to last. What has failed and
+/// was started again is not yet well: it may be a crash loop, met between two ends.
+pub fn at_a_glance(desired: &Desired, observed: &Observed, now: Timestamp) -> Verdict {
+    let asked = Asked { written: false, meddled: None, least_index: 0, image: None };
+    let standings = desired.services.iter().map(|service| {
+        let expected = Expected::of(service);
+        match service::standing(&expected, observed, &asked) {
+            Standing::Settled(running) => {
+                service::unproven(&expected, observed, now).unwrap_or(Standing::Settled(running))
+            }
+            other => other,
+        }
+    });
     match together(standings.collect()) {
         Ok(_) => Verdict::Healthy,
         Err(verdict) => verdict,
@@ -264,7 +310,7 @@ pub fn at_a_glance(desired: &Desired, observed: &Observed) -> Verdict {
 
 /// Services whose log may tell why a verdict is bad, by name; those that run now but failed before, if all run now.
 pub fn failing_services(observed: &Observed, desired: &Desired) -> Vec<String> {
-    let asked = Asked { written: true, changed: false, least_index: 0, image: None };
+    let asked = Asked { written: true, meddled: None, least_index: 0, image: None };
     let expected: Vec<Expected> = desired.services.iter().map(Expected::of).collect();
     let named = |fails: &dyn Fn(&Expected) -> bool| -> Vec<String> {
         expected.iter().filter(|service| fails(service)).map(|service| service.name.clone()).collect()
@@ -279,7 +325,7 @@ fn together(standings: Vec<Standing>) -> Result<BTreeSet<String>, Verdict> {
     for standing in standings {
         match standing {
             Standing::Settled(tasks) => running.extend(tasks),
-            Standing::Waiting(why) | Standing::Stuck(why) => waiting.push(why),
+            Standing::Waiting(why) | Standing::Stuck(why) | Standing::Meddled(why) => waiting.push(why),
             Standing::Failed(why) => failed.push(why),
         }
     }

@@ -1,5 +1,7 @@
 //! How an app stands: what is recorded of it beside what runs. Reads only; fetches nothing.
 
+use jiff::Timestamp;
+
 use super::place::Sight;
 use super::{Host, recorded, release};
 use crate::config;
@@ -59,7 +61,7 @@ pub async fn standing(host: &Host, app: &config::App) -> Result<Standing, Outcom
     standing.commit = Some(current.body.revision.commit.to_string());
     standing.since = Some(current.since.clone());
     let desired = release::desired(&app.stack, &current.body, &dir)?;
-    (standing.health, standing.reason) = match health::at_a_glance(&desired, &observed) {
+    (standing.health, standing.reason) = match health::at_a_glance(&desired, &observed, Timestamp::now()) {
         _ if observed.services.is_empty() && !desired.services.is_empty() => ("absent", place.told),
         Verdict::Healthy => ("healthy", None),
         Verdict::Waiting(what) => ("waiting", Some(what)),

@@ -1,12 +1,14 @@
 //! How one service stands at one moment.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::expected::{Expected, Mode};
 use super::tasks;
-use crate::model::observed::{Container, Observed, Service, Task, TaskState, UpdateState};
+use crate::model::observed::{Container, Observed, Service, Task, TaskState, UpdateState, UpdateStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -15,32 +17,55 @@ pub(super) enum Standing {
     Waiting(String),
     /// Waiting for something that Swarm cannot bring about by itself.
     Stuck(String),
+    /// Somebody else has made something else of it since it was written.
+    Meddled(String),
     Failed(String),
+}
+
+/// What somebody else has done to a service while it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meddled {
+    Changed,
+    Removed,
+    RolledBack,
+}
+
+impl fmt::Display for Meddled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Meddled::Changed => "was changed",
+            Meddled::Removed => "was removed",
+            Meddled::RolledBack => "was rolled back",
+        })
+    }
 }
 
 /// What is known about the last write of a service.
 pub(super) struct Asked<'a> {
     /// Swarm's word on its update is about what is watched.
     pub written: bool,
-    /// Its spec is not the one that was there at the first look.
-    pub changed: bool,
+    /// What somebody else has made of it since the first look.
+    pub meddled: Option<Meddled>,
     pub least_index: u64,
     pub image: Option<&'a str>,
 }
 
 pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) -> Standing {
     let name = &expected.name;
+    let meddled =
+        asked.meddled.map(|how| Standing::Meddled(format!("service {name} {how} by somebody else meanwhile")));
     let Some(service) = observed.services.get(name) else {
-        return Standing::Waiting(format!("service {name} is not there yet"));
+        return meddled.unwrap_or_else(|| Standing::Waiting(format!("service {name} is not there yet")));
     };
     if service.index < asked.least_index {
         return Standing::Waiting(format!("service {name} is not seen yet as it was written"));
     }
-    if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written) {
+    let by_hand = asked.meddled == Some(Meddled::RolledBack);
+    if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written && !by_hand) {
         return Standing::Failed(why);
     }
-    if asked.changed {
-        return Standing::Waiting(format!("service {name} was changed by somebody else meanwhile"));
+    if let Some(meddled) = meddled {
+        return meddled;
     }
     let view = View { expected, service, observed, current: tasks::current(expected, service, observed) };
     match view.standing(asked.image) {
@@ -49,6 +74,25 @@ pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) 
         }
         other => other,
     }
+}
+
+/// A service that runs, and that was started again after a failure a moment ago.
+pub(super) fn unproven(expected: &Expected, observed: &Observed, now: Timestamp) -> Option<Standing> {
+    let (_, age) = tasks::just_started_again(expected, observed, now)?;
+    let trouble = tasks::last_trouble(expected, observed);
+    Some(Standing::Waiting(format!(
+        "service {} runs for {} s only, after it ended: {trouble}",
+        expected.name,
+        age.as_secs()
+    )))
+}
+
+/// Swarm says so at the beginning of such a rollback only.
+pub(super) fn is_rolled_back_by_hand(service: &Service) -> bool {
+    let by_hand = |update: &UpdateStatus| {
+        update.state == UpdateState::RollbackStarted && update.message.contains("manually requested")
+    };
+    service.update.as_ref().is_some_and(by_hand)
 }
 
 fn is_in_flight(service: &Service) -> bool {

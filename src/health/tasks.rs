@@ -1,11 +1,16 @@
 //! Tasks of a service: which count, and what they say.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::expected::{Expected, Mode, Restart};
 use crate::model::observed::{Container, Observed, Service, Task, TaskState};
+
+/// Who has run for so long after a failure is no longer taken for one between two ends.
+const PROVEN: Duration = Duration::from_secs(60);
 
 /// All tasks of a service.
 pub(super) fn of<'a>(service: &'a Service, observed: &'a Observed) -> impl Iterator<Item = &'a Task> {
@@ -29,10 +34,44 @@ pub(super) fn current<'a>(expected: &Expected, service: &'a Service, observed: &
     newest.into_values().collect()
 }
 
-/// Tasks of the present spec that ended badly, as far as Swarm remembers them.
+/// Tasks of the present spec that ended badly, as far as Swarm remembers them; of a service that is to stay, also those
+/// that ended well.
 pub(super) fn failures<'a>(expected: &'a Expected, observed: &'a Observed) -> Vec<&'a Task> {
     let Some(service) = observed.services.get(&expected.name) else { return Vec::new() };
-    of(service, observed).filter(|task| task.up_to_date && has_failed(task, observed)).collect()
+    of(service, observed).filter(|task| task.up_to_date && is_failure(task, expected, observed)).collect()
+}
+
+fn is_failure(task: &Task, expected: &Expected, observed: &Observed) -> bool {
+    has_failed(task, observed) || ended_too_soon(task, expected)
+}
+
+fn ended_too_soon(task: &Task, expected: &Expected) -> bool {
+    task.state == TaskState::Complete && !expected.is_job() && !expected.is_one_shot()
+}
+
+/// Whether the last of the failures was a process that ended well and was to stay.
+pub(super) fn last_ended_well(expected: &Expected, observed: &Observed) -> bool {
+    let last = failures(expected, observed).into_iter().max_by_key(|task| &task.created);
+    last.is_some_and(|task| has_succeeded(task, observed))
+}
+
+/// A task that runs in the place of one that failed, and for how long. Not of one that runs for a minute: what is
+/// started again and again would be met between two ends, and look well.
+pub(super) fn just_started_again<'a>(
+    expected: &'a Expected,
+    observed: &'a Observed,
+    now: Timestamp,
+) -> Option<(&'a Task, Duration)> {
+    let service = observed.services.get(&expected.name)?;
+    let failures = failures(expected, observed);
+    let replaced = |task: &Task| {
+        let before = |failed: &&&Task| failed.slot == task.slot && failed.created < task.created;
+        failures.iter().find(before).is_some()
+    };
+    let running = current(expected, service, observed).into_iter().filter(|task| task.state == TaskState::Running);
+    let age = |task: &Task| Some(now.duration_since(task.since?).try_into().unwrap_or(Duration::ZERO));
+    let young = running.filter(|task| replaced(task)).filter_map(|task| Some((task, age(task)?)));
+    young.filter(|(_, age)| *age < PROVEN).min_by_key(|(_, age)| *age)
 }
 
 /// A process that ends with 0 because it was told that it is unhealthy has failed all the same.
@@ -112,7 +151,7 @@ pub(super) fn is_unplaceable(task: &Task) -> bool {
 /// What went wrong last, in the Engine's words.
 pub(super) fn last_trouble(expected: &Expected, observed: &Observed) -> String {
     let Some(service) = observed.services.get(&expected.name) else { return "it is not there".to_owned() };
-    let troubled = of(service, observed).filter(|task| !task.error.is_empty() || has_failed(task, observed));
+    let troubled = of(service, observed).filter(|task| !task.error.is_empty() || is_failure(task, expected, observed));
     match troubled.max_by_key(|task| (task.up_to_date, &task.created)) {
         Some(task) => trouble(task, observed),
         None => "Swarm gives no reason".to_owned(),

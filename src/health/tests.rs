@@ -10,6 +10,8 @@ use super::*;
 use crate::model::observed::{Container, Task, TaskState, UpdateState, UpdateStatus};
 use crate::plan::world::{desired, ended, observed, spec, task, with};
 
+const NOW: &str = "2026-01-01T12:00:00Z";
+
 /// A stack and what is seen of it, look after look.
 struct World {
     desired: Desired,
@@ -69,7 +71,7 @@ impl World {
     }
 
     fn glance(&self) -> Verdict {
-        at_a_glance(&self.desired, &self.seen)
+        at_a_glance(&self.desired, &self.seen, NOW.parse().unwrap())
     }
 }
 
@@ -212,6 +214,83 @@ fn a_rollback_that_begins_while_one_looks_is_told_although_one_wrote_nothing() {
     waits(watch.look(&world.seen, Duration::from_secs(40)), "changed by somebody else");
     let world = world.update(UpdateState::RollbackCompleted, "rollback completed");
     fails(watch.look(&world.seen, Duration::from_secs(41)), &["service wiki_app", "rolled back by Swarm itself"]);
+}
+
+#[test]
+fn what_somebody_else_does_meanwhile_is_no_fault_of_what_was_asked_for() {
+    let started = UpdateStatus { state: UpdateState::RollbackStarted, message: "manually requested rollback".into() };
+    let completed = UpdateStatus { state: UpdateState::RollbackCompleted, message: "rollback completed".into() };
+    let rolled_back = |update: UpdateStatus| {
+        move |world: &mut World| {
+            let live = world.seen.services.get_mut("wiki_app").unwrap();
+            live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
+            live.update = Some(update.clone());
+        }
+    };
+    let scaled = |world: &mut World| {
+        world.seen.services.get_mut("wiki_app").unwrap().spec["Mode"]["Replicated"]["Replicas"] = json!(0);
+    };
+    let removed = |world: &mut World| world.seen.services.clear();
+    type Deed<'a> = &'a dyn Fn(&mut World);
+    let rows: [(&str, [Deed; 2]); 3] = [
+        ("was changed", [&scaled, &scaled]),
+        ("was removed", [&removed, &removed]),
+        ("was rolled back", [&rolled_back(started), &rolled_back(completed)]),
+    ];
+    for (how, [first, then]) in rows {
+        let mut world = World::of(&["app"]).tasks([running("app")]);
+        let mut watch = Watch::new(&world.desired, world.rules.clone());
+        watch.look(&world.seen, Duration::ZERO);
+        first(&mut world);
+        waits(watch.look(&world.seen, Duration::from_secs(2)), how);
+        assert_eq!(watch.due(Duration::from_secs(2)), Some(PATIENCE));
+        then(&mut world);
+        waits(watch.look(&world.seen, Duration::from_secs(11)), &format!("service wiki_app {how} by somebody else"));
+        assert_eq!(watch.meddled(Duration::from_secs(11)), None, "it may be taken back");
+        watch.look(&world.seen, Duration::from_secs(12));
+        assert!(watch.meddled(Duration::from_secs(12)).unwrap().contains(how));
+    }
+    let world = World::of(&["app"]).tasks([running("app")]);
+    let mut watch = Watch::new(&world.desired, world.rules.clone());
+    let mut other = world.seen.clone();
+    other.services.clear();
+    for (second, seen) in [(0, &world.seen), (1, &other), (5, &world.seen), (6, &other), (12, &other)] {
+        watch.look(seen, Duration::from_secs(second));
+    }
+    assert_eq!(watch.meddled(Duration::from_secs(12)), None, "it was taken back between");
+}
+
+/// Between two ends a crash loop looks like a service that runs.
+#[test]
+fn what_has_just_been_started_again_is_not_well_at_a_glance() {
+    let at = |time: &str| Some(format!("2026-01-01T{time}Z").parse().unwrap());
+    let up = |since| Task { since, ..task("app", 1, 9, TaskState::Running) };
+    let world = |before: Task, now: Task| World::of(&["app"]).tasks([before, now]);
+    let told = "runs for 3 s only, after it ended: exit code 3, task: non-zero exit (3)";
+    waits(world(ended("app", 1, 8, 3), up(at("11:59:57"))).glance(), told);
+    waits(world(ended("app", 1, 8, 0), up(at("11:59:57"))).glance(), "runs for 3 s only, after it ended: exit code 0");
+    let well = [
+        world(ended("app", 1, 8, 3), up(at("11:59:00"))),
+        world(ended("app", 2, 8, 3), up(at("11:59:57"))),
+        world(old(ended("app", 1, 8, 3)), up(at("11:59:57"))),
+        world(ended("app", 1, 8, 3), up(None)),
+        World::of(&["app"]).tasks([up(at("11:59:57"))]),
+    ];
+    for world in well {
+        assert_eq!(world.glance(), Verdict::Healthy);
+    }
+}
+
+#[test]
+fn a_service_that_is_to_stay_and_ends_well_again_and_again_is_a_verdict() {
+    let ends = |times: u64| (1..=times).map(|number| ended("app", 1, number, 0)).collect::<Vec<_>>();
+    let looks = (0..=3).map(|times| (times * 2, ends(times)));
+    let verdicts = watch(&World::of(&["app"]), looks);
+    waits(verdicts[2].clone(), "exit code 0");
+    fails(verdicts[3].clone(), &["service wiki_app ends again and again, 3 times now", "is to stay", "exit code 0"]);
+    let once = World::one(&[("/TaskTemplate/RestartPolicy", json!({ "Condition": "on-failure" }))]);
+    let verdicts = watch(&once, [(0, ends(0)), (2, ends(3))]);
+    assert!(matches!(verdicts[1], Verdict::Healthy), "{verdicts:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,6 +69,9 @@ pub struct Task {
     pub created: String,
     pub desired: TaskState,
     pub state: TaskState,
+    /// Since when it is in this state, by the clock of the Engine's machine; `None` where the Engine does not say.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
     pub message: String,
     /// What went wrong, in the Engine's words; empty if nothing did.
     pub error: String,

@@ -228,6 +228,7 @@ pub(crate) fn task(service: &str, slot: u64, number: u64, state: TaskState) -> T
         created: format!("2026-01-01T00:00:{number:02}.000000000Z"),
         desired: if state <= TaskState::Running { TaskState::Running } else { TaskState::Shutdown },
         state,
+        since: None,
         message: String::new(),
         error: String::new(),
         exit_code: None,

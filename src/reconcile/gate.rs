@@ -93,7 +93,7 @@ impl Keeper<'_> {
     /// Waits until the stack is healthy and its gate says yes, or one of them says no, or `within` has passed.
     ///
     /// # Errors
-    /// When nothing can be said: the Engine is gone, or the proxy does not answer.
+    /// When nothing can be said: the Engine is gone, the proxy does not answer, or somebody else works on the stack.
     pub async fn judge(&self, desired: &Desired, applied: &Applied, gate: &Gate) -> Result<Judged, Outcome> {
         let began = Instant::now();
         let mut watch = Watch::new(desired, rules(applied, gate));
@@ -111,6 +111,9 @@ impl Keeper<'_> {
                     Err(reason) => reason,
                 },
             };
+            if let Some(how) = watch.meddled(began.elapsed()) {
+                return Err(meddled_with(how));
+            }
             if answers.lasting || began.elapsed() >= gate.within {
                 return self.too_late(gate, &answers, waiting_for, desired, &observed).await;
             }
@@ -123,7 +126,7 @@ impl Keeper<'_> {
 
     /// The verdict of a run that wrote nothing: Swarm's own now, and one question to the app.
     pub async fn glance(&self, desired: &Desired, observed: &Observed, gate: &Gate) -> Result<Judged, Outcome> {
-        if let Verdict::Unhealthy(reason) = health::at_a_glance(desired, observed) {
+        if let Verdict::Unhealthy(reason) = health::at_a_glance(desired, observed, Timestamp::now()) {
             return Ok(Judged::Unhealthy(self.with_log(reason, desired, observed).await));
         }
         if self.is_healthy_now(desired, observed, gate).await {
@@ -135,7 +138,7 @@ impl Keeper<'_> {
     /// Whether a stack that was only looked at is well: no wait, and one question to the app.
     pub async fn is_healthy_now(&self, desired: &Desired, observed: &Observed, gate: &Gate) -> bool {
         let once = Gate { successes: 1, ..gate.clone() };
-        health::at_a_glance(desired, observed) == Verdict::Healthy
+        health::at_a_glance(desired, observed, Timestamp::now()) == Verdict::Healthy
             && in_a_row(&once, &mut Answers::default()).await.is_ok()
     }
 
@@ -238,6 +241,13 @@ fn rules(applied: &Applied, gate: &Gate) -> Rules {
         baseline: applied.services.clone(),
         images: applied.images.clone(),
     }
+}
+
+fn meddled_with(how: &str) -> Outcome {
+    Outcome::Error(format!(
+        "{how}, so nothing can be said of what was asked for, and no one is blamed; the next run makes it as declared. To \
+         work on it by hand, `evenkeel pause` it first"
+    ))
 }
 
 /// What the questions so far tell about the proxy.

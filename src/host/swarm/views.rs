@@ -51,6 +51,7 @@ pub(super) fn task(body: &Value) -> Option<Task> {
         created: text(&body["CreatedAt"]).map(|time| nanoseconds(&time)).unwrap_or_default(),
         desired: task_state(&body["DesiredState"]),
         state: task_state(&status["State"]),
+        since: text(&status["Timestamp"]).and_then(|time| time.parse().ok()),
         message: text(&status["Message"]).unwrap_or_default(),
         error: text(&status["Err"]).unwrap_or_default(),
         exit_code: exit_code(task_state(&status["State"]), container),
