@@ -106,6 +106,16 @@ pub struct Timeouts {
     pub body: Duration,
 }
 
+impl Timeouts {
+    /// No part takes longer than what is `left`, but for the second that any answer is given.
+    #[must_use]
+    pub fn within(self, left: Duration) -> Self {
+        let most = left.max(Duration::from_secs(1));
+        let Self { connect, tls, head, body } = self;
+        Self { connect: connect.min(most), tls: tls.min(most), head: head.min(most), body: body.min(most) }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         let [short, long] = [5, 10].map(Duration::from_secs);

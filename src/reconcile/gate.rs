@@ -106,10 +106,12 @@ impl Keeper<'_> {
                     return Ok(Judged::Unhealthy(self.with_log(reason, desired, &observed).await));
                 }
                 Verdict::Waiting(what) => what,
-                Verdict::Healthy => match in_a_row(gate, &mut answers).await {
-                    Ok(()) => return Ok(Judged::Healthy),
-                    Err(reason) => reason,
-                },
+                Verdict::Healthy => {
+                    match in_a_row(gate, &mut answers, gate.within.saturating_sub(began.elapsed())).await {
+                        Ok(()) => return Ok(Judged::Healthy),
+                        Err(reason) => reason,
+                    }
+                }
             };
             if let Some(how) = watch.meddled(began.elapsed()) {
                 return Err(meddled_with(how));
@@ -139,7 +141,7 @@ impl Keeper<'_> {
     pub async fn is_healthy_now(&self, desired: &Desired, observed: &Observed, gate: &Gate) -> bool {
         let once = Gate { successes: 1, ..gate.clone() };
         health::at_a_glance(desired, observed, Timestamp::now()) == Verdict::Healthy
-            && in_a_row(&once, &mut Answers::default()).await.is_ok()
+            && in_a_row(&once, &mut Answers::default(), gate.within).await.is_ok()
     }
 
     /// It is over without success: whose fault is it?
@@ -261,13 +263,15 @@ struct Answers {
     lasting: bool,
 }
 
-/// Asks every check `successes` times in a row; what a page loads only the last time.
-async fn in_a_row(gate: &Gate, answers: &mut Answers) -> Result<(), String> {
+/// Asks every check `successes` times in a row; what a page loads only the last time. Who hangs is not waited for
+/// longer than what is `left`.
+async fn in_a_row(gate: &Gate, answers: &mut Answers, left: Duration) -> Result<(), String> {
+    let timeouts = Timeouts::default().within(left);
     let pages: Vec<Check> = gate.checks.iter().map(Check::without_assets).collect();
-    for left in (0..gate.successes).rev() {
-        let checks = if left == 0 { &gate.checks } else { &pages };
-        match probe::ask(&gate.target, checks, Timeouts::default()).await {
-            Ok(asked) if left == 0 => asked.remarks.iter().for_each(|remark| warn!(remark, "well, with a remark")),
+    for to_come in (0..gate.successes).rev() {
+        let checks = if to_come == 0 { &gate.checks } else { &pages };
+        match probe::ask(&gate.target, checks, timeouts).await {
+            Ok(asked) if to_come == 0 => asked.remarks.iter().for_each(|remark| warn!(remark, "well, with a remark")),
             Ok(_) => {}
             Err(failure) => {
                 *answers = Answers::of(&failure);
@@ -360,7 +364,7 @@ mod tests {
             let (target, asked) = page(ill).await;
             let gate = Gate { successes: 3, target, ..gate(60, 20, vec![check.clone()]) };
             let mut answers = Answers::default();
-            let first = in_a_row(&gate, &mut answers).await;
+            let first = in_a_row(&gate, &mut answers, gate.within).await;
             assert!(!answers.broken && !answers.proxys_own);
             (first, asked.lock().unwrap().join(" "))
         };
@@ -371,13 +375,25 @@ mod tests {
         assert!(image.unwrap_err().contains("the image http://wiki.example.org/i.png, which answers 500"));
     }
 
+    /// It takes connections and says nothing.
+    #[tokio::test]
+    async fn who_hangs_is_not_waited_for_beyond_what_is_left() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::http(silent.local_addr().unwrap(), "wiki.example.org");
+        let gate = Gate { target, ..gate(60, 20, vec![Check::Page(HttpCheck::at("/"))]) };
+        let told = in_a_row(&gate, &mut Answers::default(), Duration::from_millis(10)).await.unwrap_err();
+        assert!(told.starts_with("/: status: nothing from") && told.ends_with("within 1s"), "{told}");
+        let patient = Timeouts::default().within(Duration::from_secs(600));
+        assert_eq!((patient.connect, patient.head), (Duration::from_secs(5), Duration::from_secs(10)));
+    }
+
     #[tokio::test]
     async fn who_does_not_answer_at_all_is_not_blamed() {
         let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let target = Target::http(closed, "wiki.example.org");
         let gate = Gate { target, ..gate(60, 20, vec![Check::Page(HttpCheck::at("/"))]) };
         let mut answers = Answers::default();
-        assert!(in_a_row(&gate, &mut answers).await.unwrap_err().contains("connect: "));
+        assert!(in_a_row(&gate, &mut answers, gate.within).await.unwrap_err().contains("connect: "));
         assert!(answers.broken);
     }
 }

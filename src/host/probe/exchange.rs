@@ -115,8 +115,10 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
     std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
 }
 
+/// Without the address of its library's manual, which some end with.
 fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    let told = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    told.split_once(": https://docs.rs/").map_or(told.as_str(), |(told, _)| told).to_owned()
 }
 
 fn is_end_of_file(error: &(dyn Error + 'static)) -> bool {
