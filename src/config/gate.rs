@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+
+use regex_lite::Regex;
 
 use super::table::{Keys, Table, Value};
 use crate::model::app::Domain;
 
 const KEYS: Keys = &["http", "tcp", "certificate", "within", "stable_for", "successes"];
-const HTTP_KEYS: Keys = &["path", "status", "body", "header", "redirect", "auth", "assets", "host"];
+const HTTP_KEYS: Keys = &["path", "status", "body", "pattern", "header", "redirect", "auth", "assets", "host"];
 const CERTIFICATE_KEYS: Keys = &["warn_days", "fail_days"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +71,10 @@ pub struct HttpCheck {
     pub path: String,
     /// Allowed status codes; empty: any from 200 to 399.
     pub status: Vec<u16>,
-    /// Text that the body has to contain as it stands; no pattern.
+    /// Text that the body has to contain as it stands.
     pub body: Option<String>,
+    /// A regular expression of which the body has to hold a match.
+    pub pattern: Option<Pattern>,
     /// Header name in lower case -> text that its value has to contain.
     pub header: BTreeMap<String, String>,
     /// Text with which the redirect's target has to begin.
@@ -82,6 +87,29 @@ pub struct HttpCheck {
     pub host: Option<Domain>,
 }
 
+/// A regular expression that can be used: in the syntax of the `regex` crate, so it takes no more time than the text is
+/// long. Unanchored; `.` matches no line end, and case counts, unless it says `(?s)` or `(?i)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl FromStr for Pattern {
+    type Err = regex_lite::Error;
+
+    fn from_str(text: &str) -> Result<Self, regex_lite::Error> {
+        Regex::new(text).map(|_| Self(text.to_owned()))
+    }
+}
+
+impl Pattern {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_in(&self, text: &str) -> bool {
+        Regex::new(&self.0).expect("it was one when it was read").is_match(text)
+    }
+}
+
 impl HttpCheck {
     /// A page at `path` that answers with any status from 200 to 399.
     pub fn at(path: &str) -> Self {
@@ -89,6 +117,7 @@ impl HttpCheck {
             path: path.to_owned(),
             status: Vec::new(),
             body: None,
+            pattern: None,
             header: BTreeMap::new(),
             redirect: None,
             auth: None,
@@ -145,6 +174,7 @@ fn http(value: &Value<'_>) -> Option<HttpCheck> {
     let check = HttpCheck {
         status: table.get("status").map(|v| numbers(&v, 100, 599)).unwrap_or_default(),
         body: table.get("body").and_then(|v| v.text()),
+        pattern: table.get("pattern").and_then(|v| v.parsed("such as \"Version 2\\\\.[0-9]+\"")),
         header: table.get("header").and_then(|v| v.open_table()).map(|t| headers(&t)).unwrap_or_default(),
         redirect: table.get("redirect").and_then(|v| v.text()),
         auth: table.get("auth").and_then(|v| v.secret_path()),

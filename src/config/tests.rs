@@ -270,13 +270,18 @@ fn a_gate_that_nobody_would_ask_is_refused() {
 
 #[test]
 fn every_key_of_a_gate_is_read() {
-    let gate = "gate = { http = [{ path = \"/\", assets = true, body = \"a.c\" }], tcp = 22, successes = 2, \
+    let gate = "gate = { http = [{ path = \"/\", assets = true, body = \"a.c\", pattern = \"v[0-9]\" }], tcp = 22, successes = 2, \
                 certificate = { warn_days = 30, fail_days = 3 }, within = \"2m\", stable_for = \"30s\" }\n";
     let text = format!("{MINIMAL}[proxy]\n{RECIPE}[app.wiki]\n{RECIPE}{gate}");
     let declared = declared(&text);
     assert_eq!(declared.warnings.0, []);
     let wanted = Gate {
-        http: Some(vec![HttpCheck { assets: true, body: Some("a.c".into()), ..HttpCheck::at("/") }]),
+        http: Some(vec![HttpCheck {
+            assets: true,
+            body: Some("a.c".into()),
+            pattern: Some("v[0-9]".parse().unwrap()),
+            ..HttpCheck::at("/")
+        }]),
         tcp: vec![22],
         certificate: Some(CertificateDays { warn: 30, fail: 3 }),
         within: Duration::from_secs(120),
@@ -284,6 +289,15 @@ fn every_key_of_a_gate_is_read() {
         successes: 2,
     };
     assert_eq!(declared.app("wiki").unwrap().gate, wanted);
+}
+
+#[test]
+fn a_pattern_that_is_none_is_refused_at_its_place() {
+    for wrong in ["(a", "a{1000}{1000}{1000}"] {
+        let gate = format!("gate = {{ http = [{{ path = \"/\", pattern = \"{wrong}\" }}] }}\n");
+        let report = refused(&format!("{MINIMAL}[proxy]\n{RECIPE}[app.wiki]\n{RECIPE}{gate}"));
+        assert!(report.contains("config.toml:6:42: error: app.wiki.gate.http[0].pattern: "), "{report}");
+    }
 }
 
 #[test]

@@ -134,15 +134,20 @@ fn statuses(wanted: &[u16]) -> String {
 }
 
 fn against_body(check: &HttpCheck, answer: &Answer) -> Option<String> {
-    let text = check.body.as_deref()?;
+    let missing = |answer: &Answer| {
+        let text = check.body.as_deref().filter(|text| !answer.body.contains(*text));
+        let pattern = check.pattern.as_ref().filter(|pattern| !pattern.is_in(&answer.body));
+        let text = text.map(|text| format!("without the text {text:?}"));
+        text.or_else(|| Some(format!("without a match of {:?}", pattern?.as_str())))
+    };
     let status = answer.status;
-    if let Some(encoding) = answer.encoding() {
+    if let Some(encoding) = answer.encoding().filter(|_| check.body.is_some() || check.pattern.is_some()) {
         return Some(format!(
             "answers {status} packed as {encoding}, which was not asked for; its text is not searched"
         ));
     }
     let within = if answer.body.len() < BODY_BOUND { "" } else { " in its first MiB" };
-    (!answer.body.contains(text)).then(|| format!("answers {status} without the text {text:?}{within}"))
+    missing(answer).map(|missing| format!("answers {status} {missing}{within}"))
 }
 
 fn against_headers(check: &HttpCheck, answer: &Answer) -> Option<String> {
@@ -267,5 +272,15 @@ mod tests {
         let check = HttpCheck { body: Some("a.c (d|e)".into()), ..HttpCheck::at("/") };
         assert_eq!(judge(&check, &answer(200, "see a.c (d|e)"), None), Finding::Yes);
         assert!(matches!(judge(&check, &answer(200, "see abc d"), None), Finding::No(Phase::Body, _)));
+    }
+
+    #[test]
+    fn a_pattern_is_looked_for_anywhere_in_the_body() {
+        let check = HttpCheck { pattern: Some("^Version 2\\.[0-9]+$".parse().unwrap()), ..HttpCheck::at("/") };
+        assert_eq!(judge(&check, &answer(200, "Version 2.14"), None), Finding::Yes);
+        let Finding::No(Phase::Body, told) = judge(&check, &answer(200, "Version 2x14"), None) else { panic!() };
+        assert!(told.contains("without a match of \"^Version 2"), "{told}");
+        let both = HttpCheck { body: Some("Wiki".into()), ..check };
+        assert!(matches!(judge(&both, &answer(200, "Version 2.14"), None), Finding::No(Phase::Body, _)));
     }
 }
