@@ -30,10 +30,10 @@ pub fn rest(name: &str, observed: &Observed) -> Rest {
     }
 }
 
-/// Whether Swarm itself says that an update is under way.
+/// Whether Swarm itself says that an update is under way. A word of a newer Swarm that is not known here may say so.
 pub fn is_updating(service: &Service) -> bool {
     let state = service.update.as_ref().map(|update| &update.state);
-    matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted))
+    matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted | UpdateState::Unknown(_)))
 }
 
 fn movement(service: &Service, observed: &Observed) -> Option<String> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::expected::{Expected, Mode};
+use super::rest::is_updating;
 use super::tasks;
 use crate::model::observed::{Container, Observed, Service, Task, TaskState, UpdateState, UpdateStatus};
 
@@ -69,7 +70,7 @@ pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) 
     }
     let view = View { expected, service, observed, current: tasks::current(expected, service, observed) };
     match view.standing(asked.image) {
-        Standing::Settled(_) if is_in_flight(service) => {
+        Standing::Settled(_) if is_updating(service) => {
             Standing::Waiting(format!("the update of service {name} is under way"))
         }
         other => other,
@@ -93,11 +94,6 @@ pub(super) fn is_rolled_back_by_hand(service: &Service) -> bool {
         update.state == UpdateState::RollbackStarted && update.message.contains("manually requested")
     };
     service.update.as_ref().is_some_and(by_hand)
-}
-
-fn is_in_flight(service: &Service) -> bool {
-    let state = service.update.as_ref().map(|update| &update.state);
-    matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted | UpdateState::Unknown(_)))
 }
 
 /// Swarm's word against its update. For an update that is not ours it is old news, and tasks alone decide.

@@ -24,7 +24,7 @@ fn what_runs_and_what_is_not_there_rest() {
 
 #[test]
 fn an_update_under_way_moves() {
-    for state in [UpdateState::Updating, UpdateState::RollbackStarted] {
+    for state in [UpdateState::Updating, UpdateState::RollbackStarted, UpdateState::Unknown("canary".into())] {
         moves(&World::of(&["app"]).tasks([running("app")]).update(state, ""), "under way");
     }
 }
