@@ -366,8 +366,12 @@ mod tests {
             "3 tasks at once, away for about 12 s, since its containers may not meet (start-first, with a volume or a port \
              of the host): at most 10 s to stop (stop_grace_period), 2 s to start (as the last time)"
         );
-        let restart = restart(live, &changed, Some(2.0));
-        assert_eq!((restart.order, restart.all()), (Order::StopAllFirst, Duration::from_secs(12)));
+        let alone = restart(live.clone(), &changed, Some(2.0));
+        assert_eq!((alone.order, alone.all()), (Order::StopAllFirst, Duration::from_secs(12)));
+        for (mode, order) in [("host", Order::StopAllFirst), ("ingress", Order::StartFirst)] {
+            let port = json!([{ "TargetPort": 80, "PublishedPort": 80, "PublishMode": mode }]);
+            assert_eq!(restart(live.clone(), &[("/EndpointSpec/Ports", port), changed[1].clone()], None).order, order);
+        }
     }
 
     #[test]
