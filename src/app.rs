@@ -22,6 +22,7 @@ use tracing::{Instrument, debug, error, error_span, info, warn};
 
 use crate::config::{self, Declared};
 use crate::desired::{Desired, SecretSource};
+use crate::health;
 use crate::host::images::Images;
 use crate::host::images::auth::Auths;
 use crate::host::progress::Progress;
@@ -317,7 +318,12 @@ impl<'a> Run<'a> {
         failed: &str,
     ) -> Result<Outcome, Outcome> {
         let gate = self.reconciler.gate(&plan.desired);
-        let came_up = plan.is_empty() && self.keeper().is_healthy_now(&plan.desired, observed, &gate).await;
+        let keeper = self.keeper();
+        let mut came_up = plan.is_empty() && keeper.is_healthy_now(&plan.desired, observed, &gate).await;
+        // What has only just come up is watched; what lies there for reading is not waited for.
+        if !came_up && plan.is_empty() && health::every_service_runs(observed) {
+            came_up = keeper.glance(&plan.desired, observed, &gate).await == Ok(Judged::Healthy);
+        }
         if !came_up {
             return Ok(Outcome::Unhealthy(failed.to_owned()));
         }

@@ -46,7 +46,7 @@ fn crashes() -> Vec<Situation> {
         Situation::install("install: ends with 0, and should stay", crash("sleep 1"))
             .fails([Ended("app", 0)])
             .gate(r#"stable_for = "4s", within = "20s""#)
-            .we_say("unhealthy", 14, &["not healthy within 20 s"])
+            .we_say("unhealthy", 14, &["ends again and again", "exit code 0"])
             .leaving([Ended("app", 0)]),
         Situation::install("install: one of two crashes", two)
             .fails([Runs("app", 1, "new"), Ended("db", 7)])
