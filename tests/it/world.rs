@@ -223,6 +223,27 @@ pub fn on_engine<T>(act: impl AsyncFnOnce(Swarm) -> T) -> T {
     at(PrivateEngine::shared().endpoint(), act)
 }
 
+/// The Engine's events from now until `stopped`, as JSON; they are listened for once the first future is done.
+pub async fn events(
+    swarm: &Swarm,
+    filters: &Value,
+    stopped: tokio::sync::oneshot::Receiver<()>,
+) -> impl Future<Output = Vec<Value>> + use<> {
+    let filters = filters.to_string();
+    let query = [("filters", filters.as_str())];
+    let mut events = swarm.engine().stream(reqwest::Method::GET, "/events", &query, None).await.unwrap();
+    async move {
+        let (mut stopped, mut bytes) = (stopped, Vec::new());
+        loop {
+            tokio::select! {
+                _ = &mut stopped => break,
+                chunk = events.chunk() => bytes.extend(chunk.unwrap().expect("the stream goes on")),
+            }
+        }
+        serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect()
+    }
+}
+
 /// The same on any Engine.
 pub fn at<T>(endpoint: &str, act: impl AsyncFnOnce(Swarm) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

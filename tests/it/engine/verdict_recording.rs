@@ -8,14 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use evenkeel::health::{Verdict, Watch};
 use evenkeel::model::observed::Service;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::scene::each;
 use super::{DEADLINE, Stack};
 use crate::timelines::{Recording, Timeline, desired, milliseconds};
-use crate::world::on_engine;
+use crate::world::{self, on_engine};
 
 const SECOND: u64 = 1_000_000_000;
 /// How many situations go on at the same time.
@@ -258,22 +257,13 @@ impl Facts {
     }
 }
 
-fn follow(label: &str, mut stopped: tokio::sync::oneshot::Receiver<()>, ready: &Sender<()>) -> u64 {
+fn follow(label: &str, stopped: tokio::sync::oneshot::Receiver<()>, ready: &Sender<()>) -> u64 {
     let events = ["start", "die", "health_status"];
-    let filters = json!({"type": ["container"], "event": events, "label": [label]}).to_string();
+    let filters = json!({"type": ["container"], "event": events, "label": [label]});
     on_engine(async move |swarm| {
-        let query = [("filters", filters.as_str())];
-        let mut events = swarm.engine().stream(Method::GET, "/events", &query, None).await.unwrap();
+        let events = world::events(&swarm, &filters, stopped).await;
         ready.send(()).unwrap();
-        let mut bytes = Vec::new();
-        loop {
-            tokio::select! {
-                _ = &mut stopped => break,
-                chunk = events.chunk() => bytes.extend(chunk.unwrap().expect("the stream goes on")),
-            }
-        }
-        let events = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
-        events.map(|event| event.unwrap()["timeNano"].as_u64().unwrap()).max().unwrap_or_default()
+        events.await.iter().map(|event| event["timeNano"].as_u64().unwrap()).max().unwrap_or_default()
     })
 }
 

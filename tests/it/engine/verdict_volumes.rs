@@ -6,14 +6,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use evenkeel::model::observed::TaskState;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::DEADLINE;
 use super::scene::each;
 use crate::engine::private::PrivateEngine;
 use crate::fixtures::RecipeRepo;
-use crate::world::{World, on_engine};
+use crate::world::{self, World, on_engine};
 
 const APP: &str = "held";
 const VERSION: &str = "1.0.0+1.0.0";
@@ -56,25 +55,18 @@ impl Watcher {
 /// What runs at first, and then starts and ends of containers in the order in which the Engine tells them.
 fn follow(
     service: &str,
-    mut stopped: tokio::sync::oneshot::Receiver<()>,
+    stopped: tokio::sync::oneshot::Receiver<()>,
     ready: &Sender<()>,
 ) -> (BTreeSet<String>, Vec<Value>) {
     let label = format!("com.docker.swarm.service.name={service}");
-    let filters = json!({"type": ["container"], "event": ["start", "die"], "label": [label]}).to_string();
+    let filters = json!({"type": ["container"], "event": ["start", "die"], "label": [label]});
     on_engine(async move |swarm| {
-        let mut events = swarm.engine().stream(Method::GET, "/events", &[("filters", &filters)], None).await.unwrap();
+        let events = world::events(&swarm, &filters, stopped).await;
         let running = json!({"label": [label], "status": ["running"]}).to_string();
         let running = swarm.engine().get("/containers/json", &[("filters", &running)]).await.unwrap();
         let running = running.as_array().unwrap().iter().map(|one| one["Id"].as_str().unwrap().to_owned()).collect();
         ready.send(()).unwrap();
-        let mut bytes = Vec::new();
-        loop {
-            tokio::select! {
-                _ = &mut stopped => break,
-                chunk = events.chunk() => bytes.extend(chunk.unwrap().expect("the stream goes on")),
-            }
-        }
-        (running, serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect())
+        (running, events.await)
     })
 }
 
