@@ -259,7 +259,7 @@ fn restarts_as_told(change: &Change, before: &Observed, after: &Observed) -> boo
     let service = &after.services[&change.name];
     let replicas = |service: &Service| service.spec["Mode"]["Replicated"]["Replicas"].as_u64();
     let fewer = replicas(service) < replicas(&before.services[&change.name]);
-    if mode_of(&service.spec) != "Replicated" || fewer || change.reason.starts_with("placement; ") {
+    if mode_of(&service.spec) != "Replicated" || fewer || change.reason == "placement" {
         return true;
     }
     let mut live = before.tasks.iter().filter(|task| task.service == service.id && task.desired == TaskState::Running);
