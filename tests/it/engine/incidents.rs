@@ -29,7 +29,11 @@ impl Night {
     }
 
     fn declare(&mut self, gate: &str, lines: &str) {
-        let lines = format!("gate = {{ stable_for = \"1s\", {gate} }}\n{lines}");
+        self.declare_stable_for("1s", gate, lines);
+    }
+
+    fn declare_stable_for(&mut self, stable_for: &str, gate: &str, lines: &str) {
+        let lines = format!("gate = {{ stable_for = \"{stable_for}\", {gate} }}\n{lines}");
         self.world.declare(APP, &self.recipe.url(), "1.0.0+1.0.0", &lines);
     }
 
@@ -145,7 +149,8 @@ fn a_stack_that_is_still_going_is_not_taken_for_one_that_is_there() {
 #[test]
 fn a_crash_loop_is_told_long_before_its_time_is_over() {
     let mut night = Night::of(&json!({"services": {"app": service("echo no database; exit 7", json!({}))}}));
-    night.declare("within = \"20m\"", "");
+    // Longer than a busy Engine may take to tell that a container has ended.
+    night.declare_stable_for("8s", "within = \"20m\"", "");
     let begin = Instant::now();
     let said = night.world.run(&["app", APP]);
     assert_eq!(said.code, 14, "{said:?}");
