@@ -371,7 +371,8 @@ impl<'a> Run<'a> {
         let images = self.host.images.ids(&release::images(&desired)).await?;
         let body = release::body(&desired, goal.revision.clone(), images);
         self.note_place().await?;
-        self.state.current = Some(Release { body, key: read.key.clone(), since: Timestamp::now().to_string() });
+        self.state.current =
+            Some(Release { body, key: read.key.clone(), since: Timestamp::now().to_string(), snapshot: None });
         self.state.installing = None;
         self.state.changing = None;
         self.state.frozen.sample = read.sample.clone();

@@ -16,9 +16,9 @@
 //! | 0 | [`model`], [`telemetry`] | the operator's words as types that parse |
 //! | 1 | [`config`], [`recipe`], [`certificate`] | text to values, with file:line:column; reads no file |
 //! | 2 | [`desired`] | an app and its recipe at a version as Engine API bodies |
-//! | 3 | [`plan`], [`health`], [`policy`] | pure decisions |
+//! | 3 | [`plan`], [`health`], [`policy`], `upgrade::{step, close}` | pure decisions |
 //! | 4 | [`host`] | the outside, one file per thing |
-//! | 5 | [`reconcile`] | observe, plan, apply, gate |
+//! | 5 | [`reconcile`], `upgrade::run` | observe, plan, apply, gate; performing an upgrade |
 //! | 7 | `app::{proxy, live}` | one reconciler per kind of app |
 //! | 8 | [`app`] | the order of one run |
 //! | 9 | [`cli`], [`demo`] | one file per verb; the story on a private Engine |
@@ -39,6 +39,8 @@ pub mod policy;
 pub mod host;
 
 pub mod reconcile;
+
+pub mod upgrade;
 
 pub mod app;
 

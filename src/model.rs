@@ -1,5 +1,6 @@
 //! The operator's words as types that parse. Nothing is decided here.
 
+pub mod alert;
 pub mod app;
 pub mod diagnostic;
 pub mod observed;
@@ -7,6 +8,7 @@ pub mod outcome;
 pub mod pause;
 pub mod secret;
 pub mod state;
+pub mod transaction;
 pub mod version;
 
 /// Two digits a byte, in small letters.

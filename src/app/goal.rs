@@ -125,7 +125,7 @@ mod tests {
 
     fn running(key: &str) -> State {
         let body = release(&desired());
-        State { current: Some(Release { body, key: key.into(), since: String::new() }), ..never_run() }
+        State { current: Some(Release { body, key: key.into(), since: String::new(), snapshot: None }), ..never_run() }
     }
 
     #[test]

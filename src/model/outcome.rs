@@ -9,14 +9,20 @@ pub enum Outcome {
     Converged,
     /// Changes were made and passed the gate.
     Applied(String),
+    /// A new version runs and passed its gate.
+    Upgraded(String),
     /// Nothing to do now; it will be done later (another run works on it).
     Waiting(String),
     /// A newer version or changed pin exists and is not taken by itself.
     Held(String),
+    /// A new version failed its gate: the old one runs again, on its own data.
+    RolledBack(String),
     /// Something in the way was found before anything was touched.
     Blocked(String),
     /// A first install or a config change failed, or drift could not be repaired.
     Unhealthy(String),
+    /// Undoing failed too: the app is left as it is, its data kept.
+    Stuck(String),
     /// Nothing can be said: configuration, daemon, network or disk.
     Error(String),
 }
@@ -26,10 +32,13 @@ impl Outcome {
         match self {
             Outcome::Converged => "converged",
             Outcome::Applied(_) => "applied",
+            Outcome::Upgraded(_) => "upgraded",
             Outcome::Waiting(_) => "waiting",
             Outcome::Held(_) => "held",
+            Outcome::RolledBack(_) => "rolled-back",
             Outcome::Blocked(_) => "blocked",
             Outcome::Unhealthy(_) => "unhealthy",
+            Outcome::Stuck(_) => "stuck",
             Outcome::Error(_) => "error",
         }
     }
@@ -39,10 +48,13 @@ impl Outcome {
         match self {
             Outcome::Converged => "",
             Outcome::Applied(text)
+            | Outcome::Upgraded(text)
             | Outcome::Waiting(text)
             | Outcome::Held(text)
+            | Outcome::RolledBack(text)
             | Outcome::Blocked(text)
             | Outcome::Unhealthy(text)
+            | Outcome::Stuck(text)
             | Outcome::Error(text) => text,
         }
     }
@@ -53,10 +65,13 @@ impl Outcome {
         match &mut self {
             Outcome::Converged => {}
             Outcome::Applied(text)
+            | Outcome::Upgraded(text)
             | Outcome::Waiting(text)
             | Outcome::Held(text)
+            | Outcome::RolledBack(text)
             | Outcome::Blocked(text)
             | Outcome::Unhealthy(text)
+            | Outcome::Stuck(text)
             | Outcome::Error(text) => {
                 text.push_str("; ");
                 text.push_str(more);
@@ -67,9 +82,11 @@ impl Outcome {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Outcome::Converged | Outcome::Applied(_) | Outcome::Waiting(_) => 0,
+            Outcome::Converged | Outcome::Applied(_) | Outcome::Upgraded(_) | Outcome::Waiting(_) => 0,
             Outcome::Held(_) => 10,
+            Outcome::RolledBack(_) => 11,
             Outcome::Blocked(_) => 12,
+            Outcome::Stuck(_) => 13,
             Outcome::Unhealthy(_) => 14,
             Outcome::Error(_) => 1,
         }

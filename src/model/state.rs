@@ -3,13 +3,16 @@
 //! The file is replaced whole before each act that it announces. It is read strictly: a field that this version does
 //! not know means that a newer one wrote it, and guessing then could cost data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::alert::Alert;
 use super::app::StackName;
+use super::transaction::Transaction;
 use super::version::Revision;
 
 pub const SCHEMA: u32 = 1;
@@ -36,6 +39,73 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changing: Option<Attempt>,
     pub frozen: Frozen,
+    /// The release before the current one, with the data that belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+    /// Versions that failed their gate, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+    /// The target that was interrupted last, and how often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<Interrupted>,
+    /// What is on its way; closing it is the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<Box<Transaction>>,
+    /// The way back failed too: nothing more is tried by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
+    /// Alerts that have to be written to `alerts/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due_alerts: Vec<Alert>,
+    /// Facts that people have been told, by `Alert::fact`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub alerted: BTreeSet<String>,
+    /// Snapshots that were taken by hand.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub kept: BTreeSet<String>,
+}
+
+/// The release to go back to by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    pub release: Release,
+    pub frozen: Frozen,
+}
+
+/// A version that failed its gate. Not tried again until its key changes or a person approves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    pub revision: Revision,
+    /// Digest of what was deployed: configuration, env and secret versions.
+    pub key: String,
+    /// Image reference -> image id that was run.
+    pub images: BTreeMap<String, String>,
+    /// In the words that the operator was told: task error, last log lines, answer.
+    pub reason: String,
+    pub ts: Timestamp,
+    /// A person left it: `rollback` by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
+}
+
+/// How often runs towards one target were killed. Two are enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interrupted {
+    pub key: String,
+    pub revision: Revision,
+    pub times: u32,
+}
+
+/// Where undoing failed, with all that it takes to go on by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stuck {
+    pub reason: String,
+    pub ts: Timestamp,
+    pub transaction: Box<Transaction>,
 }
 
 /// What was fixed at install and stays until an upgrade.
@@ -66,6 +136,9 @@ pub struct Release {
     pub key: String,
     /// When it passed its gate, RFC 3339 in UTC.
     pub since: String,
+    /// The snapshot that holds its data, in `snapshots/`: of the previous release as it was when it was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,6 +196,14 @@ impl State {
             installing: None,
             changing: None,
             frozen: Frozen::default(),
+            previous: None,
+            refused: Vec::new(),
+            interrupted: None,
+            open: None,
+            stuck: None,
+            due_alerts: Vec::new(),
+            alerted: BTreeSet::new(),
+            kept: BTreeSet::new(),
         }
     }
 }

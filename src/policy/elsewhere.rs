@@ -79,7 +79,7 @@ mod tests {
         State {
             swarm: Some(swarm.into()),
             data_root: Some(root.into()),
-            current: Some(Release { body, key: String::new(), since: String::new() }),
+            current: Some(Release { body, key: String::new(), since: String::new(), snapshot: None }),
             ..State::new(&"wiki".parse().unwrap())
         }
     }

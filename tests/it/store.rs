@@ -45,16 +45,8 @@ fn held_by(app: &AppDir) -> String {
 }
 
 fn state(stack: &str) -> State {
-    State {
-        schema: SCHEMA,
-        stack: stack.to_owned(),
-        swarm: None,
-        data_root: None,
-        current: None,
-        installing: None,
-        changing: None,
-        frozen: Frozen { sample: "A=1\n".into(), ..Frozen::default() },
-    }
+    let frozen = Frozen { sample: "A=1\n".into(), ..Frozen::default() };
+    State { frozen, ..State::new(&stack.parse().unwrap()) }
 }
 
 fn mode(path: &Path) -> u32 {

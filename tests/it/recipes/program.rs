@@ -97,7 +97,8 @@ fn installed(version: Option<&str>, commit: &Commit) -> String {
         services: BTreeMap::new(),
         images: BTreeMap::new(),
     };
-    let current = Some(Release { body, key: "a key".to_owned(), since: "2026-01-01T00:00:00Z".to_owned() });
+    let current =
+        Some(Release { body, key: "a key".to_owned(), since: "2026-01-01T00:00:00Z".to_owned(), snapshot: None });
     let state = State { current, ..State::new(&"wiki_x_example".parse().unwrap()) };
     serde_json::to_string(&state).unwrap()
 }
