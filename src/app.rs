@@ -13,7 +13,6 @@ mod pausing;
 mod place;
 mod proxy;
 mod reading;
-mod release;
 mod standing;
 mod view;
 
@@ -36,7 +35,7 @@ use crate::model::secret::HostKey;
 use crate::model::state::{Attempt, Release, State};
 use crate::model::version::Revision;
 use crate::plan::Plan;
-use crate::reconcile::{Judged, Keeper, Reconciler};
+use crate::reconcile::{Judged, Keeper, Reconciler, release};
 use crate::telemetry;
 use goal::{Aim, Goal};
 use place::{Place, Sight};

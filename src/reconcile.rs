@@ -6,6 +6,7 @@
 mod apply;
 mod gate;
 mod images;
+pub mod release;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

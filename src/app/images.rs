@@ -1,12 +1,13 @@
 //! The images of a run: at hand before anything is changed, and those of what runs kept as they were.
 
+use super::Run;
 use super::goal::{Aim, Goal};
-use super::{Run, release};
 use crate::config::Resolve;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::plan::Plan;
 use crate::policy;
+use crate::reconcile::release;
 
 impl Run<'_> {
     /// Nobody changed a word of the configuration where a tag was followed, so that is told with the failure.

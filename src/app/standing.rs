@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 
 use super::place::Sight;
-use super::{Host, recorded, release};
+use super::{Host, recorded};
 use crate::config;
 use crate::health::{self, Verdict};
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::version::Wanted;
 use crate::policy::{self, Choice};
+use crate::reconcile::release;
 
 /// One app's line in `status`.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ use tracing::warn;
 use super::goal::{self, Aim, Decision, Goal};
 use super::place::Sight;
 use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
-use super::{Host, Options, proxy, reconciler, recorded, release};
+use super::{Host, Options, proxy, reconciler, recorded};
 use crate::certificate;
 use crate::config::{self, Declared, Resolve};
 use crate::host::progress::Progress;
@@ -22,7 +22,7 @@ use crate::model::version::{Revision, Wanted};
 use crate::plan::{Account, Plan};
 use crate::policy::{self, Choice, MovedTags, PolicyError};
 use crate::recipe::Tree;
-use crate::reconcile::{Keeper, Reconciler};
+use crate::reconcile::{Keeper, Reconciler, release};
 
 /// One app with what is recorded of it. Knows no Engine.
 pub struct View<'a> {
