@@ -8,6 +8,7 @@ mod lock;
 mod pause;
 mod place;
 mod secrets;
+mod slot;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +26,7 @@ use crate::model::state::{SCHEMA, State};
 pub use lock::{Lock, LockAttempt};
 pub(in crate::host) use lock::{is_taken, open_lock};
 pub(in crate::host) use place::{make_folder, replace};
+pub use slot::{Slot, SlotAttempt};
 
 /// How far back the newest line about an app is looked for, in bytes.
 const HISTORY_LOOK: u64 = 64 << 10;

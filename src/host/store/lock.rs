@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use super::place::{explained, make_folder, sweep};
 use super::{AppDir, read_if_there};
 
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Proof that nobody else changes the app now. Released on drop.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ pub(in crate::host) fn is_taken(file: &File, path: &Path) -> Result<bool> {
 }
 
 /// `pid N command`, for whoever waits.
-fn name_us(mut file: &File) -> io::Result<()> {
+pub(super) fn name_us(mut file: &File) -> io::Result<()> {
     let mut words = std::env::args().collect::<Vec<_>>();
     if let Some(program) = words.first_mut() {
         *program = program.rsplit('/').next().unwrap_or_default().to_owned();
@@ -120,7 +120,7 @@ fn name_us(mut file: &File) -> io::Result<()> {
     file.write_all(line.as_bytes())
 }
 
-fn holder(path: &Path) -> Result<String> {
+pub(super) fn holder(path: &Path) -> Result<String> {
     let text = read_if_there(path)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text).trim().to_owned();
     let pid = text.split(' ').nth(1).unwrap_or_default();
