@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use regex_lite::Regex;
+use serde::{Deserialize, Serialize};
 
 use super::table::{Keys, Table, Value};
 use crate::model::app::Domain;
@@ -65,7 +66,8 @@ impl Default for CertificateDays {
 }
 
 /// One request to the app, and what its answer has to be. Everything that is given must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HttpCheck {
     /// Begins with `/`; may have a query.
     pub path: String,
@@ -89,8 +91,23 @@ pub struct HttpCheck {
 
 /// A regular expression that can be used: in the syntax of the `regex` crate, so it takes no more time than the text is
 /// long. Unanchored; `.` matches no line end, and case counts, unless it says `(?s)` or `(?i)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
+
+impl TryFrom<String> for Pattern {
+    type Error = regex_lite::Error;
+
+    fn try_from(text: String) -> Result<Self, regex_lite::Error> {
+        text.parse()
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0
+    }
+}
 
 impl FromStr for Pattern {
     type Err = regex_lite::Error;

@@ -19,6 +19,7 @@ use std::time::Duration;
 pub use ask::{Asked, Check, Failure, Whose, ask, login};
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use crate::health::gate::Answer;
 pub use crate::health::gate::Phase;
@@ -27,14 +28,16 @@ use crate::model::app::Domain;
 use crate::model::hex;
 
 /// Whom to ask: an address, and the name under which it is asked. No app is needed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     pub scheme: Scheme,
     pub address: SocketAddr,
     pub host: String,
     /// What has to be served; `None`: any certificate will do.
     pub certificate: Option<Wanted>,
-    /// `user:password` for basic authentication.
+    /// `user:password` for basic authentication. Never written down: a check names the file that holds it.
+    #[serde(skip)]
     pub auth: Option<SecretString>,
     /// Another host name at this address that nobody routes: what is answered for it is the proxy's own answer.
     pub unrouted: Option<String>,
@@ -42,7 +45,8 @@ pub struct Target {
     port: Option<u16>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     Https,
     Http,

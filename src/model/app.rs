@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of reconciler keeps an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -60,8 +62,23 @@ impl FromStr for AppName {
 }
 
 /// A domain name of at least two labels, lower case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Domain(String);
+
+impl TryFrom<String> for Domain {
+    type Error = NameError;
+
+    fn try_from(name: String) -> Result<Self, NameError> {
+        name.parse()
+    }
+}
+
+impl From<Domain> for String {
+    fn from(name: Domain) -> Self {
+        name.0
+    }
+}
 
 impl FromStr for Domain {
     type Err = NameError;
@@ -99,8 +116,23 @@ impl Domain {
 /// The name of a Swarm stack: prefix of its objects, value of `com.docker.stack.namespace`.
 ///
 /// Service names are `<stack>_<service>` of at most 63 characters (Engine), so a stack has at most 61.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StackName(String);
+
+impl TryFrom<String> for StackName {
+    type Error = NameError;
+
+    fn try_from(name: String) -> Result<Self, NameError> {
+        name.parse()
+    }
+}
+
+impl From<StackName> for String {
+    fn from(name: StackName) -> Self {
+        name.0
+    }
+}
 
 impl FromStr for StackName {
     type Err = NameError;

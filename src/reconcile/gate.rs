@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -33,7 +36,8 @@ const SHORTEST_SECRET: usize = 5;
 const PROXY_LOOKS_EVERY: Duration = Duration::from_secs(15);
 
 /// How an app is judged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Gate {
     pub within: Duration,
     pub stable_for: Duration,
@@ -47,6 +51,19 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// As a transaction keeps it. Logins stay in their files.
+    pub fn kept(&self) -> Value {
+        serde_json::to_value(self).expect("a gate is texts and numbers")
+    }
+
+    /// A gate out of a transaction.
+    ///
+    /// # Errors
+    /// When it has a field or a word that this version does not know: a newer one wrote it.
+    pub fn of_kept(kept: &Value) -> anyhow::Result<Self> {
+        serde_json::from_value(kept.clone()).context("read the gate that was kept with the open transaction")
+    }
+
     /// Swarm's verdict alone.
     #[must_use]
     pub fn without_questions(self) -> Self {
@@ -335,6 +352,39 @@ mod tests {
         };
         assert_eq!(with(10), [""; 0]);
         assert!(with(11)[0].contains("10 days left: *.example.org"), "{:?}", with(11));
+    }
+
+    #[test]
+    fn a_gate_is_kept_whole_without_any_login_and_read_strictly() {
+        let page = HttpCheck {
+            status: vec![200],
+            header: [("x-app".to_owned(), "wiki".to_owned())].into(),
+            auth: Some("/run/secrets/login".into()),
+            host: Some("chat.example.org".parse().unwrap()),
+            assets: true,
+            ..HttpCheck::at("/health")
+        };
+        let mut gate = gate(600, 20, vec![Check::Page(page), Check::AnyAnswer, Check::Tcp(22)]);
+        gate.target.auth = Some("user:password".to_owned().into());
+        gate.target.unrouted = Some("nobody.example.org".to_owned());
+        gate.target.certificate = Some(Wanted { chain: vec![vec![0, 255, 7]], warn_days: 14, fail_days: 1 });
+        gate.proxy = Some("traefik_example_org".parse().unwrap());
+
+        let kept = gate.kept();
+        assert!(!kept.to_string().contains("password"), "{kept}");
+        let again = Gate::of_kept(&kept).unwrap();
+        assert_eq!((again.kept(), &again.checks), (kept.clone(), &gate.checks));
+        assert_eq!((again.target.certificate, again.proxy), (gate.target.certificate, gate.proxy));
+
+        for (at, value) in [("/more", "1"), ("/target/auth", "u:p"), ("/proxy", "no stack!"), ("/checks/1", "ping")] {
+            let mut odd = kept.clone();
+            let (parent, key) = at.rsplit_once('/').unwrap();
+            match odd.pointer_mut(parent).unwrap() {
+                Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.into(),
+                object => object[key] = value.into(),
+            }
+            assert!(Gate::of_kept(&odd).is_err(), "{at}");
+        }
     }
 
     /// A page with one image, which answers well but for the requests with these numbers.

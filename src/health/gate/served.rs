@@ -4,19 +4,36 @@
 //! certificate of an authority at a declared chain's end may be left out by a server (RFC 8446, 4.4.2).
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, Certificate};
 use crate::model::app::Domain;
 
 /// What is asked of a certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// The declared chain, DER, leaf first; empty: any.
+    /// The declared chain, DER, leaf first; empty: any. Base64 where it is written down.
+    #[serde(with = "in_base64")]
     pub chain: Vec<Vec<u8>>,
     /// With fewer days left it is worth telling.
     pub warn_days: u32,
     /// With fewer days left it will not do; none of an expired one's are.
     pub fail_days: u32,
+}
+
+mod in_base64 {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(chain: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(chain.iter().map(|certificate| STANDARD.encode(certificate)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.iter().map(|text| STANDARD.decode(text).map_err(D::Error::custom)).collect()
+    }
 }
 
 /// What is wrong with a served certificate. Each says its names and dates.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use super::{Got, ProbeError, Target, Timeouts, assets, get, tcp};
 use crate::config::{HttpCheck, MEND_FILE};
@@ -18,7 +19,8 @@ use crate::health::gate::{Answer, Finding, Phase, judge};
 const LOGIN_BOUND: usize = 4096;
 
 /// One question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Check {
     /// A page that the app itself has to answer.
     Page(HttpCheck),
