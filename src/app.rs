@@ -4,6 +4,8 @@
 //! write to the Engine, and `current` is replaced only by what has passed its gate. A run that was killed anywhere is
 //! therefore finished by the next one, which sees the same goal and an emptier plan.
 
+pub mod by_hand;
+pub mod ends;
 mod examine;
 mod goal;
 mod headroom;
@@ -13,8 +15,12 @@ mod pausing;
 mod place;
 mod proxy;
 mod reading;
+pub mod resuming;
 mod standing;
+pub mod transacting;
 mod view;
+#[cfg(test)]
+mod worlds;
 
 use jiff::Timestamp;
 use tracing::{Instrument, debug, error, error_span, info, warn};
@@ -91,6 +97,7 @@ impl Host {
             images_before: state.current.as_ref().map(|current| release::references(&current.body)).unwrap_or_default(),
             progress,
             hidden: reading::variables_of_files(app),
+            recorded: state.names_to_go_back_to(),
         }
     }
 

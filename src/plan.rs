@@ -55,7 +55,12 @@ pub struct Context<'a> {
     pub api: (u32, u32),
     /// Texts that are for nobody's eyes, whatever they are called.
     pub is_hidden: &'a diff::IsHidden<'a>,
+    /// Names of secrets, configs and networks that another recorded release has: no leftovers, whoever uses them now.
+    pub recorded: &'a BTreeSet<String>,
 }
+
+/// No other release is recorded.
+const NOTHING: &BTreeSet<String> = &BTreeSet::new();
 
 impl<'a> Context<'a> {
     /// With the oldest Engine that is supported.
@@ -64,7 +69,7 @@ impl<'a> Context<'a> {
         content_version: &'a dyn Fn(&[u8]) -> String,
         resolve: Resolve,
     ) -> Self {
-        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_, _| false }
+        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_, _| false, recorded: NOTHING }
     }
 
     fn engine(&self) -> Engine {
@@ -257,7 +262,7 @@ impl Plan {
         secrets::plan(observed, &desired, context, &mut draft);
         configs::plan(observed, &mut desired, context, &mut draft);
         services::plan(observed, &desired, context, &mut draft);
-        leftovers::plan(observed, &desired, &mut draft);
+        leftovers::plan(observed, &desired, context.recorded, &mut draft);
         if draft.errors.is_empty() {
             let Draft { changes, notes, unchanged, .. } = draft;
             return Ok(Plan { stack: desired.stack.clone(), changes, notes, unchanged, desired });

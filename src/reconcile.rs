@@ -8,7 +8,7 @@ mod gate;
 mod images;
 pub mod release;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -56,6 +56,8 @@ pub struct Keeper<'a> {
     pub progress: &'a Progress,
     /// Variables whose values come from files of the operator's; `None` where those cannot be read, so that any may.
     pub hidden: Option<Hidden>,
+    /// Names of secrets, configs and networks that a recorded release has beside what is desired.
+    pub recorded: BTreeSet<String>,
 }
 
 impl Keeper<'_> {
@@ -74,6 +76,7 @@ impl Keeper<'_> {
         let context = Context {
             api: self.swarm.engine().api(),
             is_hidden: &is_hidden,
+            recorded: &self.recorded,
             ..Context::new(&kept, &content_version, self.resolve)
         };
         Plan::new(observed, &desired, &context).map_err(|errors| {

@@ -206,4 +206,23 @@ impl State {
             kept: BTreeSet::new(),
         }
     }
+
+    /// Names of the networks, secrets and configs of every release but the current one that may have to be put back.
+    pub fn names_to_go_back_to(&self) -> BTreeSet<String> {
+        let previous = self.previous.iter().map(|previous| &previous.release.body);
+        let open = self.open.iter().chain(self.stuck.iter().map(|stuck| &stuck.transaction));
+        let on_their_way = open.flat_map(|transaction| {
+            let new = transaction.new.iter().map(|new| &new.body);
+            std::iter::once(&transaction.old.release.body).chain(new)
+        });
+        previous.chain(on_their_way).flat_map(ReleaseBody::names).map(str::to_owned).collect()
+    }
+}
+
+impl ReleaseBody {
+    /// Names of its networks, secrets and configs.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let objects = self.networks.keys().chain(self.secrets.keys()).chain(self.configs.keys());
+        objects.map(String::as_str)
+    }
 }

@@ -8,9 +8,11 @@ use super::{Act, Draft, NAMESPACE_LABEL, OUR_LABEL, Object};
 use crate::desired::Desired;
 use crate::model::observed::Observed;
 
-/// Objects that carry the stack's label, are not desired, and that no desired service mentions.
-pub(super) fn plan(observed: &Observed, desired: &Desired, draft: &mut Draft) {
+/// Objects that carry the stack's label, are not desired, that no desired service mentions and no other recorded release
+/// has.
+pub(super) fn plan(observed: &Observed, desired: &Desired, recorded: &BTreeSet<String>, draft: &mut Draft) {
     let mut wanted = mentioned(desired);
+    wanted.extend(recorded.iter().map(String::as_str));
     wanted.extend(desired.secrets.iter().map(|secret| secret.name.as_str()));
     wanted.extend(desired.configs.iter().map(|config| config.name.as_str()));
     wanted.extend(desired.networks.iter().map(|network| network.name.as_str()));
@@ -51,4 +53,31 @@ fn mentioned(desired: &Desired) -> BTreeSet<&str> {
         names.extend(credential.and_then(Value::as_str));
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Resolve;
+    use crate::plan::world::{desired, live_config, live_secret, observed, spec};
+    use crate::plan::{Context, Plan};
+
+    #[test]
+    fn what_another_recorded_release_has_stays() {
+        let wanted = desired().service(spec("app", "wiki:1"));
+        let mut live = observed(&wanted);
+        let mut secret = live_secret("wiki_key_v1");
+        secret.labels = [(NAMESPACE_LABEL.to_owned(), "wiki".to_owned())].into();
+        live.secrets.insert(secret.name.clone(), secret);
+        live.configs.insert("wiki_run_v1".into(), live_config("wiki_run_v1", b"x"));
+        let removed = |recorded: &[&str]| {
+            let recorded = recorded.iter().map(|name| (*name).to_owned()).collect();
+            let (kept, version) = (BTreeSet::new(), |_: &[u8]| String::new());
+            let context = Context { recorded: &recorded, ..Context::new(&kept, &version, Resolve::Changed) };
+            let plan = Plan::new(&live, &wanted, &context).unwrap();
+            plan.changes.into_iter().map(|change| change.name).collect::<Vec<_>>()
+        };
+        assert_eq!(removed(&[]), ["wiki_key_v1", "wiki_run_v1"]);
+        assert_eq!(removed(&["wiki_key_v1"]), ["wiki_run_v1"]);
+    }
 }

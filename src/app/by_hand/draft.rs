@@ -1,0 +1,274 @@
+//! What a person asks for by hand, as the state allows it: pure.
+//!
+//! Data goes back only together with the version that wrote it, or under the very version that runs. The surprise: an
+//! app that is stuck has its known-good release in the transaction that failed, not in `previous`.
+
+use jiff::Timestamp;
+
+use crate::model::app::AppName;
+use crate::model::state::{Frozen, Refused, Release, State, Stuck};
+use crate::model::transaction::{FaultKind, Purpose};
+use crate::model::version::Revision;
+
+/// A snapshot, as far as choosing one asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub id: String,
+    pub revision: Revision,
+    pub taken: Timestamp,
+}
+
+/// What is to be gone back to, or stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    pub purpose: Purpose,
+    pub release: Release,
+    pub frozen: Frozen,
+    /// Whose data it gets; `None` for an app without data, and for one that is stored now.
+    pub snapshot: Option<String>,
+}
+
+/// Version and data back to last good.
+///
+/// # Errors
+/// Why there is nothing to go back to, and what there is instead.
+pub fn rollback(app: &AppName, state: &State) -> Result<Draft, String> {
+    if let Some(stuck) = state.stuck.as_ref().filter(|stuck| stuck.transaction.purpose != Purpose::Rollback) {
+        return out_of(app, stuck);
+    }
+    let Some(current) = &state.current else { return Err(never_ran(app)) };
+    let Some(previous) = &state.previous else {
+        return Err(format!(
+            "there is no release to go back to: {} runs, and the one before it was left by hand or never was; `evenkeel \
+             snapshot list {app}` tells which data is kept",
+            current.body.revision
+        ));
+    };
+    Ok(Draft {
+        purpose: Purpose::Rollback,
+        release: previous.release.clone(),
+        frozen: previous.frozen.clone(),
+        snapshot: previous.release.snapshot.clone(),
+    })
+}
+
+/// The release that was to be put back when undoing failed.
+fn out_of(app: &AppName, stuck: &Stuck) -> Result<Draft, String> {
+    let transaction = &stuck.transaction;
+    if transaction.snapshot.is_none() && !transaction.is_stateless() {
+        return Err(format!(
+            "no snapshot had been taken when {app} became stuck, and its data was not touched: mend the cause, then \
+             `evenkeel app {app} --retry`"
+        ));
+    }
+    Ok(Draft {
+        purpose: Purpose::Restore,
+        release: transaction.old.release.clone(),
+        frozen: transaction.old.frozen.clone(),
+        snapshot: transaction.snapshot.clone(),
+    })
+}
+
+/// The release that runs, with the data of a snapshot: the named one, or the newest that was taken of it.
+///
+/// # Errors
+/// Why no snapshot will do, with those that would.
+pub fn restore(app: &AppName, state: &State, id: Option<&str>, stored: &[Stored]) -> Result<Draft, String> {
+    let asked = match id {
+        Some(id) => Some(stored.iter().find(|one| one.id == id).ok_or_else(|| no_such(app, id, stored))?),
+        None => None,
+    };
+    if let Some(stuck) = &state.stuck
+        && asked.is_none_or(|one| Some(&one.id) == stuck.transaction.snapshot.as_ref())
+    {
+        return out_of(app, stuck);
+    }
+    let Some(current) = &state.current else { return Err(never_ran(app)) };
+    let running = &current.body.revision;
+    let chosen = match asked {
+        Some(one) if one.revision != *running => return Err(of_another(app, state, one, running)),
+        Some(one) => one,
+        None => newest(running, stored).ok_or_else(|| none_of(app, running, stored))?,
+    };
+    Ok(Draft {
+        purpose: Purpose::Restore,
+        release: current.clone(),
+        frozen: state.frozen.clone(),
+        snapshot: Some(chosen.id.clone()),
+    })
+}
+
+/// A snapshot of what runs.
+///
+/// # Errors
+/// Why there is nothing to be stored.
+pub fn take(app: &AppName, state: &State) -> Result<Draft, String> {
+    if state.stuck.is_some() {
+        return Err(format!(
+            "{app} is stuck, and its data between two versions is no snapshot: see `evenkeel status {app}`"
+        ));
+    }
+    let Some(current) = &state.current else { return Err(never_ran(app)) };
+    Ok(Draft { purpose: Purpose::Take, release: current.clone(), frozen: state.frozen.clone(), snapshot: None })
+}
+
+/// The state in which a person leaves what is stuck: the version that failed its gate is refused, as it would be had the
+/// way back succeeded.
+pub fn with_refusal(state: &State) -> State {
+    let mut state = state.clone();
+    let Some(stuck) = &state.stuck else { return state };
+    let transaction = &stuck.transaction;
+    let fault = transaction.fault.as_ref().filter(|fault| fault.kind == FaultKind::No);
+    let (Some(new), Some(fault)) = (&transaction.new, fault) else { return state };
+    let refused = Refused {
+        revision: new.body.revision.clone(),
+        key: new.key.clone(),
+        images: new.body.images.clone(),
+        reason: fault.reason.clone(),
+        ts: fault.ts,
+        by_hand: false,
+    };
+    state.refused.retain(|before| before.revision != refused.revision);
+    state.refused.push(refused);
+    state
+}
+
+fn newest<'a>(running: &Revision, stored: &'a [Stored]) -> Option<&'a Stored> {
+    stored.iter().filter(|one| one.revision == *running).max_by_key(|one| one.taken)
+}
+
+fn never_ran(app: &AppName) -> String {
+    format!("no release of {app} has ever passed its gate here: `evenkeel app {app}` installs it")
+}
+
+fn no_such(app: &AppName, id: &str, stored: &[Stored]) -> String {
+    format!("{app} has no snapshot {id}; {}", there_are(stored))
+}
+
+fn none_of(app: &AppName, running: &Revision, stored: &[Stored]) -> String {
+    format!(
+        "no snapshot of {running}, which runs, is kept; {}; `evenkeel snapshot take {app}` takes one of now",
+        there_are(stored)
+    )
+}
+
+fn of_another(app: &AppName, state: &State, asked: &Stored, running: &Revision) -> String {
+    let previous = state.previous.as_ref().and_then(|previous| previous.release.snapshot.as_ref());
+    let instead = match previous == Some(&asked.id) {
+        true => format!("`evenkeel rollback {app}` takes version and data back together"),
+        false => format!("pin that version (version = \"{}\") once it is the current one again", asked.revision),
+    };
+    format!(
+        "snapshot {} is the data of {}, and {running} runs: data goes back only together with its version; {instead}",
+        asked.id, asked.revision
+    )
+}
+
+fn there_are(stored: &[Stored]) -> String {
+    if stored.is_empty() {
+        return "none are kept".to_owned();
+    }
+    let told: Vec<String> = stored.iter().map(|one| format!("{} (of {})", one.id, one.revision)).collect();
+    format!("kept are {}", told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::worlds::{candidate, release, revision, transaction};
+    use crate::model::state::Previous;
+    use crate::model::transaction::{Fault, Step, Transaction, Volume};
+
+    fn app() -> AppName {
+        "wiki".parse().unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn stored(id: &str, version: &str, day: u8) -> Stored {
+        Stored { id: id.into(), revision: revision(version), taken: at(&format!("2026-06-0{day}T02:00:00Z")) }
+    }
+
+    fn never_run() -> State {
+        State::new(&"wiki_example_org".parse().unwrap())
+    }
+
+    fn running() -> State {
+        let before = Release { snapshot: Some("s0".into()), ..release("1.0.0+1") };
+        State {
+            current: Some(release("1.1.0+1")),
+            previous: Some(Previous { release: before, frozen: Frozen::default() }),
+            ..never_run()
+        }
+    }
+
+    fn stuck(snapshot: Option<&str>) -> State {
+        let fault =
+            Fault { at: Step::Judge, kind: FaultKind::No, reason: "exit 1".into(), ts: at("2026-06-01T02:01:00Z") };
+        let volume = Volume { mountpoint: Some("/v/_data".into()), left_out: false };
+        let transaction = Transaction {
+            new: Some(candidate("1.1.0+1")),
+            snapshot: snapshot.map(str::to_owned),
+            volumes: [("v".to_owned(), volume)].into(),
+            fault: Some(fault),
+            step: Step::Redeploy,
+            ..transaction(Purpose::Upgrade)
+        };
+        let stuck = Stuck { reason: "no".into(), ts: at("2026-06-01T02:02:00Z"), transaction: Box::new(transaction) };
+        State { current: Some(release("1.0.0+1")), stuck: Some(stuck), ..never_run() }
+    }
+
+    #[test]
+    fn rollback_takes_the_recorded_release_with_its_own_snapshot() {
+        let draft = rollback(&app(), &running()).unwrap();
+        assert_eq!((draft.purpose, draft.release.body.revision), (Purpose::Rollback, revision("1.0.0+1")));
+        assert_eq!(draft.snapshot.as_deref(), Some("s0"));
+    }
+
+    #[test]
+    fn rollback_without_a_last_good_one_says_what_there_is() {
+        let why = rollback(&app(), &State { previous: None, ..running() }).unwrap_err();
+        assert!(why.contains("1.1.0+1 runs") && why.contains("`evenkeel snapshot list wiki`"), "{why}");
+        assert!(rollback(&app(), &never_run()).unwrap_err().contains("ever passed its gate"));
+    }
+
+    #[test]
+    fn restore_takes_the_newest_snapshot_of_what_runs_or_the_named_one() {
+        let kept = [stored("a", "1.1.0+1", 1), stored("b", "1.1.0+1", 3), stored("c", "1.0.0+1", 5)];
+        let chosen = |id| restore(&app(), &running(), id, &kept).unwrap().snapshot.unwrap();
+        assert_eq!((chosen(None).as_str(), chosen(Some("a")).as_str()), ("b", "a"));
+    }
+
+    #[test]
+    fn data_of_another_version_is_not_put_under_what_runs() {
+        let kept = [stored("s0", "1.0.0+1", 1), stored("x", "0.9.0+1", 2)];
+        let why = |id| restore(&app(), &running(), id, &kept).unwrap_err();
+        assert!(why(Some("s0")).contains("`evenkeel rollback wiki`"), "{}", why(Some("s0")));
+        assert!(why(Some("x")).contains("only together with its version"), "{}", why(Some("x")));
+        assert!(why(Some("y")).contains("no snapshot y; kept are s0 (of 1.0.0+1), x"), "{}", why(Some("y")));
+        assert!(why(None).contains("no snapshot of 1.1.0+1"), "{}", why(None));
+        let nothing = restore(&app(), &running(), None, &[]).unwrap_err();
+        assert!(nothing.contains("none are kept"), "{nothing}");
+    }
+
+    #[test]
+    fn what_is_stuck_goes_back_to_the_release_that_the_failed_way_back_was_for() {
+        for draft in [rollback(&app(), &stuck(Some("s1"))), restore(&app(), &stuck(Some("s1")), None, &[])] {
+            let draft = draft.unwrap();
+            assert_eq!((draft.purpose, draft.release.body.revision), (Purpose::Restore, revision("1.0.0+1")));
+            assert_eq!(draft.snapshot.as_deref(), Some("s1"));
+        }
+        let why = rollback(&app(), &stuck(None)).unwrap_err();
+        assert!(why.contains("was not touched") && why.contains("--retry"), "{why}");
+        assert!(take(&app(), &stuck(Some("s1"))).is_err());
+    }
+
+    #[test]
+    fn leaving_what_is_stuck_refuses_the_version_that_failed() {
+        let refused = with_refusal(&stuck(Some("s1"))).refused;
+        assert_eq!(refused.iter().map(|one| &one.revision).collect::<Vec<_>>(), [&revision("1.1.0+1")]);
+        assert_eq!(with_refusal(&running()), running());
+    }
+}
