@@ -91,6 +91,19 @@ pub struct Candidate {
     pub frozen: Frozen,
     /// How it is judged.
     pub gate: Value,
+    /// What the versions that it passes say to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<PassedNotes>,
+}
+
+/// Release notes between the old version (exclusive) and the new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassedNotes {
+    /// Each with its version as a headline.
+    pub text: String,
+    /// Whether a person is told of them once the version is taken (`notes = "alert"`).
+    pub is_told: bool,
 }
 
 /// The release to put back: the current one, or the previous one on a way back by hand.
