@@ -9,14 +9,11 @@ use jiff::Timestamp;
 
 use crate::model::app::AppName;
 use crate::model::outcome::Outcome;
-use crate::model::state::{State, Stuck};
+use crate::model::state::{Interrupted, State, Stuck};
 use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
 use crate::model::version::Revision;
 use crate::upgrade::run::Ended;
 use crate::upgrade::step::End;
-
-/// How often one target may be interrupted before a person has to say more.
-const INTERRUPTED_AT_MOST: u32 = 2;
 
 /// The outcome of a run that ended so; `after` is the state that it left.
 pub fn outcome(app: &AppName, ended: &Ended, after: &State) -> Outcome {
@@ -113,7 +110,7 @@ fn stands(transaction: &Transaction) -> String {
             format!("{old} does not come up; its data was not touched.")
         }
         Step::Redeploy | Step::Rejudge => format!("{old} does not come up; its own data is in place{stored}."),
-        Step::Stop | Step::Snapshot | Step::Deploy => format!("{old}'s data is in place{stored}."),
+        Step::Stage | Step::Stop | Step::Snapshot | Step::Deploy => format!("{old}'s data is in place{stored}."),
     }
 }
 
@@ -172,7 +169,7 @@ fn blocked(app: &AppName, transaction: &Transaction, after: &State) -> String {
 fn again(app: &AppName, transaction: &Transaction, after: &State) -> String {
     let Some(new) = &transaction.new else { return String::new() };
     let times = after.interrupted.as_ref().filter(|before| before.key == new.key).map_or(0, |before| before.times);
-    if times < INTERRUPTED_AT_MOST {
+    if times < Interrupted::ENOUGH {
         return "; the next run tries it again".to_owned();
     }
     format!(

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::model::app::AppName;
 use crate::model::state::State;
-use crate::model::transaction::Transaction;
+use crate::model::transaction::{Step, Transaction};
 
 /// The order in which open transactions are finished: the proxy's first, since the others are judged through it, then
 /// the oldest.
@@ -19,12 +19,17 @@ pub fn in_order(mut open: Vec<(AppName, Transaction)>, proxy: Option<&AppName>) 
     open
 }
 
-/// The state in which what is stuck is on its way again, at the step that failed. Nothing else of it changes.
+/// The state in which what is stuck is on its way again, at the step that failed. Nothing else of it changes. What was
+/// being restored begins with stopping: the proof that nobody changed the stack has to be of today.
 pub fn reopened(state: &State, now: Timestamp) -> State {
     let mut state = state.clone();
     let Some(stuck) = state.stuck.take() else { return state };
     // A fresh step: what the Engine does not answer is asked for as long as at the first time.
-    state.open = Some(Box::new(Transaction { step_began: now, laid_down: false, ..*stuck.transaction }));
+    let step = match stuck.transaction.step {
+        Step::Restore => Step::Withdraw,
+        step => step,
+    };
+    state.open = Some(Box::new(Transaction { step, step_began: now, left: None, ..*stuck.transaction }));
     state
 }
 
@@ -33,7 +38,7 @@ mod tests {
     use super::*;
     use crate::app::worlds::transaction;
     use crate::model::state::Stuck;
-    use crate::model::transaction::{Purpose, Step};
+    use crate::model::transaction::Purpose;
 
     fn open(app: &str, began: &str) -> (AppName, Transaction) {
         (app.parse().unwrap(), Transaction { began: began.parse().unwrap(), ..transaction(Purpose::Upgrade) })
@@ -54,13 +59,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stuck_goes_on_at_the_step_that_failed() {
+    fn what_is_stuck_goes_on_where_it_failed() {
         let now: Timestamp = "2026-06-02T02:00:00Z".parse().unwrap();
-        let transaction = Box::new(Transaction { step: Step::Restore, ..transaction(Purpose::Upgrade) });
-        let stuck = Stuck { reason: "no".into(), ts: now, transaction };
-        let state = State { stuck: Some(stuck), ..State::new(&"wiki".parse().unwrap()) };
-        let again = reopened(&state, now);
-        assert_eq!((again.open.as_ref().unwrap().step, again.open.as_ref().unwrap().step_began), (Step::Restore, now));
-        assert_eq!(again.stuck, None);
+        for (at, goes_on) in [(Step::Redeploy, Step::Redeploy), (Step::Restore, Step::Withdraw)] {
+            let transaction = Box::new(Transaction { step: at, ..transaction(Purpose::Upgrade) });
+            let stuck = Stuck { reason: "no".into(), ts: now, transaction };
+            let state = State { stuck: Some(stuck), ..State::new(&"wiki".parse().unwrap()) };
+            let again = reopened(&state, now);
+            assert_eq!((again.open.as_ref().unwrap().step, again.open.as_ref().unwrap().step_began), (goes_on, now));
+            assert_eq!(again.stuck, None);
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Beginning {
             staged: BTreeMap::new(),
             deployed: None,
             fault: None,
-            laid_down: false,
+            left: None,
         }
     }
 }
@@ -133,7 +133,7 @@ mod tests {
             snapshot: Some("s0".into()),
         };
         let transaction = beginning(&["data"]).by_hand(draft);
-        assert_eq!((transaction.target(), first(&transaction)), ("1.0.0+1".to_owned(), Step::Withdraw));
+        assert_eq!((transaction.target(), first(&transaction)), ("1.0.0+1".to_owned(), Step::Stage));
         assert_eq!(transaction.snapshot.as_deref(), Some("s0"));
     }
 

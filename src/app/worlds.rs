@@ -30,6 +30,7 @@ pub fn candidate(version: &str) -> Candidate {
         key: format!("key of {version}"),
         frozen: Frozen::default(),
         gate: serde_json::Value::Null,
+        notes: None,
     }
 }
 
@@ -52,6 +53,6 @@ pub fn transaction(purpose: Purpose) -> Transaction {
         staged: Default::default(),
         deployed: None,
         fault: None,
-        laid_down: false,
+        left: None,
     }
 }

@@ -25,6 +25,7 @@ use crate::model::state::{SCHEMA, State};
 
 pub use lock::{Lock, LockAttempt};
 pub(in crate::host) use lock::{is_taken, open_lock};
+pub use place::InDoubt;
 pub(in crate::host) use place::{make_folder, replace};
 pub use slot::{Slot, SlotAttempt};
 
@@ -170,6 +171,9 @@ impl AppDir {
     }
 
     /// Replaces the app's state; on disk when this returns.
+    ///
+    /// # Errors
+    /// The state before stands, unless the error's context is [`InDoubt`].
     pub fn write_state(&self, lock: &Lock, state: &State) -> Result<()> {
         self.ensure_locked_by(lock)?;
         let mut text = serde_json::to_vec_pretty(state).context("write the state as JSON")?;

@@ -54,6 +54,9 @@ pub struct State {
     /// The way back failed too: nothing more is tried by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<Stuck>,
+    /// The data that was left last; it stays beside the volumes until the next good upgrade, or until more is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Failed>,
     /// Alerts that have to be written to `alerts/`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub due_alerts: Vec<Alert>,
@@ -90,7 +93,8 @@ pub struct Refused {
     pub by_hand: bool,
 }
 
-/// How often runs towards one target were killed. Two are enough.
+/// How often the way to one target was cut short without a word about the version itself: by a kill, or by a No before
+/// it was deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interrupted {
@@ -106,6 +110,16 @@ pub struct Stuck {
     pub reason: String,
     pub ts: Timestamp,
     pub transaction: Box<Transaction>,
+}
+
+/// Data that a way back has moved out of the way: `<volume>/evenkeel-<transaction>-failed` beside each `_data`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failed {
+    pub transaction: String,
+    /// The release that wrote it last.
+    pub revision: Revision,
+    pub ts: Timestamp,
 }
 
 /// What was fixed at install and stays until an upgrade.
@@ -201,6 +215,7 @@ impl State {
             interrupted: None,
             open: None,
             stuck: None,
+            failed: None,
             due_alerts: Vec::new(),
             alerted: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -217,6 +232,38 @@ impl State {
         });
         previous.chain(on_their_way).flat_map(ReleaseBody::names).map(str::to_owned).collect()
     }
+
+    /// The snapshots that something here stands for, and an open or stuck transaction's own. All others may go.
+    pub fn named_snapshots(&self) -> BTreeSet<&str> {
+        let releases = self.current.iter().chain(self.previous.iter().map(|previous| &previous.release));
+        let snapshots = releases.filter_map(|release| release.snapshot.as_deref());
+        let under_way = self.transactions().flat_map(|transaction| {
+            let taken_from =
+                transaction.snapshot.as_deref().into_iter().chain(transaction.old.release.snapshot.as_deref());
+            taken_from.chain([transaction.id.as_str()])
+        });
+        snapshots.chain(under_way).chain(self.kept.iter().map(String::as_str)).collect()
+    }
+
+    /// The transactions whose folders beside the volumes stay: stages and failed data of all others may go.
+    pub fn named_transactions(&self) -> BTreeSet<&str> {
+        let failed = self.failed.iter().map(|failed| failed.transaction.as_str());
+        self.transactions().map(|transaction| transaction.id.as_str()).chain(failed).collect()
+    }
+
+    /// Whether runs towards this release were cut short so often that a person has to approve one more.
+    pub fn is_given_up(&self, key: &str) -> bool {
+        self.interrupted.as_ref().is_some_and(|before| before.key == key && before.times >= Interrupted::ENOUGH)
+    }
+
+    fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.open.as_deref().into_iter().chain(self.stuck.iter().map(|stuck| stuck.transaction.as_ref()))
+    }
+}
+
+impl Interrupted {
+    /// Two are enough.
+    pub const ENOUGH: u32 = 2;
 }
 
 impl ReleaseBody {

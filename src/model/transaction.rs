@@ -32,7 +32,7 @@ pub struct Transaction {
     /// What runs when the way back has been gone.
     pub old: Old,
     pub rules: Rules,
-    /// The volumes of the old and the new release, found at `Stop`.
+    /// The volumes of the old and the new release, found before the transaction begins. Without any, nothing is stopped.
     #[serde(default)]
     pub volumes: BTreeMap<String, Volume>,
     /// Service name -> `Version.Index` after our last write that stopped it.
@@ -51,9 +51,10 @@ pub struct Transaction {
     /// Why the way back is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
-    /// The run was asked to end and did so between two acts: no crash.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub laid_down: bool,
+    /// How the last run left it open, where that run could say so: asked to end, or without an answer. `None` with an
+    /// open transaction means that the run was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Fault>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,6 +73,8 @@ pub enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// By hand: the snapshot is unpacked beside the volumes while the app still runs.
+    Stage,
     Stop,
     Snapshot,
     Deploy,
@@ -130,8 +133,9 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Volume {
-    /// The folder that the Engine mounts: `…/<volume>/_data`. `None`: the volume does not exist yet, and is the new
-    /// release's own if it ever does.
+    /// The folder that the Engine mounts: `…/<volume>/_data`. `None`: the data to go back to knows nothing of this
+    /// volume. It does not exist yet and is the new release's own, or the snapshot of a way back by hand is older than
+    /// it. Going back sets aside what is in it then.
     pub mountpoint: Option<PathBuf>,
     /// Neither stored nor put back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -158,12 +162,19 @@ pub enum FaultKind {
     Failed,
     /// A run was killed.
     Crash,
-    /// A run was asked to end.
+    /// A run was asked to end, and did between two acts or in the middle of a copy.
     LaidDown,
 }
 
+impl Purpose {
+    /// Back to a snapshot that lies there already.
+    pub fn is_way_back(self) -> bool {
+        matches!(self, Purpose::Rollback | Purpose::Restore)
+    }
+}
+
 impl Transaction {
-    /// Whether data is part of it: without volumes nothing has to be stopped.
+    /// Without volumes nothing has to be stopped, stored or put back.
     pub fn is_stateless(&self) -> bool {
         self.volumes.is_empty()
     }
@@ -188,6 +199,7 @@ impl Step {
     /// As the operator reads it, in outcomes and in `status`.
     pub fn word(self) -> &'static str {
         match self {
+            Step::Stage => "stage",
             Step::Stop => "stop",
             Step::Snapshot => "snapshot",
             Step::Deploy => "deploy",

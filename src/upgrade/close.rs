@@ -6,17 +6,17 @@
 use jiff::Timestamp;
 
 use super::step::End;
-use crate::model::state::{Previous, Refused, Release, State, Stuck};
-use crate::model::transaction::{FaultKind, Purpose, Transaction};
+use crate::model::state::{Failed, Interrupted, Previous, Refused, Release, State, Stuck};
+use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
 
-/// The state after the open transaction has ended so, for the reason `why` where it is a bad end.
+/// The state after the open transaction has ended so, for the reason `why` where going back failed.
 pub fn closed(state: &State, end: End, why: &str, now: Timestamp) -> State {
     let mut state = state.clone();
     let Some(open) = state.open.take() else { return state };
     match end {
         End::Upgraded => upgraded(&mut state, *open, now),
-        End::RolledBack => rolled_back(&mut state, *open),
-        End::Blocked => {}
+        End::RolledBack => rolled_back(&mut state, *open, now),
+        End::Blocked => cut_short(&mut state, &open),
         End::Stuck => stuck(&mut state, open, why, now),
         End::WentBack => went_back(&mut state, *open, now),
         End::Taken => state.kept.extend(open.snapshot),
@@ -34,29 +34,60 @@ fn upgraded(state: &mut State, open: Transaction, now: Timestamp) {
     state.interrupted = None;
     state.changing = None;
     state.stuck = None;
+    state.failed = None;
 }
 
-fn rolled_back(state: &mut State, open: Transaction) {
-    let Transaction { new: Some(new), snapshot, fault: Some(fault), .. } = open else { return };
+fn rolled_back(state: &mut State, open: Transaction, now: Timestamp) {
+    cut_short(state, &open);
+    let has_data = !open.is_stateless();
+    let Transaction { id, new: Some(new), snapshot, fault: Some(fault), .. } = open else { return };
+    let revision = new.body.revision;
+    if has_data {
+        state.failed = Some(Failed { transaction: id, revision: revision.clone(), ts: now });
+    }
     if let Some(current) = &mut state.current {
         current.snapshot = snapshot;
     }
     // What was killed or met a full disk says nothing about the version.
     if fault.kind == FaultKind::No {
-        let (revision, key, images) = (new.body.revision, new.key, new.body.images);
-        let (reason, ts) = (fault.reason, fault.ts);
-        state.refused.retain(|refused| refused.revision != revision);
-        state.refused.push(Refused { revision, key, images, reason, ts, by_hand: false });
+        let refused = Refused {
+            revision,
+            key: new.key,
+            images: new.body.images,
+            reason: fault.reason,
+            ts: fault.ts,
+            by_hand: false,
+        };
+        refuse(state, refused);
         state.interrupted = None;
+    }
+}
+
+/// Counts what cost the app a stop and said nothing about the version, so that it does not cost one every night. A full
+/// disk is not counted: it is tried again when there is room.
+fn cut_short(state: &mut State, open: &Transaction) {
+    let (Some(new), Some(fault)) = (&open.new, &open.fault) else { return };
+    let counts = match fault.kind {
+        FaultKind::Crash => true,
+        FaultKind::No => fault.at < Step::Deploy,
+        FaultKind::Failed | FaultKind::LaidDown => false,
+    };
+    if counts {
+        let before = state.interrupted.take().filter(|before| before.key == new.key);
+        let times = before.map_or(0, |before| before.times) + 1;
+        state.interrupted = Some(Interrupted { key: new.key.clone(), revision: new.body.revision.clone(), times });
     }
 }
 
 /// Both reasons are told: why the way back was gone, and why it did not lead back.
 fn stuck(state: &mut State, open: Box<Transaction>, why: &str, now: Timestamp) {
-    let first = open.fault.as_ref().map(|fault| fault.reason.as_str()).filter(|first| *first != why);
-    let reason = match first {
-        Some(first) => format!("{first}; undoing it failed at {}: {why}", open.step.word()),
-        None => format!("{} failed: {why}", open.step.word()),
+    let step = open.step.word();
+    let reason = match open.fault.as_ref().map(|fault| fault.reason.as_str()) {
+        Some(first) if open.step == Step::Judge => {
+            format!("{first}; nothing was taken back, since people may have been writing for so long")
+        }
+        Some(first) => format!("{first}; undoing it failed at {step}: {why}"),
+        None => format!("{step} failed: {why}"),
     };
     state.stuck = Some(Stuck { reason, ts: now, transaction: open });
 }
@@ -65,17 +96,28 @@ fn stuck(state: &mut State, open: Box<Transaction>, why: &str, now: Timestamp) {
 /// itself.
 fn went_back(state: &mut State, open: Transaction, now: Timestamp) {
     state.stuck = None;
+    let left = state.current.as_ref().map_or(&open.old.release, |current| current).body.revision.clone();
+    if !open.is_stateless() {
+        state.failed = Some(Failed { transaction: open.id, revision: left, ts: now });
+    }
     if open.purpose != Purpose::Rollback {
         return;
     }
     if let Some(left) = state.current.take() {
         let reason = format!("{} was left by hand by {}", left.body.revision, open.by);
         let (key, images, revision) = (left.key, left.body.images, left.body.revision);
-        state.refused.retain(|refused| refused.revision != revision);
-        state.refused.push(Refused { revision, key, images, reason, ts: now, by_hand: true });
+        refuse(state, Refused { revision, key, images, reason, ts: now, by_hand: true });
     }
     state.current = Some(open.old.release);
     state.frozen = open.old.frozen;
     state.previous = None;
     state.changing = None;
 }
+
+fn refuse(state: &mut State, refused: Refused) {
+    state.refused.retain(|before| before.revision != refused.revision);
+    state.refused.push(refused);
+}
+
+#[cfg(test)]
+mod tests;

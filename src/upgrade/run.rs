@@ -1,24 +1,25 @@
 //! Performing a transaction over anything that can do its acts.
 //!
 //! The journal is written before each step and wherever an act says so; what comes next is never decided here. The
-//! surprise: a journal that cannot be written counts as a failed disk at the step that it still names, so that what is
-//! done is always what a later run would do from there.
+//! surprise: before the new release is deployed, an app is put back also where the journal cannot be written, since a
+//! later run would do the same from the step that it still names.
 
-use anyhow::Result;
+use anyhow::{Error, Result, ensure};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::close::closed;
-use super::step::{self, Act, End, Happened, Next, Whose};
-use crate::model::state::{Interrupted, State};
-use crate::model::transaction::{Fault, Step, Transaction};
+use super::step::{self, Act, End, Happened, Next, RETRY, When, Whose};
+use crate::host::store::InDoubt;
+use crate::model::state::State;
+use crate::model::transaction::{Step, Transaction};
 
 /// Where the state is kept.
 pub trait Journal {
     /// Replaces the state; on disk when this returns.
     ///
     /// # Errors
-    /// When it is not certain that a later run would read it.
+    /// When a later run would read the state before, or might: the error's context is [`InDoubt`] then.
     fn write(&mut self, state: &State) -> Result<()>;
 }
 
@@ -77,178 +78,221 @@ pub enum Ended {
     },
 }
 
-/// Writes the transaction into the journal and performs it.
+/// Writes the transaction into the journal and performs it. After [`Ended::Open`] the state in memory may be ahead of
+/// the journal: it has to be read again.
 ///
 /// # Errors
-/// When the journal cannot be written at all: nothing was begun then.
+/// When the journal cannot be written, or a transaction is open in it already. Nothing was touched then.
 pub async fn begin<E: Effects, J: Journal>(
     state: &mut State,
     mut transaction: Transaction,
     effects: &mut E,
     journal: &mut J,
 ) -> Result<Ended> {
-    let mut begun = state.clone();
+    ensure!(state.open.is_none(), "what was begun before has to be finished first: run `evenkeel resume`");
     let first = step::first(&transaction);
+    transaction.step_began = effects.now();
     enter(&mut transaction, first, effects.now());
-    begun.open = Some(Box::new(transaction));
+    let begun = State { open: Some(Box::new(transaction)), ..state.clone() };
     journal.write(&begun)?;
     *state = begun;
-    Ok(go_on(state, effects, journal).await)
+    let mut run = Run::new(state, effects, journal);
+    let happened = run.perform().await;
+    Ok(run.until_it_ends(happened).await)
 }
 
 /// Finishes what a run before this one left open. Nothing is open: nothing is done.
 pub async fn resume<E: Effects, J: Journal>(state: &mut State, effects: &mut E, journal: &mut J) -> Option<Ended> {
-    let open = state.open.as_mut()?;
-    let found = if std::mem::take(&mut open.laid_down) { Happened::LaidDown } else { Happened::Crashed };
+    let open = state.open.as_ref()?;
     info!(step = open.step.word(), target = open.target(), "an open transaction is finished");
-    if step::is_interrupted(open, &found) {
-        let new = open.new.as_ref().map(|new| (new.key.clone(), new.body.revision.clone()));
-        if let Some((key, revision)) = new {
-            let times = state.interrupted.as_ref().filter(|before| before.key == key).map_or(0, |before| before.times);
-            state.interrupted = Some(Interrupted { key, revision, times: times + 1 });
-        }
-    }
-    match follow(state, &Happened::Crashed, fault_words(&found), effects, journal).await {
-        Some(ended) => Some(ended),
-        None => Some(go_on(state, effects, journal).await),
-    }
+    let found = open.left.clone().map_or(Happened::Crashed, Happened::Left);
+    Some(Run::new(state, effects, journal).until_it_ends(found).await)
 }
 
-fn fault_words(found: &Happened) -> &'static str {
-    match found {
-        Happened::LaidDown => "the run was asked to end in the middle",
-        _ => "the run was killed in the middle",
-    }
+struct Run<'a, E, J> {
+    state: &'a mut State,
+    effects: &'a mut E,
+    journal: &'a mut J,
+    trying_since: Timestamp,
+    /// What the journal would give after a power loss may be ahead of `state`.
+    in_doubt: bool,
 }
 
-async fn go_on<E: Effects, J: Journal>(state: &mut State, effects: &mut E, journal: &mut J) -> Ended {
-    loop {
-        let happened = perform(state, effects, journal).await;
-        if let Some(ended) = follow(state, &happened, "", effects, journal).await {
-            return ended;
-        }
-    }
+/// What to do after the table was asked.
+enum Then {
+    Perform,
+    /// It could not be written down, which is an answer like any other.
+    Ask(Happened),
+    End(Ended),
 }
 
-/// Does the acts of the step at which the transaction stands.
-async fn perform<E: Effects, J: Journal>(state: &mut State, effects: &mut E, journal: &mut J) -> Happened {
-    let Some(open) = state.open.as_deref() else { return Happened::Done };
-    for act in step::acts(open) {
-        if effects.is_asked_to_end() {
-            return Happened::LaidDown;
+impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
+    fn new(state: &'a mut State, effects: &'a mut E, journal: &'a mut J) -> Self {
+        let trying_since = effects.now();
+        Self { state, effects, journal, trying_since, in_doubt: false }
+    }
+
+    async fn until_it_ends(&mut self, mut happened: Happened) -> Ended {
+        loop {
+            happened = match self.follow(&happened).await {
+                Then::Perform => self.perform().await,
+                Then::Ask(instead) => instead,
+                Then::End(ended) => return ended,
+            };
         }
-        if act == Act::Note {
-            match journal.write(state) {
-                Ok(()) => continue,
-                Err(cause) => return unwritten(&cause),
+    }
+
+    fn open(&self) -> &Transaction {
+        self.state.open.as_deref().expect("a run ends when its transaction is closed")
+    }
+
+    /// Does the acts of the step at which the transaction stands.
+    async fn perform(&mut self) -> Happened {
+        for act in step::acts(self.open()) {
+            if self.effects.is_asked_to_end() {
+                return Happened::LaidDown;
+            }
+            let performed = match act {
+                Act::Note => self.note(),
+                act => self.effects.perform(&act, self.state.open.as_deref().expect("it is open")).await,
+            };
+            match performed {
+                Ok(Ok(fact)) => self.learn(fact),
+                Ok(Err(no)) => return Happened::No(no),
+                Err(Failure::Engine(why)) => return Happened::Failed { whose: Whose::Engine, why },
+                Err(Failure::Disk(why)) => return Happened::Failed { whose: Whose::Disk, why },
+                Err(Failure::AskedToEnd) => return Happened::LaidDown,
             }
         }
-        let Some(open) = state.open.as_mut() else { return Happened::Done };
-        match effects.perform(&act, open).await {
-            Ok(Ok(fact)) => learn(open, fact),
-            Ok(Err(no)) => return Happened::No(no),
-            Err(Failure::Engine(why)) => return Happened::Failed { whose: Whose::Engine, why },
-            Err(Failure::Disk(why)) => return Happened::Failed { whose: Whose::Disk, why },
-            Err(Failure::AskedToEnd) => return Happened::LaidDown,
+        Happened::Done
+    }
+
+    fn note(&mut self) -> Performed {
+        self.write(self.state.clone()).map_err(|cause| Failure::Disk(unwritten(&cause)))?;
+        Ok(Ok(Fact::Nothing))
+    }
+
+    fn learn(&mut self, fact: Fact) {
+        let open = self.state.open.as_mut().expect("it is open");
+        match fact {
+            Fact::Nothing => {}
+            Fact::Indexes(indexes) => open.indexes = indexes,
+            Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
+            Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),
         }
     }
-    Happened::Done
-}
 
-fn unwritten(cause: &anyhow::Error) -> Happened {
-    Happened::Failed { whose: Whose::Disk, why: format!("the journal cannot be written: {cause:#}") }
-}
-
-fn learn(transaction: &mut Transaction, fact: Fact) {
-    match fact {
-        Fact::Nothing => {}
-        Fact::Indexes(indexes) => transaction.indexes = indexes,
-        Fact::Sealed(snapshot) => transaction.snapshot = Some(snapshot),
-        Fact::Staged { volume, inode } => drop(transaction.staged.insert(volume, inode)),
-    }
-}
-
-/// Does what the table says; gives the end, if this was it.
-async fn follow<E: Effects, J: Journal>(
-    state: &mut State,
-    happened: &Happened,
-    words: &str,
-    effects: &mut E,
-    journal: &mut J,
-) -> Option<Ended> {
-    let open = state.open.as_deref()?.clone();
-    let now = effects.now();
-    let why = why(happened, words);
-    let written = match step::next(&open, happened, now) {
-        Next::Go(step) => {
-            let mut next = state.clone();
-            next.open = Some(Box::new(stepped(open.clone(), step, happened, &why, now)));
-            let written = journal.write(&next);
-            // From here a later run would go the same way, whether or not the journal names it.
-            if written.is_ok() || (step == Step::Redeploy && open.step < Step::Deploy) {
-                *state = next;
-                return None;
+    /// Does what the table says.
+    async fn follow(&mut self, happened: &Happened) -> Then {
+        let now = self.effects.now();
+        let when = When { now, trying_since: self.trying_since };
+        let open = self.open();
+        let next = step::next(open, happened, when);
+        let fault = step::fault(open, happened, next, now);
+        let followed = Transaction { fault, left: None, ..open.clone() };
+        match next {
+            Next::Go(step) => self.go(followed, step, now).await,
+            Next::Close(end) => self.close(followed, end, happened, now).await,
+            Next::LeaveOpen => Then::End(self.leave(happened, now)),
+            Next::Again => {
+                warn!(step = open.step.word(), cause = words(happened), "tried again");
+                self.effects.rest().await;
+                Then::Perform
             }
-            written
         }
-        Next::Again => {
-            warn!(step = open.step.word(), cause = why, "tried again");
-            effects.rest().await;
-            return None;
-        }
-        Next::LeaveOpen => {
-            lay_down(state, happened, journal);
-            return Some(Ended::Open { why });
-        }
-        Next::Close(end) => {
-            let transaction = Box::new(with_fault(open.clone(), happened, &why, now));
-            let next = closed(&State { open: Some(transaction.clone()), ..state.clone() }, end, &why, now);
-            let written = journal.write(&next);
-            if written.is_ok() {
-                *state = next;
-                return Some(Ended::Closed { end, why, transaction });
+    }
+
+    async fn go(&mut self, mut transaction: Transaction, step: Step, now: Timestamp) -> Then {
+        let from = transaction.step;
+        enter(&mut transaction, step, now);
+        let next = State { open: Some(Box::new(transaction)), ..self.state.clone() };
+        let written = self.write(next.clone());
+        self.trying_since = now;
+        match written {
+            Ok(()) => Then::Perform,
+            Err(cause) if from < Step::Deploy && step != Step::Redeploy => {
+                Then::Ask(Happened::Failed { whose: Whose::Disk, why: unwritten(&cause) })
             }
-            written
+            Err(_) if from < Step::Deploy && !self.in_doubt => {
+                *self.state = next;
+                Then::Perform
+            }
+            Err(cause) => match self.write_at_last(next, cause).await {
+                Ok(()) => Then::Perform,
+                Err(ended) => Then::End(ended),
+            },
         }
-    };
-    let Err(cause) = written else { return None };
-    match step::next(&open, &unwritten(&cause), now) {
-        Next::Go(step) => {
-            let why = format!("the journal cannot be written: {cause:#}");
-            state.open = Some(Box::new(stepped(open, step, &unwritten(&cause), &why, now)));
-            None
+    }
+
+    async fn close(&mut self, transaction: Transaction, end: End, happened: &Happened, now: Timestamp) -> Then {
+        let why = words(happened);
+        let transaction = Box::new(transaction);
+        let next = closed(&State { open: Some(transaction.clone()), ..self.state.clone() }, end, why, now);
+        let stuck = next.stuck.as_ref().filter(|_| end == End::Stuck).map(|stuck| stuck.reason.clone());
+        let fault = transaction.fault.as_ref().map(|fault| fault.reason.clone());
+        let why = stuck.or(fault).unwrap_or_default();
+        let written = match self.write(next.clone()) {
+            Ok(()) => Ok(()),
+            Err(cause) => self.write_at_last(next, cause).await,
+        };
+        match written {
+            Ok(()) => Then::End(Ended::Closed { end, why, transaction }),
+            Err(ended) => Then::End(ended),
         }
-        Next::Again => {
-            effects.rest().await;
-            None
+    }
+
+    /// Tries to write for as long as anything that fails is tried.
+    async fn write_at_last(&mut self, next: State, mut cause: Error) -> Result<(), Ended> {
+        let since = self.effects.now();
+        loop {
+            let enough = self.effects.now().duration_since(since) >= RETRY;
+            if enough || self.effects.is_asked_to_end() {
+                return Err(Ended::Open { why: unwritten(&cause) });
+            }
+            warn!(cause = format!("{cause:#}"), "the journal is written again");
+            self.effects.rest().await;
+            match self.write(next.clone()) {
+                Ok(()) => return Ok(()),
+                Err(again) => cause = again,
+            }
         }
-        Next::LeaveOpen | Next::Close(_) => Some(Ended::Open { why: format!("{cause:#}") }),
+    }
+
+    /// What was decided stands only once it is written.
+    fn write(&mut self, next: State) -> Result<()> {
+        let written = self.journal.write(&next);
+        match &written {
+            Ok(()) => {
+                self.in_doubt = false;
+                *self.state = next;
+            }
+            Err(cause) => self.in_doubt |= cause.is::<InDoubt>(),
+        }
+        written
+    }
+
+    /// Best effort: a journal that does not say so is taken for that of a killed run.
+    fn leave(&mut self, happened: &Happened, now: Timestamp) -> Ended {
+        let left = Transaction { left: step::left(self.open(), happened, now), ..self.open().clone() };
+        if let Err(cause) = self.write(State { open: Some(Box::new(left)), ..self.state.clone() }) {
+            warn!(cause = format!("{cause:#}"), "the journal could not be written");
+        }
+        Ended::Open { why: words(happened).to_owned() }
     }
 }
 
-fn why(happened: &Happened, words: &str) -> String {
+fn unwritten(cause: &Error) -> String {
+    format!("the journal cannot be written: {cause:#}")
+}
+
+fn words(happened: &Happened) -> &str {
     match happened {
-        Happened::Done => String::new(),
-        Happened::No(why) | Happened::Failed { why, .. } => why.clone(),
-        Happened::LaidDown => "the run was asked to end".to_owned(),
-        Happened::Crashed => words.to_owned(),
+        Happened::Done => "",
+        Happened::No(why) | Happened::Failed { why, .. } => why,
+        Happened::LaidDown => "the run was asked to end",
+        Happened::Crashed => "the run was killed in the middle",
+        Happened::Left(fault) => &fault.reason,
     }
-}
-
-fn stepped(open: Transaction, step: Step, happened: &Happened, why: &str, now: Timestamp) -> Transaction {
-    let mut next = with_fault(open, happened, why, now);
-    enter(&mut next, step, now);
-    next
-}
-
-/// The first fault counts: what goes wrong on the way back is told by its own end.
-fn with_fault(mut open: Transaction, happened: &Happened, why: &str, now: Timestamp) -> Transaction {
-    let kind = step::fault_kind(happened).filter(|_| open.step <= Step::Judge || open.fault.is_none());
-    let kind = kind.filter(|_| !(open.step == Step::Judge && *happened == Happened::Crashed));
-    if let Some(kind) = kind {
-        open.fault = Some(Fault { at: open.step, kind, reason: why.to_owned(), ts: now });
-    }
-    open
 }
 
 fn enter(transaction: &mut Transaction, step: Step, now: Timestamp) {
@@ -256,15 +300,8 @@ fn enter(transaction: &mut Transaction, step: Step, now: Timestamp) {
     if step == Step::Deploy && transaction.deployed.is_none() {
         transaction.deployed = Some(now);
     }
-    transaction.step = step;
-    transaction.step_began = now;
-}
-
-/// Best effort: a journal that does not say so is taken for that of a killed run.
-fn lay_down<J: Journal>(state: &mut State, happened: &Happened, journal: &mut J) {
-    let Some(open) = state.open.as_mut().filter(|_| *happened == Happened::LaidDown) else { return };
-    open.laid_down = true;
-    if let Err(cause) = journal.write(state) {
-        warn!(cause = format!("{cause:#}"), "the journal could not be written");
+    if transaction.step != step {
+        transaction.step = step;
+        transaction.step_began = now;
     }
 }

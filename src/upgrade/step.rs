@@ -2,12 +2,28 @@
 //!
 //! The border: nothing is done here, and no clock is read. The surprise: a crash is an answer like any other, since the
 //! next run finds the step in the journal and asks the same table.
+//!
+//! | at | what happened | then |
+//! |---|---|---|
+//! | stage | done | withdraw |
+//! | stage | no, disk, crash | `blocked`: nothing was touched |
+//! | stop, snapshot | no, disk, crash | redeploy, rejudge, `blocked` |
+//! | deploy | no, crash; a disk that stays bad | withdraw, restore, redeploy, rejudge, `rolled-back` |
+//! | deploy | crash, found late | deploy again: people have been writing |
+//! | judge | no | the same way back; late, with data: `stuck` |
+//! | judge | crash | judge again |
+//! | withdraw to rejudge | crash | again |
+//! | withdraw to rejudge | no | `stuck` |
+//! | any | no answer | again for a while, then left open; so a dead Engine never undoes an upgrade |
+//! | any | asked to end | left open |
+
+use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
+use crate::model::transaction::{Fault, FaultKind, Purpose, Step, Transaction};
 
-/// How long an Engine or disk that fails is tried again within one run, counted from the step's beginning.
+/// How long an Engine or disk that fails is tried again within one run.
 pub const RETRY: SignedDuration = SignedDuration::from_mins(15);
 /// A No that comes later than the deadline and this takes no data back: people have been writing.
 const LATE: SignedDuration = SignedDuration::from_mins(15);
@@ -19,36 +35,42 @@ pub enum Side {
     Old,
 }
 
-/// One thing to do. Each may be done again after a crash in the middle of it.
+/// One thing to do. Each may be done again after a crash in the middle of it, or after it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Act {
-    /// Takes every replica away; removes job and global services. Networks stay.
+    /// Takes every replica away; removes job and global services. Networks stay. Remembers which containers ran.
     Quiesce,
-    /// Waits until the stack's containers have ended and removes the exited ones. `clean`: one that had to be killed at
-    /// the end of its grace is a No.
+    /// Waits until the containers that were told to end have ended, and removes the exited ones of the stack's own
+    /// services. A service that is meant to run is not waited for.
+    ///
+    /// `clean`: a container that had to be killed at the end of its grace is a No, and so is one whose end nobody saw:
+    /// a second try must not find clean what the first one lost sight of.
     AwaitEnd { clean: bool },
     /// Reads each service's `Version.Index`, once Swarm has settled what was written.
     ReadIndexes,
     /// Writes the journal.
     Note,
-    /// Nobody has written a service since its index was read, and no container of anyone holds a volume or a path above
-    /// or below one.
+    /// Nobody has written a service since its index was read, and no container of anyone that runs, is created, paused
+    /// or restarting holds one of the volumes, or a path above or below one.
     Prove,
-    /// Stores a volume; on disk when done.
+    /// Stores a volume in the snapshot that is named by the transaction; on disk when done. Replaces what a killed run
+    /// left of it.
     Archive(String),
-    /// Writes the manifest; on disk with its folder when done.
+    /// Writes the manifest; on disk with its folder, and that one's, when done.
     Seal,
-    /// Reads every archive back.
+    /// Reads every archive back. Only this gives the snapshot to the journal.
     ReadBack,
-    /// Writes a release's objects to the Engine.
+    /// Writes a release's objects to the Engine, without a second write for what is equal already.
     Deploy(Side),
     /// Waits for the verdict.
     Judge(Side),
-    /// Unpacks a volume beside its `_data`, checked against the manifest first; on disk when done.
+    /// Unpacks a volume beside its `_data`, the archive checked against the manifest first; on disk with its folder when
+    /// done. Where the journal names an inode already and the stage or `_data` is that one, there is nothing to do.
     Unpack(String),
-    /// Puts the unpacked folder in the place of `_data`, which stays beside it; on disk when done.
+    /// Puts the unpacked folder in the place of `_data`, which stays beside it as the failed data; on disk when done.
+    /// Where `_data` is the folder that the journal names, only the names beside it are put right.
     Exchange(String),
-    /// Moves aside what the failed release wrote into a volume that did not exist before it.
+    /// Moves aside what is in a volume that the data to go back to knows nothing of, and leaves it as a new one.
     SetAside(String),
 }
 
@@ -67,6 +89,16 @@ pub enum Happened {
     LaidDown,
     /// A run before this one was killed.
     Crashed,
+    /// A run before this one left the step, and could say why.
+    Left(Fault),
+}
+
+/// When the table is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct When {
+    pub now: Timestamp,
+    /// Since when this run has been trying the step; a run before it does not count.
+    pub trying_since: Timestamp,
 }
 
 /// What failed, where nobody said no.
@@ -110,79 +142,86 @@ pub fn first(transaction: &Transaction) -> Step {
     match transaction.purpose {
         Purpose::Upgrade if transaction.is_stateless() => Step::Deploy,
         Purpose::Upgrade | Purpose::Take => Step::Stop,
-        Purpose::Rollback | Purpose::Restore => Step::Withdraw,
+        Purpose::Rollback | Purpose::Restore if transaction.is_stateless() => Step::Redeploy,
+        Purpose::Rollback | Purpose::Restore => Step::Stage,
     }
 }
 
-/// What a step consists of, in order.
+/// What a step consists of, in order. The journal is written before each step, so a step notes only what it needs on
+/// disk before its own end.
 pub fn acts(transaction: &Transaction) -> Vec<Act> {
     let stored = || transaction.kept_volumes().map(|(name, _)| name.to_owned());
-    let prove = std::iter::once(Act::Prove);
+    let has_data = !transaction.is_stateless();
     match transaction.step {
-        Step::Stop => vec![Act::Quiesce, Act::AwaitEnd { clean: true }, Act::ReadIndexes, Act::Note, Act::Prove],
+        Step::Stage => stored().map(Act::Unpack).collect(),
+        Step::Stop => vec![Act::Quiesce, Act::AwaitEnd { clean: true }, Act::ReadIndexes, Act::Prove],
         Step::Snapshot => {
-            let sealed = [Act::Seal, Act::Prove, Act::ReadBack, Act::Note];
-            prove.chain(stored().map(Act::Archive)).chain(sealed).collect()
+            let sealed = [Act::Seal, Act::Prove, Act::ReadBack];
+            iter::once(Act::Prove).chain(stored().map(Act::Archive)).chain(sealed).collect()
         }
         Step::Deploy => vec![Act::Deploy(Side::New)],
         Step::Judge => vec![Act::Judge(Side::New)],
-        Step::Withdraw if transaction.is_stateless() => Vec::new(),
-        Step::Withdraw => vec![Act::Quiesce, Act::AwaitEnd { clean: false }, Act::ReadIndexes, Act::Note],
-        Step::Restore => {
+        Step::Withdraw if has_data => vec![Act::Quiesce, Act::AwaitEnd { clean: false }, Act::ReadIndexes],
+        Step::Restore if has_data => {
             let unpacked = stored().map(Act::Unpack).chain([Act::Note]);
             let exchanged = stored().flat_map(|volume| [Act::Prove, Act::Exchange(volume)]);
-            let created = created(transaction).flat_map(|volume| [Act::Prove, Act::SetAside(volume)]);
-            unpacked.chain(exchanged).chain(created).collect()
+            let set_aside = unknown(transaction).flat_map(|volume| [Act::Prove, Act::SetAside(volume)]);
+            unpacked.chain(exchanged).chain(set_aside).collect()
         }
+        Step::Withdraw | Step::Restore => Vec::new(),
+        // A stop that was cut short may still be under way, and two containers would hold a volume at once.
+        Step::Redeploy if has_data => vec![Act::AwaitEnd { clean: false }, Act::Deploy(Side::Old)],
         Step::Redeploy => vec![Act::Deploy(Side::Old)],
         Step::Rejudge => vec![Act::Judge(Side::Old)],
     }
 }
 
-/// Volumes that only the new release has.
-fn created(transaction: &Transaction) -> impl Iterator<Item = String> {
+/// Volumes that the data to go back to knows nothing of.
+fn unknown(transaction: &Transaction) -> impl Iterator<Item = String> {
     let new = transaction.volumes.iter().filter(|(_, volume)| volume.mountpoint.is_none() && !volume.left_out);
     new.map(|(name, _)| name.clone())
 }
 
 /// The step table.
-pub fn next(transaction: &Transaction, happened: &Happened, now: Timestamp) -> Next {
-    use Happened::{Crashed, Done, Failed, LaidDown, No};
-    use Step::{Deploy, Judge, Redeploy, Rejudge, Restore, Snapshot, Stop, Withdraw};
+pub fn next(transaction: &Transaction, happened: &Happened, when: When) -> Next {
+    use Happened::{Crashed, Done, Failed, LaidDown, Left, No};
+    use Step::{Deploy, Judge, Redeploy, Rejudge, Restore, Snapshot, Stage, Stop, Withdraw};
+    let tried_enough = when.now.duration_since(when.trying_since) >= RETRY;
+    let again = if tried_enough { Next::LeaveOpen } else { Next::Again };
     match (transaction.step, happened) {
         (_, LaidDown) => Next::LeaveOpen,
+
+        (Stage, Done) => Next::Go(Withdraw),
+        (Stage | Stop | Snapshot, Failed { whose: Whose::Engine, .. }) => again,
+        (Stage, No(_) | Failed { .. } | Crashed | Left(_)) => Next::Close(End::Blocked),
 
         (Stop, Done) => Next::Go(Snapshot),
         (Snapshot, Done) if transaction.purpose == Purpose::Take => Next::Go(Redeploy),
         (Snapshot, Done) => Next::Go(Deploy),
-        (Stop | Snapshot, Failed { whose: Whose::Engine, .. }) => again(transaction, now),
-        (Stop | Snapshot, No(_) | Failed { whose: Whose::Disk, .. } | Crashed) => Next::Go(Redeploy),
+        (Stop | Snapshot, No(_) | Failed { .. } | Crashed | Left(_)) => Next::Go(Redeploy),
 
         (Deploy, Done) => Next::Go(Judge),
-        (Deploy, Failed { .. }) => again(transaction, now),
+        (Deploy, Failed { whose: Whose::Disk, .. }) if tried_enough => Next::Go(Withdraw),
+        (Deploy, Failed { .. }) => again,
+        (Deploy, Left(_)) => Next::Go(Deploy),
+        (Deploy, Crashed) if is_late(transaction, when.now) => Next::Go(Deploy),
         (Deploy, No(_) | Crashed) => Next::Go(Withdraw),
 
         (Judge, Done) => Next::Close(End::Upgraded),
-        (Judge, No(_)) if is_late(transaction, now) => Next::Close(End::Stuck),
+        (Judge, No(_)) if is_late(transaction, when.now) => Next::Close(End::Stuck),
         (Judge, No(_)) => Next::Go(Withdraw),
-        (Judge, Failed { .. }) => again(transaction, now),
-        (Judge, Crashed) => Next::Go(Judge),
 
         (Withdraw, Done) => Next::Go(Restore),
         (Restore, Done) => Next::Go(Redeploy),
         (Redeploy, Done) => Next::Go(Rejudge),
         (Rejudge, Done) => Next::Close(end(transaction)),
         (Withdraw | Restore | Redeploy | Rejudge, No(_)) => Next::Close(End::Stuck),
-        (Withdraw | Restore | Redeploy | Rejudge, Failed { .. }) => again(transaction, now),
-        (step @ (Withdraw | Restore | Redeploy | Rejudge), Crashed) => Next::Go(step),
+        (Judge | Withdraw | Restore | Redeploy | Rejudge, Failed { .. }) => again,
+        (step @ (Judge | Withdraw | Restore | Redeploy | Rejudge), Crashed | Left(_)) => Next::Go(step),
     }
 }
 
-fn again(transaction: &Transaction, now: Timestamp) -> Next {
-    if now.duration_since(transaction.step_began) < RETRY { Next::Again } else { Next::LeaveOpen }
-}
-
-/// Whether a No comes so late that people have been writing to the new release.
+/// Whether it is so long since the new release was first written to the Engine that people have been writing to it.
 pub fn is_late(transaction: &Transaction, now: Timestamp) -> bool {
     let Some(deployed) = transaction.deployed.filter(|_| !transaction.rules.late_rollback) else { return false };
     let within = SignedDuration::from_secs(i64::try_from(transaction.rules.within).unwrap_or(i64::MAX / 4));
@@ -200,20 +239,33 @@ fn end(transaction: &Transaction) -> End {
     if fault.at < Step::Deploy { End::Blocked } else { End::RolledBack }
 }
 
-/// Whether a run was killed on the way to the new release, so that one more counts towards giving up.
-pub fn is_interrupted(transaction: &Transaction, happened: &Happened) -> bool {
-    *happened == Happened::Crashed && transaction.step <= Step::Deploy
+/// The transaction's fault after a step ended so. Only what turns it back is one: what goes wrong on the way back is
+/// told by its own end, and a verdict that was not reached is asked for again.
+pub fn fault(transaction: &Transaction, happened: &Happened, next: Next, now: Timestamp) -> Option<Fault> {
+    if next == Next::Close(End::Upgraded) {
+        return None;
+    }
+    let turns_back = match next {
+        Next::Go(Step::Redeploy) => transaction.step < Step::Deploy && *happened != Happened::Done,
+        Next::Go(Step::Withdraw) => transaction.step != Step::Withdraw && *happened != Happened::Done,
+        Next::Close(End::Blocked) => transaction.step == Step::Stage,
+        Next::Close(End::Stuck) => transaction.step == Step::Judge,
+        _ => false,
+    };
+    if turns_back { left(transaction, happened, now) } else { transaction.fault.clone() }
 }
 
-/// What becomes the transaction's fault when a step ends so; `None` where that changes nothing.
-pub fn fault_kind(happened: &Happened) -> Option<FaultKind> {
-    match happened {
-        Happened::Done => None,
-        Happened::No(_) => Some(FaultKind::No),
-        Happened::Failed { .. } => Some(FaultKind::Failed),
-        Happened::LaidDown => Some(FaultKind::LaidDown),
-        Happened::Crashed => Some(FaultKind::Crash),
-    }
+/// How a step ended that was not done, for the journal.
+pub fn left(transaction: &Transaction, happened: &Happened, now: Timestamp) -> Option<Fault> {
+    let (kind, reason) = match happened {
+        Happened::Done => return None,
+        Happened::No(why) => (FaultKind::No, why.as_str()),
+        Happened::Failed { why, .. } => (FaultKind::Failed, why.as_str()),
+        Happened::LaidDown => (FaultKind::LaidDown, "the run was asked to end"),
+        Happened::Crashed => (FaultKind::Crash, "the run was killed in the middle"),
+        Happened::Left(fault) => return Some(fault.clone()),
+    };
+    Some(Fault { at: transaction.step, kind, reason: reason.to_owned(), ts: now })
 }
 
 #[cfg(test)]

@@ -11,13 +11,22 @@ use tempfile::NamedTempFile;
 /// What files that are on their way begin with; a killed run leaves them behind.
 const BESIDE: &str = ".beside-";
 
+/// Marks the error of a [`replace`] that renamed the file but could not sync its folder: a power loss decides whether
+/// the old content is found later, or the new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody knows whether it is on disk")]
+pub struct InDoubt;
+
 /// Puts `bytes` in the place of whatever `path` held, readable by us alone. Whoever looks sees the old or the new
 /// content, whole, also after a power loss.
+///
+/// # Errors
+/// The old content stands, unless the error's context is [`InDoubt`].
 pub(in crate::host) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = write_beside(path, bytes)?;
     let put = beside.persist(path).map_err(|failed| failed.error);
     put.map_err(explained).with_context(|| format!("put {} in place", path.display()))?;
-    sync_folder(folder_of(path))
+    sync_folder(folder_of(path)).context(InDoubt)
 }
 
 /// Like [`replace`], but leaves a file that is there already as it is and says `false`.

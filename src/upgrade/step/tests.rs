@@ -40,7 +40,7 @@ fn at(step: Step) -> Transaction {
         staged: Default::default(),
         deployed: Some(minute(0)),
         fault: None,
-        laid_down: false,
+        left: None,
     }
 }
 
@@ -56,35 +56,51 @@ fn failed(whose: Whose) -> Happened {
     Happened::Failed { whose, why: "gone".into() }
 }
 
-fn faulty(at_step: Step, kind: FaultKind) -> Transaction {
-    let fault = Fault { at: at_step, kind, reason: "it crashed".into(), ts: minute(1) };
-    Transaction { fault: Some(fault), ..at(Step::Rejudge) }
+fn fault_of(at: Step, kind: FaultKind) -> Fault {
+    Fault { at, kind, reason: "it crashed".into(), ts: minute(1) }
 }
 
-/// Forwards to what comes next.
+/// Asked in the minute after the run began to try.
+fn next_at(transaction: &Transaction, happened: &Happened, now: i64) -> Next {
+    next(transaction, happened, When { now: minute(now), trying_since: minute(now) })
+}
+
 #[test]
 fn the_table_says_what_comes_next() {
-    use Step::{Deploy, Judge, Redeploy, Rejudge, Restore, Snapshot, Stop, Withdraw};
+    use Step::{Deploy, Judge, Redeploy, Rejudge, Restore, Snapshot, Stage, Stop, Withdraw};
     let go = Next::Go;
+    let left = || Happened::Left(fault_of(Step::Stop, FaultKind::LaidDown));
     let rows = [
+        (Stage, Happened::Done, go(Withdraw)),
+        (Stage, no(), Next::Close(End::Blocked)),
+        (Stage, failed(Whose::Disk), Next::Close(End::Blocked)),
+        (Stage, failed(Whose::Engine), Next::Again),
+        (Stage, Happened::Crashed, Next::Close(End::Blocked)),
+        (Stage, left(), Next::Close(End::Blocked)),
         (Stop, Happened::Done, go(Snapshot)),
         (Stop, no(), go(Redeploy)),
         (Stop, failed(Whose::Disk), go(Redeploy)),
         (Stop, failed(Whose::Engine), Next::Again),
         (Stop, Happened::Crashed, go(Redeploy)),
+        (Stop, left(), go(Redeploy)),
         (Snapshot, Happened::Done, go(Deploy)),
         (Snapshot, no(), go(Redeploy)),
         (Snapshot, failed(Whose::Disk), go(Redeploy)),
         (Snapshot, failed(Whose::Engine), Next::Again),
         (Snapshot, Happened::Crashed, go(Redeploy)),
+        (Snapshot, left(), go(Redeploy)),
         (Deploy, Happened::Done, go(Judge)),
         (Deploy, no(), go(Withdraw)),
+        (Deploy, failed(Whose::Disk), Next::Again),
         (Deploy, failed(Whose::Engine), Next::Again),
         (Deploy, Happened::Crashed, go(Withdraw)),
+        (Deploy, left(), go(Deploy)),
         (Judge, Happened::Done, Next::Close(End::Upgraded)),
         (Judge, no(), go(Withdraw)),
+        (Judge, failed(Whose::Disk), Next::Again),
         (Judge, failed(Whose::Engine), Next::Again),
         (Judge, Happened::Crashed, go(Judge)),
+        (Judge, left(), go(Judge)),
         (Withdraw, Happened::Done, go(Restore)),
         (Withdraw, no(), Next::Close(End::Stuck)),
         (Withdraw, failed(Whose::Engine), Next::Again),
@@ -93,16 +109,17 @@ fn the_table_says_what_comes_next() {
         (Restore, no(), Next::Close(End::Stuck)),
         (Restore, failed(Whose::Disk), Next::Again),
         (Restore, Happened::Crashed, go(Restore)),
+        (Restore, left(), go(Restore)),
         (Redeploy, Happened::Done, go(Rejudge)),
         (Redeploy, no(), Next::Close(End::Stuck)),
         (Redeploy, Happened::Crashed, go(Redeploy)),
         (Rejudge, no(), Next::Close(End::Stuck)),
         (Rejudge, failed(Whose::Engine), Next::Again),
         (Rejudge, Happened::Crashed, go(Rejudge)),
-        (Judge, Happened::LaidDown, Next::LeaveOpen),
     ];
     for (step, happened, expected) in rows {
-        assert_eq!(next(&at(step), &happened, minute(1)), expected, "{step:?} {happened:?}");
+        assert_eq!(next_at(&at(step), &happened, 1), expected, "{step:?} {happened:?}");
+        assert_eq!(next_at(&at(step), &Happened::LaidDown, 1), Next::LeaveOpen, "{step:?}");
     }
 }
 
@@ -114,36 +131,72 @@ fn where_the_way_back_began_says_what_its_end_is_called() {
         (Step::Deploy, End::RolledBack),
         (Step::Judge, End::RolledBack),
     ] {
-        assert_eq!(next(&faulty(step, FaultKind::No), &Happened::Done, minute(1)), Next::Close(end));
+        let going_back = Transaction { fault: Some(fault_of(step, FaultKind::No)), ..at(Step::Rejudge) };
+        assert_eq!(next_at(&going_back, &Happened::Done, 1), Next::Close(end));
     }
     for (purpose, end) in
         [(Purpose::Rollback, End::WentBack), (Purpose::Restore, End::WentBack), (Purpose::Take, End::Taken)]
     {
         let by_hand = Transaction { purpose, ..at(Step::Rejudge) };
-        assert_eq!(next(&by_hand, &Happened::Done, minute(1)), Next::Close(end));
+        assert_eq!(next_at(&by_hand, &Happened::Done, 1), Next::Close(end));
     }
 }
 
 #[test]
 fn an_engine_that_stays_away_leaves_the_journal_open() {
-    for step in [Step::Stop, Step::Snapshot, Step::Judge, Step::Withdraw, Step::Rejudge] {
-        assert_eq!(next(&at(step), &failed(Whose::Engine), minute(14)), Next::Again);
-        assert_eq!(next(&at(step), &failed(Whose::Engine), minute(15)), Next::LeaveOpen);
+    let begun = minute(100);
+    for step in [Step::Stage, Step::Stop, Step::Snapshot, Step::Deploy, Step::Judge, Step::Withdraw, Step::Rejudge] {
+        let after = |now| next(&at(step), &failed(Whose::Engine), When { now: minute(now), trying_since: begun });
+        assert_eq!(after(114), Next::Again);
+        assert_eq!(after(115), Next::LeaveOpen);
     }
+}
+
+#[test]
+fn a_disk_that_stays_bad_at_deploy_brings_the_old_release_back() {
+    let after = |now| next(&at(Step::Deploy), &failed(Whose::Disk), When { now: minute(now), trying_since: minute(0) });
+    assert_eq!(after(14), Next::Again);
+    assert_eq!(after(15), Next::Go(Step::Withdraw));
+}
+
+#[test]
+fn a_deploy_that_was_killed_long_ago_is_done_again() {
+    assert_eq!(next_at(&at(Step::Deploy), &Happened::Crashed, 25), Next::Go(Step::Withdraw));
+    assert_eq!(next_at(&at(Step::Deploy), &Happened::Crashed, 26), Next::Go(Step::Deploy));
+}
+
+#[test]
+fn only_what_turns_a_transaction_back_is_its_fault() {
+    let fault_after = |transaction: &Transaction, happened: &Happened| {
+        fault(transaction, happened, next_at(transaction, happened, 1), minute(1)).map(|fault| (fault.at, fault.kind))
+    };
+    assert_eq!(fault_after(&at(Step::Snapshot), &failed(Whose::Disk)), Some((Step::Snapshot, FaultKind::Failed)));
+    assert_eq!(fault_after(&at(Step::Deploy), &Happened::Crashed), Some((Step::Deploy, FaultKind::Crash)));
+    assert_eq!(fault_after(&at(Step::Judge), &no()), Some((Step::Judge, FaultKind::No)));
+    assert_eq!(fault_after(&at(Step::Judge), &Happened::Crashed), None);
+    assert_eq!(
+        fault_after(&at(Step::Stop), &Happened::Left(fault_of(Step::Stop, FaultKind::LaidDown))),
+        Some((Step::Stop, FaultKind::LaidDown))
+    );
+
+    let by_hand = Transaction { purpose: Purpose::Rollback, ..at(Step::Restore) };
+    assert_eq!(fault_after(&by_hand, &Happened::Crashed), None);
+    let going_back = Transaction { fault: Some(fault_of(Step::Judge, FaultKind::No)), ..at(Step::Rejudge) };
+    assert_eq!(fault_after(&going_back, &no()), Some((Step::Judge, FaultKind::No)));
 }
 
 #[test]
 fn a_no_that_comes_when_people_have_been_writing_takes_nothing_back() {
     let judged = at(Step::Judge);
-    assert_eq!(next(&judged, &no(), minute(25)), Next::Go(Step::Withdraw));
-    assert_eq!(next(&judged, &no(), minute(26)), Next::Close(End::Stuck));
+    assert_eq!(next_at(&judged, &no(), 25), Next::Go(Step::Withdraw));
+    assert_eq!(next_at(&judged, &no(), 26), Next::Close(End::Stuck));
 
     let mut allowed = judged.clone();
     allowed.rules.late_rollback = true;
-    assert_eq!(next(&allowed, &no(), minute(26)), Next::Go(Step::Withdraw));
+    assert_eq!(next_at(&allowed, &no(), 26), Next::Go(Step::Withdraw));
 
     let stateless = Transaction { volumes: Default::default(), ..judged };
-    assert_eq!(next(&stateless, &no(), minute(26)), Next::Go(Step::Withdraw));
+    assert_eq!(next_at(&stateless, &no(), 26), Next::Go(Step::Withdraw));
 }
 
 #[test]
@@ -151,8 +204,18 @@ fn an_app_without_data_is_neither_stopped_nor_stored() {
     let stateless = |step| Transaction { volumes: Default::default(), ..at(step) };
     assert_eq!(first(&stateless(Step::Stop)), Step::Deploy);
     assert_eq!(acts(&stateless(Step::Withdraw)), []);
-    assert_eq!(acts(&stateless(Step::Restore)), [Act::Note]);
+    assert_eq!(acts(&stateless(Step::Restore)), []);
+    assert_eq!(acts(&stateless(Step::Redeploy)), [Act::Deploy(Side::Old)]);
+    let by_hand = Transaction { purpose: Purpose::Rollback, ..stateless(Step::Stop) };
+    assert_eq!(first(&by_hand), Step::Redeploy);
     assert_eq!(first(&at(Step::Stop)), Step::Stop);
+}
+
+#[test]
+fn by_hand_the_snapshot_is_unpacked_before_anything_is_stopped() {
+    let by_hand = Transaction { purpose: Purpose::Restore, ..at(Step::Stage) };
+    assert_eq!(first(&by_hand), Step::Stage);
+    assert_eq!(acts(&by_hand), [Act::Unpack("wiki_data".into())]);
 }
 
 #[test]
