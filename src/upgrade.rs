@@ -7,3 +7,4 @@
 pub mod close;
 pub mod run;
 pub mod step;
+pub mod told;

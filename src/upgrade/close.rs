@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::step::End;
+use super::told;
 use crate::model::state::{Failed, Interrupted, Previous, Refused, Release, State, Stuck};
 use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
 
@@ -13,6 +14,7 @@ use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
 pub fn closed(state: &State, end: End, why: &str, now: Timestamp) -> State {
     let mut state = state.clone();
     let Some(open) = state.open.take() else { return state };
+    let told = open.clone();
     match end {
         End::Upgraded => upgraded(&mut state, *open, now),
         End::RolledBack => rolled_back(&mut state, *open, now),
@@ -21,6 +23,7 @@ pub fn closed(state: &State, end: End, why: &str, now: Timestamp) -> State {
         End::WentBack => went_back(&mut state, *open, now),
         End::Taken => state.kept.extend(open.snapshot),
     }
+    told::closed(&mut state, end, why, &told, now);
     state
 }
 

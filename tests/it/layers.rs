@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("reconcile", 5),
     ("upgrade::step", 3),
     ("upgrade::close", 3),
+    ("upgrade::told", 3),
     ("upgrade::run", 5),
     ("app::live", 7),
     ("app::proxy", 7),
