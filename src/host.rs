@@ -1,10 +1,14 @@
 //! The outside, one file per thing. Nothing here decides.
 
 pub mod command;
+pub mod copying;
 pub mod engine;
+pub mod gnu_tar;
 pub mod images;
 pub mod probe;
 pub mod progress;
 pub mod recipes;
+pub mod snapshots;
 pub mod store;
 pub mod swarm;
+pub mod volumes;

@@ -157,7 +157,7 @@ impl Command {
 
     fn spawn(&self, stdin: Stdio) -> Result<Child, CommandError> {
         let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        let child = tokio::process::Command::new(self.located())
+        let child = tokio::process::Command::new(located(&self.program))
             .args(&self.args)
             .env_clear()
             .envs(kept)
@@ -182,15 +182,6 @@ impl Command {
             Ok(_) | Err(Errno::SRCH) => Ok(()),
             Err(cause) => Err(cause.into()),
         }
-    }
-
-    /// The program's own path. By its bare name it would be looked for in the child's environment, which costs a fork
-    /// of all that we are; a path is started without one.
-    fn located(&self) -> PathBuf {
-        let bare = Path::new(&self.program);
-        let path = std::env::var_os("PATH").filter(|_| bare.components().count() == 1).unwrap_or_default();
-        let mut found = std::env::split_paths(&path).map(|folder| folder.join(bare));
-        found.find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok()).unwrap_or_else(|| bare.to_owned())
     }
 
     async fn read_to_end(&self, child: &mut Child) -> Result<Vec<u8>, CommandError> {
@@ -244,6 +235,15 @@ impl Conversation {
             Err(_) => String::new(),
         }
     }
+}
+
+/// A program's own path. By its bare name it would be looked for in the child's environment, which costs a fork of all
+/// that we are; a path is started without one.
+pub(in crate::host) fn located(program: &OsStr) -> PathBuf {
+    let bare = Path::new(program);
+    let path = std::env::var_os("PATH").filter(|_| bare.components().count() == 1).unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join(bare));
+    found.find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok()).unwrap_or_else(|| bare.to_owned())
 }
 
 /// All of the stream, or `None` when it has more than `most` bytes.

@@ -26,7 +26,7 @@ use crate::model::state::{SCHEMA, State};
 pub use lock::{Lock, LockAttempt};
 pub(in crate::host) use lock::{is_taken, open_lock};
 pub use place::InDoubt;
-pub(in crate::host) use place::{make_folder, replace};
+pub(in crate::host) use place::{explained, make_folder, replace, sync_folder};
 pub use slot::{Slot, SlotAttempt};
 
 /// How far back the newest line about an app is looked for, in bytes.

@@ -82,7 +82,7 @@ impl AppDir {
         }
     }
 
-    pub(super) fn ensure_locked_by(&self, lock: &Lock) -> Result<()> {
+    pub(in crate::host) fn ensure_locked_by(&self, lock: &Lock) -> Result<()> {
         ensure!(lock.dir == self.dir, "the lock of {} does not cover {}", lock.dir.display(), self.dir.display());
         Ok(())
     }

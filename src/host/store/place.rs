@@ -83,7 +83,7 @@ pub(super) fn sweep(folder: &Path) -> Result<()> {
     }
 }
 
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+pub(in crate::host) fn sync_folder(folder: &Path) -> Result<()> {
     let sync = || File::open(folder)?.sync_all();
     sync().with_context(|| format!("sync {}", folder.display()))
 }
@@ -97,7 +97,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Adds the way out to the causes that an operator can remove.
-pub(super) fn explained(cause: io::Error) -> anyhow::Error {
+pub(in crate::host) fn explained(cause: io::Error) -> anyhow::Error {
     use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull};
     let way_out = match cause.kind() {
         StorageFull => "free some space on its file system",

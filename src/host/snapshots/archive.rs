@@ -1,0 +1,108 @@
+//! One volume into one file: tar, zstd, sha256, each working while the others do.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, fcntl};
+use sha2::{Digest, Sha256};
+use zstd::stream::write::Encoder;
+
+use super::folder::Folder;
+use super::manifest::Archived;
+use crate::host::copying::{CopyError, Watch};
+use crate::host::gnu_tar::Tar;
+use crate::host::store::explained;
+use crate::host::volumes::measure;
+use crate::model::hex;
+
+const LEVEL: i32 = 3;
+const WORKERS: u32 = 2;
+/// What a worker takes at once. Smaller ones compress no better and larger ones cost memory only.
+const JOB: u32 = 2 << 20;
+/// Of the pipe from tar, and what is read from it at once.
+const PIECE: usize = 256 << 10;
+
+/// Stores a volume as `file` in the folder; on disk under that name when this returns.
+pub(super) fn archive(
+    folder: &Folder,
+    file: &str,
+    mountpoint: &Path,
+    lock: File,
+    watch: &Watch<'_>,
+) -> Result<Archived, CopyError> {
+    let (content, sockets) = measure(mountpoint)?;
+    let mut beside = folder.begin(file)?;
+    let mut digest = Digesting { inner: &mut beside.file, digest: Sha256::new(), bytes: 0 };
+    let unpacked = compress(mountpoint, lock, content.bytes, &mut digest, watch);
+    let unpacked = unpacked.map_err(|error| named(error, mountpoint, &folder.path_of(file)))?;
+    let (sha256, bytes) = (hex(&digest.digest.finalize()), digest.bytes);
+    beside.finish()?;
+    Ok(Archived { file: file.to_owned(), bytes, sha256, unpacked, content, sockets })
+}
+
+fn compress(
+    mountpoint: &Path,
+    lock: File,
+    expected: u64,
+    into: &mut Digesting<'_>,
+    watch: &Watch<'_>,
+) -> Result<u64, CopyError> {
+    let (tar, mut packed) = Tar::create(mountpoint, lock)?;
+    // A small pipe works too, with more waiting.
+    let _ = fcntl(&packed, FcntlArg::F_SETPIPE_SZ(PIECE as i32));
+    let mut encoder = encoder(into).context("prepare zstd")?;
+    let mut piece = vec![0; PIECE];
+    let mut done = 0;
+    loop {
+        watch.at(done, expected)?;
+        let length = packed.read(&mut piece).context("read from tar")?;
+        if length == 0 {
+            break;
+        }
+        encoder.write_all(&piece[..length]).map_err(explained)?;
+        done += length as u64;
+    }
+    // First what tar says: without success what it has sent is no archive.
+    tar.finish()?;
+    encoder.finish().map_err(explained)?;
+    Ok(done)
+}
+
+fn encoder<W: Write>(into: W) -> io::Result<Encoder<'static, W>> {
+    let mut encoder = Encoder::new(into, LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.multithread(WORKERS)?;
+    encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))?;
+    Ok(encoder)
+}
+
+fn named(error: CopyError, mountpoint: &Path, file: &Path) -> CopyError {
+    match error {
+        CopyError::Failed(cause) => {
+            cause.context(format!("store {} as {}", mountpoint.display(), file.display())).into()
+        }
+        other => other,
+    }
+}
+
+/// Counts and digests what goes through.
+struct Digesting<'a> {
+    inner: &'a mut File,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl Write for Digesting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
