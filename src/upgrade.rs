@@ -8,3 +8,5 @@ pub mod close;
 pub mod run;
 pub mod step;
 pub mod told;
+pub mod unclean;
+pub mod volumes;

@@ -6,11 +6,14 @@
 
 mod alone;
 mod by_name;
+mod endings;
 mod ghost;
 mod headroom;
 mod lists;
 mod log;
 mod look;
+mod mounting;
+mod quiet;
 mod starts;
 mod views;
 mod wait;
@@ -26,7 +29,10 @@ use super::engine::{Engine, EngineError};
 use super::images::auth::Auth;
 
 pub use by_name::{Ids, with_ids};
+pub use endings::Endings;
 pub use headroom::Headroom;
+pub use mounting::resolved;
+pub use quiet::{Left, longest_grace};
 pub use wait::Changes;
 pub use write::Written;
 

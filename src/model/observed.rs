@@ -4,6 +4,7 @@
 //! typed fields beside them are views of what decisions need.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,42 @@ pub struct Config {
 pub struct Volume {
     pub name: String,
     pub driver: String,
+    /// The folder that containers get; empty where the driver tells none.
+    pub mountpoint: PathBuf,
     pub labels: BTreeMap<String, String>,
     pub options: BTreeMap<String, String>,
+}
+
+/// A container of anyone on this node, and what it mounts of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounting {
+    pub id: String,
+    pub name: String,
+    /// As in [`Container`].
+    pub state: String,
+    /// The name of its Swarm service, where it has one.
+    pub service: Option<String>,
+    pub mounts: Vec<Mounted>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// The volume's name; `None` for a path of the host.
+    pub volume: Option<String>,
+    /// The folder or file of the host that is mounted, symlinks resolved; a volume that stands for another path has that
+    /// one.
+    pub source: PathBuf,
+}
+
+/// A container's end while it was watched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The name of its Swarm service, or its own.
+    pub service: String,
+    /// It was sent SIGKILL by the Engine, as one is that does not end within its grace period.
+    pub killed: bool,
+    /// The memory ran out.
+    pub out_of_memory: bool,
+    /// `None` while it runs.
+    pub exit_code: Option<i64>,
 }

@@ -148,7 +148,8 @@ pub(crate) fn live_config(name: &str, body: &[u8]) -> Config {
 
 pub(crate) fn live_volume(name: &str) -> Volume {
     let labels = [(NAMESPACE_LABEL.to_owned(), STACK.to_owned())].into();
-    Volume { name: name.to_owned(), driver: "local".into(), labels, options: BTreeMap::new() }
+    let mountpoint = format!("/var/lib/docker/volumes/{name}/_data").into();
+    Volume { name: name.to_owned(), driver: "local".into(), mountpoint, labels, options: BTreeMap::new() }
 }
 
 pub(crate) fn live_service(sent: &Value, observed: &Observed) -> Service {

@@ -23,6 +23,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("upgrade::step", 3),
     ("upgrade::close", 3),
     ("upgrade::told", 3),
+    ("upgrade::volumes", 3),
+    ("upgrade::unclean", 3),
     ("upgrade::run", 5),
     ("app::live", 7),
     ("app::proxy", 7),

@@ -1,11 +1,12 @@
 //! One object by itself: a look, and for a service a standstill.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ghost::is_ghost;
 use super::{Swarm, views};
 use crate::host::engine::{EngineError, segment};
 use crate::model::observed::{Network, Service};
+use crate::plan::canonical_form::mode_of;
 use crate::telemetry;
 
 impl Swarm {
@@ -39,12 +40,14 @@ impl Swarm {
     }
 
     /// Asks a replicated service to run nothing; it keeps its networks and addresses. Its containers go on for a
-    /// while. Nothing is done for a service that is no longer there or has no replicas to take away.
+    /// while. Nothing is written for a service that is no longer there or has no replicas to take away.
     pub async fn scale_to_nothing(&self, name: &str) -> Result<(), EngineError> {
         let Some(live) = self.live_service(name).await? else { return Ok(()) };
         let mut spec = live.spec;
-        let Some(replicas) = spec.pointer_mut("/Mode/Replicated/Replicas") else { return Ok(()) };
-        *replicas = Value::from(0);
+        if mode_of(&spec) != "Replicated" || spec.pointer("/Mode/Replicated/Replicas") == Some(&Value::from(0)) {
+            return Ok(());
+        }
+        spec["Mode"] = json!({"Replicated": {"Replicas": 0}});
         self.update_service(name, &spec).await.map(drop)
     }
 }

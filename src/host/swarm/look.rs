@@ -40,7 +40,7 @@ impl Swarm {
     }
 
     /// Services that lost the stack's label by somebody's hand: their names and their containers' labels still tell.
-    async fn taken_out(&self, stack: &StackName) -> Result<BTreeMap<String, Service>, EngineError> {
+    pub(super) async fn taken_out(&self, stack: &StackName) -> Result<BTreeMap<String, Service>, EngineError> {
         let prefix = format!("{stack}_");
         let list = self.list(List::NamedServices, stack).await?;
         let of_stack = |labels: &Value| labels[NAMESPACE] == stack.as_str();
@@ -123,7 +123,7 @@ fn tasks_of(services: &BTreeMap<String, Service>, tasks: &Value, present: &Value
 }
 
 /// By name. Of two networks of one name, one of the Swarm's beats a local one.
-fn named<'a, T>(
+pub(super) fn named<'a, T>(
     list: impl Iterator<Item = &'a Value>,
     view: impl Fn(&Value) -> Option<T>,
     name: fn(&T) -> &String,
@@ -133,7 +133,7 @@ fn named<'a, T>(
     in_order.map(|item| (name(&item).clone(), item)).collect()
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 

@@ -159,6 +159,7 @@ pub(super) fn volume(body: &Value) -> Option<Volume> {
     Some(Volume {
         name: text(&body["Name"])?,
         driver: text(&body["Driver"]).unwrap_or_default(),
+        mountpoint: text(&body["Mountpoint"]).unwrap_or_default().into(),
         labels: texts(&body["Labels"]),
         options: texts(&body["Options"]),
     })

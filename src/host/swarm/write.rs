@@ -212,7 +212,7 @@ impl Swarm {
     }
 
     /// Returns once it has ended, which takes as long as its grace period where it does not listen.
-    async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+    pub(super) async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
         let path = format!("/containers/{}/stop", segment(id));
         let seconds = grace.as_secs().to_string();
         match self.engine.stream(Method::POST, &path, &[("t", &seconds)], None).await {
@@ -257,7 +257,7 @@ impl Swarm {
         gone(self.engine.delete(&path, &[("force", "1")]).await).map_err(|e| e.during(format!("remove container {id}")))
     }
 
-    async fn remove(&self, what: &str, path: &str, name: &str) -> Result<(), EngineError> {
+    pub(super) async fn remove(&self, what: &str, path: &str, name: &str) -> Result<(), EngineError> {
         let path = format!("{path}{}", segment(name));
         gone(self.engine.delete(&path, &[]).await).map_err(|e| e.during(format!("remove {what} {name}")))
     }
@@ -322,7 +322,7 @@ fn gone(removed: Result<(), EngineError>) -> Result<(), EngineError> {
 }
 
 /// The Engine's own is ten seconds.
-fn stop_grace(spec: &Value) -> Duration {
+pub(super) fn stop_grace(spec: &Value) -> Duration {
     let nanoseconds = spec.pointer("/TaskTemplate/ContainerSpec/StopGracePeriod").and_then(Value::as_u64);
     nanoseconds.map_or(Duration::from_secs(10), Duration::from_nanos)
 }

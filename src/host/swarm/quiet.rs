@@ -1,0 +1,182 @@
+//! Bringing a stack to a standstill in which its data can be copied, and seeing what of it is left.
+//!
+//! Networks stay: removing them while containers die leaks addresses (moby#37338). The surprise: a job's containers
+//! outlive their service on some Engines, running ones too (moby#42789), so they are stopped here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::lists::List;
+use super::look::{items, named};
+use super::write::stop_grace;
+use super::{NAMESPACE, SERVICE_NAME, Swarm, views};
+use crate::health::rest::is_updating;
+use crate::host::engine::{EngineError, segment};
+use crate::model::app::StackName;
+use crate::model::observed::{Container, Service, TaskState};
+use crate::plan::canonical_form::mode_of;
+
+/// What is left of a stack that is being stopped.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Running, paused, restarting, or on their way to it.
+    pub alive: Vec<Container>,
+    /// Of those, the ones whose service is gone: nobody else stops them.
+    pub orphans: Vec<String>,
+    /// Exited, dead and created ones that nothing will start any more.
+    pub ended: Vec<String>,
+    /// Tasks that have not ended, in words.
+    pub tasks: Vec<String>,
+}
+
+impl Left {
+    pub fn is_nothing(&self) -> bool {
+        self.alive.is_empty() && self.ended.is_empty() && self.tasks.is_empty()
+    }
+}
+
+impl Swarm {
+    /// The services of a stack, also those that somebody else gave its label, and those that lost it.
+    pub async fn services_of(&self, stack: &StackName) -> Result<BTreeMap<String, Service>, EngineError> {
+        let list = async { self.list(List::Services, stack).await };
+        let looked = tokio::try_join!(list, self.taken_out(stack));
+        let (list, taken_out) = looked.map_err(|e| e.during(format!("look at the services of stack {stack}")))?;
+        let mut services = named(items(&list), views::service, |service| &service.name);
+        services.extend(taken_out);
+        Ok(services)
+    }
+
+    /// Takes every replica of a stack away; what has none to take away is removed: global and job services. Writes
+    /// nothing where that was done. Containers end later.
+    pub async fn quiesce(&self, stack: &StackName) -> Result<(), EngineError> {
+        for (name, service) in self.services_of(stack).await? {
+            match mode_of(&service.spec) {
+                "Replicated" => self.scale_to_nothing(&name).await?,
+                _ => self.remove("service", "/services/", &name).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What is left of a stack that was quiesced. Containers count by the stack's label, or by their service, which is one
+    /// of the stack's or of these `names`.
+    pub async fn left_of(&self, stack: &StackName, names: &BTreeSet<String>) -> Result<Left, EngineError> {
+        let containers = async { self.engine.get("/containers/json", &[("all", "1")]).await };
+        let tasks = async { self.engine.get("/tasks", &[]).await };
+        let looked = tokio::try_join!(self.services_of(stack), containers, tasks);
+        let (services, containers, tasks) =
+            looked.map_err(|e| e.during(format!("look at what is left of stack {stack}")))?;
+        Ok(left(stack, names, &services, &containers, &tasks))
+    }
+
+    /// Ends a container of a removed service; as long as its grace period where it does not listen.
+    pub async fn end_container(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        self.stop_container(id, grace).await.map_err(|e| e.during(format!("stop container {id}")))
+    }
+
+    /// How a container that has ended did so: exit code, and whether the memory ran out. `None` where it is gone.
+    pub async fn exit_of(&self, id: &str) -> Result<Option<(i64, bool)>, EngineError> {
+        let path = format!("/containers/{}/json", segment(id));
+        match self.engine.get(&path, &[]).await {
+            Ok(live) => Ok(live["State"]["ExitCode"].as_i64().map(|code| (code, live["State"]["OOMKilled"] == true))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(other) => Err(other.during(format!("look at container {id}"))),
+        }
+    }
+
+    /// Each service's `Version.Index`, and whether Swarm says that an update of one is under way.
+    pub async fn indexes(&self, stack: &StackName) -> Result<(BTreeMap<String, u64>, bool), EngineError> {
+        let services = self.services_of(stack).await?;
+        let moves = services.values().any(is_updating);
+        Ok((services.into_iter().map(|(name, service)| (name, service.index)).collect(), moves))
+    }
+}
+
+/// The longest grace period of these specs.
+pub fn longest_grace<'a>(specs: impl Iterator<Item = &'a Value>) -> Duration {
+    specs.map(stop_grace).max().unwrap_or_default()
+}
+
+fn left(
+    stack: &StackName,
+    names: &BTreeSet<String>,
+    services: &BTreeMap<String, Service>,
+    containers: &Value,
+    tasks: &Value,
+) -> Left {
+    let ids: BTreeSet<&str> = services.values().map(|service| service.id.as_str()).collect();
+    let of_stack = |body: &&Value| {
+        let labels = &body["Labels"];
+        labels[SERVICE_NAME].as_str().is_some_and(|service| {
+            labels[NAMESPACE] == stack.as_str() || names.contains(service) || services.contains_key(service)
+        })
+    };
+    let tasks: Vec<_> = items(tasks)
+        .filter(|task| task["ServiceID"].as_str().is_some_and(|id| ids.contains(id)))
+        .filter_map(views::task)
+        .filter(|task| task.state <= TaskState::Running)
+        .filter(|task| task.desired <= TaskState::Running || task.state >= TaskState::Assigned)
+        .collect();
+    let mut left = Left::default();
+    for container in items(containers).filter(of_stack).filter_map(views::container) {
+        let has_task = tasks.iter().any(|task| container.task.as_ref() == Some(&task.id));
+        match container.state.as_str() {
+            "exited" | "dead" => left.ended.push(container.id),
+            "created" if !has_task => left.ended.push(container.id),
+            _ => {
+                if container.service.as_deref().is_none_or(|id| !ids.contains(id)) {
+                    left.orphans.push(container.id.clone());
+                }
+                left.alive.push(container);
+            }
+        }
+    }
+    left.tasks = tasks.iter().map(|task| format!("task {} is {:?}", task.id, task.state).to_lowercase()).collect();
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn container(id: &str, state: &str, service: (&str, &str), task: &str) -> Value {
+        let (service, name) = service;
+        json!({"Id": id, "State": state, "Labels": {
+            "com.docker.swarm.service.id": service, SERVICE_NAME: name, "com.docker.swarm.task.id": task,
+        }})
+    }
+
+    #[test]
+    fn what_is_left_is_told_apart_by_who_ends_it() {
+        let live = views::service(&json!({"ID": "s1", "Spec": {"Name": "wiki_app"}})).unwrap();
+        let services = BTreeMap::from([(live.name.clone(), live)]);
+        let containers = json!([
+            container("runs", "running", ("s1", "wiki_app"), "t1"),
+            container("comes", "created", ("s1", "wiki_app"), "t2"),
+            container("crashed", "exited", ("s1", "wiki_app"), "t0"),
+            container("stillborn", "created", ("s1", "wiki_app"), "t0"),
+            container("job", "running", ("s0", "wiki_job"), "t9"),
+            container("other", "running", ("s7", "blog_app"), "t8"),
+            {"Id": "by-hand", "State": "exited", "Labels": {NAMESPACE: "wiki"}},
+        ]);
+        let tasks = json!([
+            {"ID": "t1", "ServiceID": "s1", "DesiredState": "shutdown", "Status": {"State": "running"}},
+            {"ID": "t2", "ServiceID": "s1", "DesiredState": "running", "Status": {"State": "starting"}},
+            {"ID": "t3", "ServiceID": "s1", "DesiredState": "shutdown", "Status": {"State": "pending"}},
+            {"ID": "t8", "ServiceID": "s7", "DesiredState": "running", "Status": {"State": "running"}},
+        ]);
+        let names = BTreeSet::from(["wiki_job".to_owned()]);
+
+        let left = left(&"wiki".parse().unwrap(), &names, &services, &containers, &tasks);
+
+        let alive: Vec<&str> = left.alive.iter().map(|container| container.id.as_str()).collect();
+        assert_eq!(alive, ["runs", "comes", "job"]);
+        assert_eq!(left.orphans, ["job"]);
+        assert_eq!(left.ended, ["crashed", "stillborn"]);
+        assert_eq!(left.tasks, ["task t1 is running", "task t2 is starting"]);
+    }
+}
