@@ -1,9 +1,12 @@
 //! When a newer version is taken: an app's `policy` table.
+//!
+//! Zones are those of the built-in database, so that a configuration means the same on every machine.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::civil::Time;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::table::{Keys, Value};
 use crate::model::version::RecipeVersion;
@@ -43,13 +46,13 @@ pub enum Notes {
     Ignore,
 }
 
-/// A span of the day; it may pass midnight.
+/// A span of the day, by the clock of a zone; it may pass midnight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     pub from: Time,
     pub to: Time,
-    /// An IANA zone name; `None` is UTC. Whether this machine knows the zone is not checked here.
-    pub zone: Option<String>,
+    /// UTC unless one is named.
+    pub zone: TimeZone,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,8 @@ pub enum WindowError {
     Form(String),
     #[error("{0:?} begins and ends at the same time")]
     Empty(String),
+    #[error("no time zone is called {0:?}")]
+    Zone(String),
 }
 
 impl FromStr for Window {
@@ -77,7 +82,7 @@ impl FromStr for Window {
         if zone.is_some_and(|zone| !is_zone_name(zone)) {
             return Err(form());
         }
-        Ok(Self { from, to, zone: zone.map(str::to_owned) })
+        Ok(Self { from, to, zone: zone.map_or(Ok(TimeZone::UTC), known)? })
     }
 }
 
@@ -94,6 +99,10 @@ fn time(text: &str) -> Option<Time> {
 fn is_zone_name(zone: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
     zone.split('/').all(|part| !part.is_empty() && part.chars().all(legal))
+}
+
+fn known(zone: &str) -> Result<TimeZone, WindowError> {
+    TimeZoneDatabase::bundled().get(zone).map_err(|_| WindowError::Zone(zone.to_owned()))
 }
 
 pub(super) fn read(value: &Value<'_>) -> Option<Policy> {
@@ -121,8 +130,18 @@ mod tests {
     fn windows_are_read_with_and_without_a_zone() {
         let window: Window = "22:30-05:00 Europe/Berlin".parse().unwrap();
         assert_eq!((window.from.hour(), window.from.minute(), window.to.hour()), (22, 30, 5));
-        assert_eq!(window.zone.as_deref(), Some("Europe/Berlin"));
-        assert_eq!("02:00-05:00".parse::<Window>().unwrap().zone, None);
+        assert_eq!(window.zone.iana_name(), Some("Europe/Berlin"));
+        for text in ["02:00-05:00", "02:00-05:00 UTC"] {
+            assert_eq!(text.parse::<Window>().unwrap().zone, TimeZone::UTC, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zone_that_nobody_knows_is_refused() {
+        for zone in ["Europe/Berlni", "CET+1", "Mars"] {
+            let refused = format!("02:00-05:00 {zone}").parse::<Window>();
+            assert_eq!(refused, Err(WindowError::Zone(zone.to_owned())));
+        }
     }
 
     #[test]
