@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod app;
+pub mod approval;
 pub mod diagnostic;
 pub mod observed;
 pub mod outcome;

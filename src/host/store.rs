@@ -4,6 +4,7 @@
 //! by us alone; what belongs to an app is changed only with its [`Lock`] at hand. The surprise: `read_state` refuses a
 //! file with a field that it does not know. A newer program wrote it, and guessing could cost data.
 
+mod approval;
 mod lock;
 mod pause;
 mod place;
