@@ -4,6 +4,7 @@ pub mod compose;
 pub mod env;
 pub mod interpolate;
 pub mod merge;
+pub mod notes;
 pub mod tree;
 pub mod values;
 pub mod yaml;
