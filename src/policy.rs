@@ -3,11 +3,18 @@
 //! An app that is installed stays at its recorded commit: taking another version is an upgrade, with a snapshot of its
 //! volumes and a way back for both, and is never made by the way. The border: what was published is given; no git here.
 
+pub mod barrier;
 mod disguise;
 mod elsewhere;
+pub mod hold;
+pub mod line;
 mod lost;
 mod moved;
+pub mod rights;
+pub mod sample;
+pub mod step;
 mod unrecorded;
+mod window;
 
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 
@@ -92,8 +99,11 @@ pub fn choose(current: Option<&Revision>, wanted: &Wanted, published: &Published
     })
 }
 
-/// What would be installed today.
-fn target(wanted: &Wanted, published: &Published) -> Result<Revision, PolicyError> {
+/// What a first install takes: the newest version, the newest commit of a recipe without any, or what is asked for.
+///
+/// # Errors
+/// When what is asked for does not exist.
+pub fn target(wanted: &Wanted, published: &Published) -> Result<Revision, PolicyError> {
     match wanted {
         Wanted::Latest => newest(published).or_else(|| head(published)).ok_or(PolicyError::Empty),
         Wanted::Version(version) => {
@@ -172,6 +182,20 @@ fn nearest(wanted: &RecipeVersion, published: &Published) -> Vec<RecipeVersion> 
     let above = versions.partition_point(|version| *version < wanted);
     let around = above.saturating_sub(2)..versions.len().min(above + 2);
     versions[around].iter().map(|version| (*version).clone()).collect()
+}
+
+/// A release that runs what is desired, for tests.
+#[cfg(test)]
+fn release(desired: &crate::desired::Desired) -> crate::model::state::ReleaseBody {
+    crate::model::state::ReleaseBody {
+        revision: Revision { version: None, commit: "a".repeat(40).parse().unwrap() },
+        networks: Default::default(),
+        external_networks: vec![],
+        secrets: Default::default(),
+        configs: Default::default(),
+        services: desired.services.iter().map(|s| (s.name.clone(), s.spec.clone())).collect(),
+        images: Default::default(),
+    }
 }
 
 #[cfg(test)]
