@@ -9,12 +9,14 @@ mod bounds;
 mod directory;
 mod git;
 mod mirror;
+mod notes;
 mod objects;
 mod published;
 mod remote;
 mod shape;
 mod sights;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::model::hex;
 use crate::model::version::Commit;
 use crate::recipe::Tree;
+use crate::recipe::notes::Notes;
 use git::{local_git, printable};
 use objects::Objects;
 use sights::Sights;
@@ -141,6 +144,18 @@ impl Mirror {
     pub async fn tree(&self, commit: &Commit) -> Result<Tree> {
         let tree = self.read_tree(commit).await?;
         tree.with_context(|| format!("read commit {} of {}", commit.short(), printable(&self.url)))
+    }
+
+    /// The release notes that the recipe has at each of these commits: one git process, and one read of each folder.
+    ///
+    /// # Errors
+    /// When the mirror lacks a commit or is damaged, and for a folder with more than any recipe needs.
+    pub async fn notes(&self, commits: &[Commit]) -> Result<BTreeMap<Commit, Notes>> {
+        if commits.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let notes = notes::read(&mut self.objects()?, commits).await;
+        self.marked(notes).with_context(|| format!("read the release notes of {}", printable(&self.url)))
     }
 
     /// The files of a commit, where the mirror has all of them. A missing or damaged mirror has none: the fetch that

@@ -20,7 +20,7 @@ pub enum Barrier {
     Never,
     /// It failed its gate, or a person left it, and nothing has changed since.
     Refused { reason: String, ts: Timestamp, by_hand: bool },
-    /// Runs towards it were killed so often.
+    /// Runs towards it were cut short so often, without a word about the version itself.
     Interrupted { times: u32 },
     /// Nobody can say whether it is newer than what runs: one of the two is a commit and no version.
     Unordered,
@@ -110,7 +110,7 @@ impl fmt::Display for Barrier {
             }
             Barrier::Refused { ts, by_hand: true, .. } => write!(f, "it was left by hand on {}", day(*ts)),
             Barrier::Interrupted { times } => {
-                write!(f, "runs towards it were killed {times} times, and each cost the app a stop and a start")
+                write!(f, "{times} runs towards it were cut short, and each cost the app a stop and a start")
             }
             Barrier::Unordered => {
                 f.write_str("nobody can say whether a commit is newer than a version or another commit")

@@ -17,7 +17,7 @@ pub struct Hold {
     pub barriers: Vec<Barrier>,
     /// One that does not lift all of them.
     pub approval: Option<Approval>,
-    /// On the way to it.
+    /// The release notes on the way to it.
     pub notes: Notes,
 }
 
@@ -94,11 +94,6 @@ impl Hold {
             _ => None,
         })?;
         Some(format!("the old value stays then, and `env = {{ {key} = … }}` says another"))
-    }
-
-    /// The same as long as the same version is held for the same kind of reason: an alert is due once for it.
-    pub fn fact(&self) -> String {
-        format!("{} {} {}", self.reason().word(), self.target, self.target.commit.short())
     }
 }
 

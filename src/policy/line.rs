@@ -3,8 +3,8 @@
 //! Two looks decide. The first goes by what is published; the second needs a version's recipe read, so it is made only
 //! for versions on which the answer depends: ask [`Line::next_to_read`] until it has none left, then conclude. Nothing
 //! is taken that crosses a barrier, and nothing older than what runs. The surprises: a pinned version is the operator's
-//! own word about its step, its notes and its age, and about nothing else; and a version towards which runs were killed
-//! twice lets no older one be tried, since it is the host that cannot be relied on.
+//! own word about its step, its notes and its age, and about nothing else; and a version towards which two runs were cut
+//! short lets no older one be tried, since it is the host that cannot be relied on.
 
 use std::collections::BTreeMap;
 
@@ -25,9 +25,6 @@ use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 use crate::recipe::Tree;
 use crate::recipe::interpolate::Environment;
 use crate::recipe::notes::Notes;
-
-/// So often may runs towards one release be killed.
-const ENOUGH: u32 = 2;
 
 /// What the first look goes by.
 #[derive(Clone, Copy)]
@@ -355,7 +352,7 @@ fn deep(asked: &Asked, revision: &Revision, looked: Result<&Looked, String>) -> 
         .find(|refused| still_stands(refused, revision, looked))
         .map(|refused| Barrier::Refused { reason: refused.reason.clone(), ts: refused.ts, by_hand: refused.by_hand });
     let interrupted = asked.interrupted.filter(|interrupted| {
-        interrupted.revision == *revision && interrupted.key == looked.key && interrupted.times >= ENOUGH
+        interrupted.revision == *revision && interrupted.key == looked.key && interrupted.times >= Interrupted::ENOUGH
     });
     let interrupted = interrupted.map(|interrupted| Barrier::Interrupted { times: interrupted.times });
     let rights = new_rights(looked.before, looked.desired).into_iter().map(Barrier::Right);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
+use std::sync::Arc;
 
 use crate::model::version::RecipeVersion;
 
@@ -17,13 +18,29 @@ const LONGEST_OF_ALL: usize = 64 << 10;
 
 /// The notes that a recipe has at one commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notes(BTreeMap<RecipeVersion, String>);
+pub struct Notes(BTreeMap<RecipeVersion, Note>);
+
+/// What a note says, cut. Commits share most of their notes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note(Arc<str>);
+
+impl Note {
+    /// `None` where the file cannot be read: it is a note all the same.
+    pub fn of(bytes: Option<&[u8]>) -> Self {
+        let Some(bytes) = bytes else {
+            return Self("(the note cannot be shown: it is too large, or no plain file)".into());
+        };
+        match cut(String::from_utf8_lossy(bytes).trim(), LONGEST) {
+            empty if empty.is_empty() => Self("(the note is empty)".into()),
+            text => Self(text.into()),
+        }
+    }
+}
 
 impl Notes {
-    /// From the files of the folder by name. A file that cannot be read is a note all the same.
-    pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Self {
-        let note = |(name, bytes): (&str, Option<&[u8]>)| Some((name.parse().ok()?, text(bytes)));
-        Self(files.into_iter().filter_map(note).collect())
+    /// From the files of the folder by name.
+    pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, Note)>) -> Self {
+        Self(files.into_iter().filter_map(|(name, note)| Some((name.parse().ok()?, note))).collect())
     }
 
     /// Those of the versions above `from`, up to `to` and with it.
@@ -32,7 +49,7 @@ impl Notes {
             return Self::default();
         }
         let between = self.0.range((Excluded(from), Included(to)));
-        Self(between.map(|(version, text)| (version.clone(), text.clone())).collect())
+        Self(between.map(|(version, note)| (version.clone(), note.clone())).collect())
     }
 
     pub fn versions(&self) -> impl Iterator<Item = &RecipeVersion> {
@@ -45,16 +62,8 @@ impl Notes {
 
     /// Each note under its version as a headline, oldest first; `None` where there is none.
     pub fn told(&self) -> Option<String> {
-        let all: Vec<String> = self.0.iter().map(|(version, text)| format!("# {version}\n{text}\n")).collect();
+        let all: Vec<String> = self.0.iter().map(|(version, note)| format!("# {version}\n{}\n", note.0)).collect();
         (!all.is_empty()).then(|| cut(&all.join("\n"), LONGEST_OF_ALL))
-    }
-}
-
-fn text(bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else { return "(the note cannot be shown: it is too large, or no plain file)".to_owned() };
-    match cut(String::from_utf8_lossy(bytes).trim(), LONGEST) {
-        empty if empty.is_empty() => "(the note is empty)".to_owned(),
-        text => text,
     }
 }
 
@@ -75,14 +84,15 @@ mod tests {
     }
 
     fn notes() -> Notes {
-        Notes::of([
-            (".git-keep-me", Some(&b""[..])),
+        let files: [(&str, Option<&[u8]>); 6] = [
+            (".git-keep-me", Some(b"")),
             ("next", Some(b"not yet")),
             ("1.0.0+1", Some(b"first\n")),
             ("2.0.0+1", Some(b"ATTENTION: run the migration\n")),
             ("2.0.1+2", None),
             ("10.0.0+2", Some(b" \n")),
-        ])
+        ];
+        Notes::of(files.map(|(name, bytes)| (name, Note::of(bytes))))
     }
 
     #[test]
@@ -113,7 +123,7 @@ mod tests {
     fn a_note_without_end_is_cut() {
         let long = "ä".repeat(1 << 20);
         let names: Vec<String> = (0..50).map(|minor| format!("1.{minor}.0+1")).collect();
-        let notes = Notes::of(names.iter().map(|name| (name.as_str(), Some(long.as_bytes()))));
+        let notes = Notes::of(names.iter().map(|name| (name.as_str(), Note::of(Some(long.as_bytes())))));
         let told = notes.told().unwrap();
         assert!(told.len() < LONGEST_OF_ALL + 100 && told.contains("ä… (2097152 bytes in all)"), "{}", told.len());
     }

@@ -33,14 +33,14 @@ pub(super) struct Objects {
 /// Objects of the mirror are missing or broken. What is wrong with a recipe itself is another error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}: the mirror is damaged, and the next run that can fetch makes it anew")]
-pub(super) struct Damaged(String);
+pub(super) struct Damaged(pub String);
 
 /// What git says of an object before it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    id: String,
-    kind: String,
-    size: u64,
+pub(super) struct Found {
+    pub id: String,
+    pub kind: String,
+    pub size: u64,
 }
 
 impl Objects {
@@ -76,7 +76,7 @@ impl Objects {
             .context("ask git")
     }
 
-    async fn find(&mut self, names: &[String]) -> Result<Vec<Option<Found>>> {
+    pub(super) async fn find(&mut self, names: &[String]) -> Result<Vec<Option<Found>>> {
         let mut found = Vec::with_capacity(names.len());
         for names in names.chunks(AT_ONCE) {
             self.ask("info", names).await?;
@@ -88,7 +88,11 @@ impl Objects {
     }
 
     /// Hands the bytes of each object to `take`, in order. The caller has seen to it that they are not too many.
-    async fn read(&mut self, ids: &[String], mut take: impl FnMut(usize, Vec<u8>) -> Result<()>) -> Result<()> {
+    pub(super) async fn read(
+        &mut self,
+        ids: &[String],
+        mut take: impl FnMut(usize, Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
         let mut index = 0;
         for ids in ids.chunks(AT_ONCE) {
             self.ask("contents", ids).await?;
@@ -246,14 +250,14 @@ fn found_or_missing(found: Option<Found>, path: &str) -> Result<Found> {
     }
 }
 
-struct RawEntry<'a> {
-    mode: &'a [u8],
-    name: &'a [u8],
-    id: String,
+pub(super) struct RawEntry<'a> {
+    pub mode: &'a [u8],
+    pub name: &'a [u8],
+    pub id: String,
 }
 
 /// One entry of a tree object: mode, space, name, NUL, id in binary.
-fn raw_entry(bytes: &[u8], id_length: usize) -> Option<(RawEntry<'_>, &[u8])> {
+pub(super) fn raw_entry(bytes: &[u8], id_length: usize) -> Option<(RawEntry<'_>, &[u8])> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let (mode, rest) = (&bytes[..space], &bytes[space + 1..]);
     let nul = rest.iter().position(|byte| *byte == 0)?;

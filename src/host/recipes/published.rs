@@ -1,5 +1,6 @@
 //! What a recipe's repository offers, as its mirror knows it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -26,6 +27,8 @@ pub struct Published {
     pub head: Option<Commit>,
     /// Versions whose tag names another commit now than when it was first seen.
     pub moved: Vec<MovedTag>,
+    /// When each version's tag was seen first.
+    pub seen: BTreeMap<RecipeVersion, Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,7 @@ impl Published {
         };
         let mut published = Self { ignored, head, ..Self::default() };
         for (version, now) in versions {
+            published.seen.extend(sights.of(&version).map(|sight| (version.clone(), sight.seen)));
             let first = sights.of(&version).filter(|sight| sight.commit != now);
             let Some(sight) = first else {
                 published.versions.push((version, now));

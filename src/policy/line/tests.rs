@@ -8,6 +8,7 @@ use super::*;
 use crate::model::alert::Reason;
 use crate::plan::world::{self, spec, with};
 use crate::policy::release;
+use crate::recipe::notes::Note;
 
 /// The tags of a published recipe of a federated network's server, with the notes that it has.
 const CHAIN: [&str; 3] = ["1.0.0+1.0.5-social-amd64", "2.0.0+1.0.5-social-amd64", "2.0.1+1.0.6-social-amd64"];
@@ -54,7 +55,7 @@ fn at(version: &str) -> Revision {
 
 fn world(current: &str, published: &[&str], noted: &[&str]) -> World {
     let versions: Vec<_> = published.iter().map(|text| (version(text), commit(text))).collect();
-    let notes = Notes::of(noted.iter().map(|name| (*name, Some(&b"read me"[..]))));
+    let notes = Notes::of(noted.iter().map(|name| (*name, Note::of(Some(b"read me")))));
     World {
         current: at(current),
         previous: None,
