@@ -5,6 +5,7 @@ mod defects;
 mod demo;
 mod demo_story;
 mod engine;
+mod fidelity;
 mod fixtures;
 mod layers;
 mod logins;

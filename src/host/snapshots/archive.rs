@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{FcntlArg, fcntl};
 use sha2::{Digest, Sha256};
 use zstd::stream::write::Encoder;
@@ -14,7 +14,7 @@ use super::manifest::Archived;
 use crate::host::copying::{CopyError, Watch};
 use crate::host::gnu_tar::Tar;
 use crate::host::store::explained;
-use crate::host::volumes::measure;
+use crate::host::volumes::{find_unfaithful, measure};
 use crate::model::hex;
 
 const LEVEL: i32 = 3;
@@ -32,6 +32,9 @@ pub(super) fn archive(
     lock: File,
     watch: &Watch<'_>,
 ) -> Result<Archived, CopyError> {
+    if let Some(found) = find_unfaithful(mountpoint)?.first() {
+        return Err(anyhow!("{found}, and would not come back as it is").into());
+    }
     let (content, sockets) = measure(mountpoint)?;
     let mut beside = folder.begin(file)?;
     let mut digest = Digesting { inner: &mut beside.file, digest: Sha256::new(), bytes: 0 };
