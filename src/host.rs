@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod copying;
+pub mod ending;
 pub mod engine;
 pub mod gnu_tar;
 pub mod images;

@@ -25,7 +25,7 @@ use crate::model::outcome::Outcome;
 use crate::model::secret::{Hidden, HostKey};
 use crate::plan::{Context, Plan};
 
-pub use apply::Applied;
+pub use apply::{Applied, Unapplied};
 pub use gate::{Gate, Judged};
 
 /// What a kind of app adds to the common path.
@@ -70,6 +70,19 @@ impl Keeper<'_> {
         if self.resolve == Resolve::Always {
             self.with_todays_images(&mut desired).await?;
         }
+        self.compared(observed, &desired, self.resolve)
+    }
+
+    /// What would have to change for exactly this release: its own image references, and no others of the same words.
+    /// No registry is asked.
+    ///
+    /// # Errors
+    /// `Blocked` with every reason why no plan can be made; `Error` when the kept secrets cannot be listed.
+    pub fn plan_exactly(&self, observed: &Observed, desired: &Desired) -> Result<Plan, Outcome> {
+        self.compared(observed, desired, Resolve::Always)
+    }
+
+    fn compared(&self, observed: &Observed, desired: &Desired, resolve: Resolve) -> Result<Plan, Outcome> {
         let kept = self.dir.kept_secrets()?;
         let content_version = |bytes: &[u8]| self.host_key.content_version(bytes);
         let is_hidden = |name: &str, text: &str| self.hidden.as_ref().is_none_or(|hidden| hidden.hides(name, text));
@@ -77,9 +90,9 @@ impl Keeper<'_> {
             api: self.swarm.engine().api(),
             is_hidden: &is_hidden,
             recorded: &self.recorded,
-            ..Context::new(&kept, &content_version, self.resolve)
+            ..Context::new(&kept, &content_version, resolve)
         };
-        Plan::new(observed, &desired, &context).map_err(|errors| {
+        Plan::new(observed, desired, &context).map_err(|errors| {
             let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Outcome::Blocked(sentences.join("; "))
         })

@@ -73,6 +73,11 @@ impl EngineError {
         matches!(self, Self::Refused { status: 503 | 406, .. })
     }
 
+    /// The Engine understood and will not: what was sent is at fault, not the moment.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { status: 400..=499, .. }) && !self.is_no_manager()
+    }
+
     /// The Engine did not answer at all, which says nothing about any object.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })

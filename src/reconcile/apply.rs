@@ -15,6 +15,7 @@ use super::images::IMAGE;
 use crate::desired::Desired;
 use crate::health;
 use crate::health::rest::{Rest, is_updating, rest};
+use crate::host::engine::EngineError;
 use crate::host::store::{self, Lock};
 use crate::host::swarm::{Swarm, Written};
 use crate::model::app::StackName;
@@ -40,9 +41,37 @@ pub struct Applied {
     pub images: BTreeMap<String, String>,
 }
 
+/// Why changes were not made. What was asked of the Engine and refused is told apart: asking again helps nobody then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unapplied {
+    Engine(EngineError),
+    Other(Outcome),
+}
+
+impl From<EngineError> for Unapplied {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Outcome> for Unapplied {
+    fn from(outcome: Outcome) -> Self {
+        Self::Other(outcome)
+    }
+}
+
+impl From<Unapplied> for Outcome {
+    fn from(unapplied: Unapplied) -> Self {
+        match unapplied {
+            Unapplied::Engine(error) => error.into(),
+            Unapplied::Other(outcome) => outcome,
+        }
+    }
+}
+
 impl Keeper<'_> {
     /// Makes the changes that come before the gate.
-    pub async fn apply(&self, lock: &Lock, plan: &Plan, observed: &Observed) -> Result<Applied, Outcome> {
+    pub async fn apply(&self, lock: &Lock, plan: &Plan, observed: &Observed) -> Result<Applied, Unapplied> {
         let secrets = self.keep_secrets(lock, plan)?;
         let mut applied = Applied::default();
         self.remove_services(plan, observed).await?;
@@ -114,7 +143,7 @@ impl Keeper<'_> {
     }
 
     /// Services that go, go first and wholly: one that comes may want their volume or port.
-    async fn remove_services(&self, plan: &Plan, observed: &Observed) -> Result<(), Outcome> {
+    async fn remove_services(&self, plan: &Plan, observed: &Observed) -> Result<(), Unapplied> {
         let gone: Vec<String> = plan
             .changes
             .iter()
@@ -129,7 +158,7 @@ impl Keeper<'_> {
         self.wait_for_containers(&gone).await
     }
 
-    async fn wait_for_containers(&self, services: &[String]) -> Result<(), Outcome> {
+    async fn wait_for_containers(&self, services: &[String]) -> Result<(), Unapplied> {
         if services.is_empty() {
             return Ok(());
         }
@@ -143,7 +172,7 @@ impl Keeper<'_> {
         secrets: &BTreeMap<String, SecretBytes>,
         stack: &StackName,
         applied: &mut Applied,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), Unapplied> {
         let name = &change.name;
         match &change.act {
             Act::CreateNetwork { body } => drop(self.swarm.create_network(body).await?),
@@ -177,7 +206,7 @@ impl Keeper<'_> {
     }
 
     /// Writes a service so that none of its containers meets an old one where that would do harm.
-    async fn update(&self, stack: &StackName, name: &str, spec: &Value, restarts: bool) -> Result<Written, Outcome> {
+    async fn update(&self, stack: &StackName, name: &str, spec: &Value, restarts: bool) -> Result<Written, Unapplied> {
         let written = match self.bring_to_rest(stack, name, spec, restarts).await? {
             Stand::AsItWas | Stand::Stopped => self.swarm_for(spec).update_service(name, spec).await,
             Stand::Removed => self.swarm_for(spec).create_service(spec).await,
@@ -194,7 +223,7 @@ impl Keeper<'_> {
         name: &str,
         spec: &Value,
         restarts: bool,
-    ) -> Result<Stand, Outcome> {
+    ) -> Result<Stand, Unapplied> {
         let Some(live) = self.swarm.live_service(name).await? else { return Ok(Stand::AsItWas) };
         let apart = wants_alone(&live.spec) || wants_alone(spec);
         if !apart && !is_updating(&live) {
@@ -208,7 +237,7 @@ impl Keeper<'_> {
     }
 
     /// Whether the service rests within a while; not waited for once it is clear that it never will.
-    async fn comes_to_rest(&self, stack: &StackName, name: &str) -> Result<bool, Outcome> {
+    async fn comes_to_rest(&self, stack: &StackName, name: &str) -> Result<bool, Unapplied> {
         let deadline = Instant::now() + SETTLE;
         let mut changes = self.swarm.changes().await?;
         loop {
@@ -232,7 +261,7 @@ impl Keeper<'_> {
 
     /// No container of it runs any more, nor will before the next write. Only replicas can be taken away; a service
     /// of another mode is removed.
-    async fn stop(&self, service: &Service) -> Result<Stand, Outcome> {
+    async fn stop(&self, service: &Service) -> Result<Stand, Unapplied> {
         let name = &service.name;
         let stand = if mode_of(&service.spec) == "Replicated" { Stand::Stopped } else { Stand::Removed };
         match stand {
@@ -244,7 +273,7 @@ impl Keeper<'_> {
         Ok(stand)
     }
 
-    async fn wait_for_the_end_of(&self, name: &str) -> Result<(), Outcome> {
+    async fn wait_for_the_end_of(&self, name: &str) -> Result<(), Unapplied> {
         self.progress.waiting_for(&format!("the containers of {name} to end"));
         Ok(self.swarm.wait_containers_ended(name, LET_GO).await?)
     }

@@ -46,7 +46,10 @@ pub fn volume_set(world: &World) -> Result<BTreeMap<String, Volume>, Vec<String>
         let live = world.volumes.get(&name);
         if !left_out {
             wrong.extend(named_elsewhere(world, &name));
-            wrong.extend(live.and_then(is_no_plain_folder));
+            wrong.extend(match live {
+                Some(live) => is_no_plain_folder(live),
+                None => will_be_no_plain_folder(world, &name),
+            });
         }
         let mountpoint = live.map(|live| live.mountpoint.clone()).filter(|path| path.is_absolute());
         set.insert(name, Volume { mountpoint, left_out });
@@ -106,6 +109,24 @@ fn is_no_plain_folder(live: &Live) -> Option<String> {
         ));
     }
     (!live.mountpoint.is_absolute()).then(|| format!("the Engine does not tell where volume {name} is: {way_out}"))
+}
+
+/// The Engine makes a volume as the first spec that names it says.
+fn will_be_no_plain_folder(world: &World, name: &str) -> Option<String> {
+    let mounts = world.specs.iter().filter_map(|spec| spec.pointer("/TaskTemplate/ContainerSpec/Mounts")?.as_array());
+    let mut of_it = mounts.flatten().filter(|mount| mount["Type"] == "volume" && mount["Source"] == name);
+    let driver = of_it.find_map(|mount| mount.pointer("/VolumeOptions/DriverConfig"))?;
+    let options = driver["Options"].as_object().into_iter().flatten();
+    let options = options.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
+    let kind = driver["Name"].as_str().filter(|name| !name.is_empty()).unwrap_or("local");
+    is_no_plain_folder(&Live {
+        name: name.to_owned(),
+        driver: kind.to_owned(),
+        // Where it will be is the Engine's to say.
+        mountpoint: PathBuf::from("/"),
+        labels: BTreeMap::new(),
+        options,
+    })
 }
 
 /// Binds that the app may write: their data would stay behind when the version goes back.

@@ -37,6 +37,11 @@ impl Lock {
     pub fn share(&self) -> Result<File> {
         self.file.try_clone().context("share the lock with a child")
     }
+
+    /// The same lock for a thread of this run: it is free when both are dropped.
+    pub fn twin(&self) -> Result<Lock> {
+        Ok(Lock { file: self.share()?, dir: self.dir.clone() })
+    }
 }
 
 impl AppDir {

@@ -15,7 +15,7 @@ use super::{NAMESPACE, SERVICE_NAME, Swarm, views};
 use crate::health::rest::is_updating;
 use crate::host::engine::{EngineError, segment};
 use crate::model::app::StackName;
-use crate::model::observed::{Container, Service, TaskState};
+use crate::model::observed::{Container, Service, Task, TaskState};
 use crate::plan::canonical_form::mode_of;
 
 /// What is left of a stack that is being stopped.
@@ -26,14 +26,33 @@ pub struct Left {
     /// Of those, the ones whose service is gone: nobody else stops them.
     pub orphans: Vec<String>,
     /// Exited, dead and created ones that nothing will start any more.
-    pub ended: Vec<String>,
-    /// Tasks that have not ended, in words.
-    pub tasks: Vec<String>,
+    pub ended: Vec<Container>,
+    /// Tasks that have not ended.
+    pub tasks: Vec<Task>,
 }
 
 impl Left {
     pub fn is_nothing(&self) -> bool {
         self.alive.is_empty() && self.ended.is_empty() && self.tasks.is_empty()
+    }
+
+    /// Nothing runs any more, nor will.
+    pub fn has_ended(&self) -> bool {
+        self.alive.is_empty() && self.tasks.is_empty()
+    }
+
+    /// What has not ended, in words.
+    pub fn in_words(&self) -> String {
+        let containers = self.alive.iter().map(|one| format!("container {} is {}", short(&one.id), one.state));
+        let tasks = self.tasks.iter().map(|task| format!("task {} is {:?}", task.id, task.state).to_lowercase());
+        containers.chain(tasks).collect::<Vec<_>>().join(", ")
+    }
+
+    fn forget(&mut self, services: &BTreeSet<&str>) {
+        let is_other = |id: Option<&str>| id.is_none_or(|id| !services.contains(id));
+        self.alive.retain(|container| is_other(container.service.as_deref()));
+        self.ended.retain(|container| is_other(container.service.as_deref()));
+        self.tasks.retain(|task| is_other(Some(&task.service)));
     }
 }
 
@@ -60,15 +79,20 @@ impl Swarm {
         Ok(())
     }
 
-    /// What is left of a stack that was quiesced. Containers count by the stack's label, or by their service, which is one
-    /// of the stack's or of these `names`.
-    pub async fn left_of(&self, stack: &StackName, names: &BTreeSet<String>) -> Result<Left, EngineError> {
+    /// What is left of a stack that was quiesced: containers of its services, and of these `names`, that are told to run
+    /// nothing or are gone. With `all`, of those too that are meant to run.
+    pub async fn left_of(&self, stack: &StackName, names: &BTreeSet<String>, all: bool) -> Result<Left, EngineError> {
         let containers = async { self.engine.get("/containers/json", &[("all", "1")]).await };
         let tasks = async { self.engine.get("/tasks", &[]).await };
         let looked = tokio::try_join!(self.services_of(stack), containers, tasks);
         let (services, containers, tasks) =
             looked.map_err(|e| e.during(format!("look at what is left of stack {stack}")))?;
-        Ok(left(stack, names, &services, &containers, &tasks))
+        let mut left = left(stack, names, &services, &containers, &tasks);
+        if !all {
+            let runs = services.values().filter(|service| !is_told_to_run_nothing(service));
+            left.forget(&runs.map(|service| service.id.as_str()).collect());
+        }
+        Ok(left)
     }
 
     /// Ends a container of a removed service; as long as its grace period where it does not listen.
@@ -123,8 +147,8 @@ fn left(
     for container in items(containers).filter(of_stack).filter_map(views::container) {
         let has_task = tasks.iter().any(|task| container.task.as_ref() == Some(&task.id));
         match container.state.as_str() {
-            "exited" | "dead" => left.ended.push(container.id),
-            "created" if !has_task => left.ended.push(container.id),
+            "exited" | "dead" => left.ended.push(container),
+            "created" if !has_task => left.ended.push(container),
             _ => {
                 if container.service.as_deref().is_none_or(|id| !ids.contains(id)) {
                     left.orphans.push(container.id.clone());
@@ -133,8 +157,16 @@ fn left(
             }
         }
     }
-    left.tasks = tasks.iter().map(|task| format!("task {} is {:?}", task.id, task.state).to_lowercase()).collect();
+    left.tasks = tasks;
     left
+}
+
+fn is_told_to_run_nothing(service: &Service) -> bool {
+    service.spec.pointer("/Mode/Replicated/Replicas") == Some(&Value::from(0))
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }
 
 #[cfg(test)]
@@ -171,12 +203,15 @@ mod tests {
         ]);
         let names = BTreeSet::from(["wiki_job".to_owned()]);
 
-        let left = left(&"wiki".parse().unwrap(), &names, &services, &containers, &tasks);
+        let mut left = left(&"wiki".parse().unwrap(), &names, &services, &containers, &tasks);
 
-        let alive: Vec<&str> = left.alive.iter().map(|container| container.id.as_str()).collect();
-        assert_eq!(alive, ["runs", "comes", "job"]);
+        let ids = |list: &[Container]| list.iter().map(|container| container.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&left.alive), ["runs", "comes", "job"]);
         assert_eq!(left.orphans, ["job"]);
-        assert_eq!(left.ended, ["crashed", "stillborn"]);
-        assert_eq!(left.tasks, ["task t1 is running", "task t2 is starting"]);
+        assert_eq!(ids(&left.ended), ["crashed", "stillborn"]);
+        assert!(left.in_words().ends_with("task t1 is running, task t2 is starting"), "{}", left.in_words());
+
+        left.forget(&["s1"].into());
+        assert_eq!((ids(&left.alive), ids(&left.ended), left.has_ended()), (vec!["job".to_owned()], vec![], false));
     }
 }

@@ -119,6 +119,13 @@ fn what_cannot_come_back_as_it_was_blocks_unless_it_is_left_out() {
     for (told, what) in wrong.iter().zip(["/srv/data", "wiki_far", "wiki_nfs"]) {
         assert!(told.contains(what) && told.contains("snapshot.exclude"), "{told}");
     }
+    let mut comes = mounts("wiki_bound");
+    comes["TaskTemplate"]["ContainerSpec"]["Mounts"][0]["VolumeOptions"] =
+        json!({"DriverConfig": {"Name": "local", "Options": {"type": "none", "o": "bind", "device": "/srv/x"}}});
+    scene.specs.push(comes);
+    let wrong = scene.set().unwrap_err();
+    assert!(wrong.len() == 4 && wrong[1].contains("wiki_bound") && wrong[1].contains("device=/srv/x"), "{wrong:?}");
+    scene.specs.pop();
     scene.left_out = ["/srv/data", "wiki_far", "nfs"].map(str::to_owned).to_vec();
     assert_eq!(scene.names(), ["wiki_data", "wiki_far", "wiki_nfs"]);
 }
