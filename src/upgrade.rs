@@ -5,6 +5,7 @@
 //! closing the transaction is the one rename that also selects release and snapshot.
 
 pub mod close;
+pub mod on_host;
 pub mod run;
 pub mod step;
 pub mod told;

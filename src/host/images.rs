@@ -5,6 +5,7 @@
 //! verdict about an app.
 
 pub mod auth;
+mod keep;
 mod limit;
 pub mod reference;
 pub mod refusal;

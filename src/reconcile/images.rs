@@ -57,6 +57,44 @@ impl Keeper<'_> {
         Ok(images)
     }
 
+    /// Has the services name the very images that were recorded (reference -> id). One whose name stands for another image
+    /// by now, or for none, is named by its id, which no node asks a registry for; one that is gone is fetched again.
+    ///
+    /// # Errors
+    /// `Error` when an image is gone and what its registry gives is none, or another one.
+    pub async fn with_recorded_images(
+        &self,
+        desired: &mut Desired,
+        recorded: &BTreeMap<String, String>,
+    ) -> Result<(), Outcome> {
+        let mut named = BTreeMap::new();
+        for reference in plan::image_references(desired) {
+            if let Some(id) = recorded.get(&reference) {
+                named.insert(reference.clone(), self.name_of(&reference, id).await?);
+            }
+        }
+        plan::resolve_images(desired, &named);
+        Ok(())
+    }
+
+    /// By what name this very image is started.
+    async fn name_of(&self, reference: &str, id: &str) -> Result<String, Outcome> {
+        if self.images.id(reference).await?.as_deref() == Some(id) {
+            return Ok(reference.to_owned());
+        }
+        if self.images.id(id).await?.is_some() {
+            return Ok(id.to_owned());
+        }
+        let told = |line: &str| self.progress.waiting_for(&format!("image {reference}: {line}"));
+        self.images.pull(reference, self.auths.for_image(reference), told).await?;
+        match self.images.id(reference).await? {
+            Some(pulled) if pulled == id => Ok(reference.to_owned()),
+            _ => Err(Outcome::Error(format!(
+                "image {reference} is gone from this machine, and what its registry gives under that name is not the one                  that ran ({id})"
+            ))),
+        }
+    }
+
     /// An image that came by its tag is named by the digest that came.
     async fn pull(&self, image: &mut Resolved) -> Result<(), Outcome> {
         let reference = image.reference.clone();

@@ -96,6 +96,15 @@ pub fn references(body: &ReleaseBody) -> BTreeMap<String, String> {
     images.map(|image| (without_digest(image).to_owned(), image.to_owned())).collect()
 }
 
+/// Service name -> id of the image that it ran, where that is recorded.
+pub fn images_to_run(desired: &Desired, body: &ReleaseBody) -> BTreeMap<String, String> {
+    let image = |service: &DesiredService| {
+        let reference = body.services.get(&service.name)?.pointer(IMAGE)?.as_str()?;
+        Some((service.name.clone(), body.images.get(reference)?.clone()))
+    };
+    desired.services.iter().filter_map(image).collect()
+}
+
 /// Why services must not be started from these images (service name -> image id): a name stands for another image by
 /// now than when the release passed its gate.
 pub fn moved_image(body: &ReleaseBody, to_run: &BTreeMap<String, String>) -> Option<String> {

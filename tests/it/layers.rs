@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("upgrade::volumes", 3),
     ("upgrade::unclean", 3),
     ("upgrade::run", 5),
+    ("upgrade::on_host", 6),
     ("app::live", 7),
     ("app::proxy", 7),
     ("app", 8),

@@ -1,0 +1,105 @@
+//! Writing a release to the Engine as it was recorded, and judging it.
+
+use tracing::info;
+
+use super::data::Eager;
+use super::{DONE, OnHost, bodies, body_of, no_or_failure};
+use crate::desired::Desired;
+use crate::model::outcome::Outcome;
+use crate::model::state::ReleaseBody;
+use crate::model::transaction::Transaction;
+use crate::reconcile::{Applied, Gate, Judged, Unapplied, release};
+use crate::upgrade::run::{Failure, Performed};
+use crate::upgrade::step::Side;
+
+impl OnHost<'_> {
+    /// Every image of both releases gets a tag that keeps it. `Some`: one is not here any more, so its release could not be
+    /// started.
+    pub(super) async fn keep_images(&self, transaction: &Transaction) -> Result<Option<String>, Failure> {
+        let mut missing = None;
+        for body in bodies(transaction) {
+            for (reference, id) in &body.images {
+                if !self.keeper.images.keep(id).await.map_err(|e| Failure::Engine(e.to_string()))? {
+                    missing = Some(format!("image {reference} ({id}) of {} is not here any more", body.revision));
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    pub(super) async fn deploy(&mut self, side: Side, transaction: &Transaction) -> Performed {
+        let Some(body) = body_of(side, transaction) else { return DONE };
+        if side == Side::New
+            && let Some(no) = self.keep_images(transaction).await?
+        {
+            return Ok(Err(no));
+        }
+        match self.deployed_as_recorded(side, body).await {
+            Ok(()) => DONE,
+            Err(Unapplied::Engine(error)) if error.is_refusal() => Ok(Err(error.to_string())),
+            Err(Unapplied::Engine(error)) => Err(error.into()),
+            Err(Unapplied::Other(outcome)) => no_or_failure(&outcome),
+        }
+    }
+
+    async fn deployed_as_recorded(&mut self, side: Side, body: &ReleaseBody) -> Result<(), Unapplied> {
+        let desired = self.as_recorded(body).await?;
+        let observed = self.keeper.swarm.observe(&self.stack).await?;
+        let plan = self.keeper.plan_exactly(&observed, &desired)?;
+        for note in &plan.notes {
+            info!("{note}");
+        }
+        let applied = self.keeper.apply(self.lock, &plan, &observed).await?;
+        let applied = Applied { images: release::images_to_run(&desired, body), ..applied };
+        self.deployed = Some((side, plan.desired, applied));
+        Ok(())
+    }
+
+    /// The stack of a release with references that name the very images that it ran.
+    async fn as_recorded(&self, body: &ReleaseBody) -> Result<Desired, Outcome> {
+        let mut desired = release::desired(&self.stack, body, self.keeper.dir)?;
+        self.keeper.with_recorded_images(&mut desired, &body.images).await?;
+        Ok(desired)
+    }
+
+    pub(super) async fn judge(&mut self, side: Side, transaction: &Transaction) -> Performed {
+        let Some(body) = body_of(side, transaction) else { return DONE };
+        let gate = match side {
+            Side::Old => &transaction.old.gate,
+            Side::New => transaction.new.as_ref().map_or(&serde_json::Value::Null, |new| &new.gate),
+        };
+        let gate = Gate::of_kept(gate).map_err(|cause| Failure::Disk(format!("{cause:#}")))?;
+        let (desired, applied) = match self.deployed.take() {
+            Some((deployed, desired, applied)) if deployed == side => (desired, applied),
+            _ => match self.found_deployed(body).await {
+                Ok(found) => found,
+                Err(outcome) => return no_or_failure(&outcome),
+            },
+        };
+        if side == Side::New && self.eager.is_none() {
+            self.eager = Eager::begin(self.keeper.dir, self.lock, transaction);
+        }
+        let judged = self.keeper.judge(&desired, &applied, &gate).await;
+        self.deployed = Some((side, desired, applied));
+        match judged {
+            Ok(Judged::Healthy) => {
+                if let Some(eager) = self.eager.take() {
+                    eager.not_needed(transaction).await;
+                }
+                DONE
+            }
+            Ok(Judged::Unhealthy(reason)) => Ok(Err(reason)),
+            Err(outcome) => Err(Failure::Engine(outcome.sentence().to_owned())),
+        }
+    }
+
+    /// What a run before this one has deployed. Its writes count as ours, so Swarm's word on them does too.
+    async fn found_deployed(&self, body: &ReleaseBody) -> Result<(Desired, Applied), Outcome> {
+        let desired = self.as_recorded(body).await?;
+        let observed = self.keeper.swarm.observe(&self.stack).await?;
+        let plan = self.keeper.plan_exactly(&observed, &desired)?;
+        let services = body.services.keys().map(|name| (name.clone(), 0)).collect();
+        let images = release::images_to_run(&desired, body);
+        Ok((plan.desired, Applied { services, images }))
+    }
+}

@@ -1,0 +1,96 @@
+//! What an upgrade asks of this host before anything is stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::host::swarm::{Swarm, resolved};
+use crate::model::app::StackName;
+use crate::model::observed::{Mounting, TaskState};
+use crate::model::outcome::Outcome;
+use crate::model::transaction::Volume;
+use crate::upgrade::volumes::{World, holders, volume_set};
+
+/// The volumes of a transaction between releases with these service specs. `left_out` are those of its rules.
+///
+/// # Errors
+/// `Blocked` with every reason why their data cannot be stored and put back faithfully: they stand for something else,
+/// another stack names them, a container of somebody else's holds them now, the app writes to a path of the host, or
+/// runs on another node.
+pub async fn volumes(
+    swarm: &Swarm,
+    stack: &StackName,
+    specs: &[&Value],
+    left_out: &[String],
+) -> Result<BTreeMap<String, Volume>, Outcome> {
+    let looked = tokio::try_join!(swarm.services_of(stack), swarm.all_services(), swarm.mountings(), swarm.volumes());
+    let (own, services, containers, volumes) = looked?;
+    let own: BTreeSet<String> = own.into_keys().collect();
+    let world = World {
+        stack,
+        specs,
+        services: &services,
+        own: &own,
+        containers: &containers,
+        volumes: &volumes,
+        left_out,
+        without_data: &without_data(specs).await,
+    };
+    let mut wrong = Vec::new();
+    let set = volume_set(&world).unwrap_or_else(|reasons| {
+        wrong = reasons;
+        BTreeMap::new()
+    });
+    let places = with_sources_resolved(&set).await;
+    let others: Vec<Mounting> = containers.iter().filter(|container| !is_own(container, &own)).cloned().collect();
+    wrong.extend(holders(&others, &places).into_iter().map(|held| format!("the app's data is in use: {held}")));
+    if !set.is_empty() {
+        wrong.extend(runs_elsewhere(swarm, stack).await?);
+    }
+    if wrong.is_empty() { Ok(set) } else { Err(Outcome::Blocked(wrong.join("; "))) }
+}
+
+fn is_own(container: &Mounting, own: &BTreeSet<String>) -> bool {
+    container.service.as_ref().is_some_and(|service| own.contains(service))
+}
+
+/// The volumes that are stored, each with its folder, symlinks resolved.
+pub async fn with_sources_resolved(volumes: &BTreeMap<String, Volume>) -> BTreeMap<String, PathBuf> {
+    let mut places = BTreeMap::new();
+    for (name, volume) in volumes.iter().filter(|(_, volume)| !volume.left_out) {
+        if let Some(mountpoint) = &volume.mountpoint {
+            places.insert(name.clone(), resolved(mountpoint).await);
+        }
+    }
+    places
+}
+
+/// Volumes are local to a node, and of another node's nothing can be stored here.
+async fn runs_elsewhere(swarm: &Swarm, stack: &StackName) -> Result<Option<String>, Outcome> {
+    let (observed, info) = tokio::try_join!(swarm.observe_progress(stack), swarm.info())?;
+    let runs = observed.tasks.iter().filter(|task| task.state == TaskState::Running);
+    let elsewhere = runs.map(|task| task.node.as_str()).find(|node| !node.is_empty() && *node != info.node);
+    Ok(elsewhere.map(|node| {
+        format!(
+            "the app runs on node {node} of the Swarm, and its volumes are there: run evenkeel on that node, or place the app \
+             on this one (deploy.placement.constraints)"
+        )
+    }))
+}
+
+/// Binds of sockets and devices hold no data.
+async fn without_data(specs: &[&Value]) -> BTreeSet<String> {
+    let mounts = specs.iter().filter_map(|spec| spec.pointer("/TaskTemplate/ContainerSpec/Mounts")?.as_array());
+    let sources: BTreeSet<&str> = mounts.flatten().filter_map(|mount| mount["Source"].as_str()).collect();
+    let mut without = BTreeSet::new();
+    for source in sources.into_iter().filter(|source| source.starts_with('/')) {
+        let Ok(found) = tokio::fs::metadata(source).await else { continue };
+        let kind = found.file_type();
+        if kind.is_socket() || kind.is_char_device() {
+            without.insert(source.to_owned());
+        }
+    }
+    without
+}

@@ -1,0 +1,176 @@
+//! Bringing the stack to a standstill, and proving that it stands still.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{DONE, OnHost, bodies};
+use crate::host::engine::EngineError;
+use crate::host::swarm::{Left, longest_grace, resolved};
+use crate::model::observed::{Container, Ending};
+use crate::model::transaction::{Step, Transaction};
+use crate::upgrade::run::{Fact, Failure, Performed};
+use crate::upgrade::unclean::unclean_stop;
+use crate::upgrade::volumes::{holders, written_since};
+
+/// What Swarm and the Engine may take beyond a container's grace period.
+const SLOW: Duration = Duration::from_secs(120);
+/// How long Swarm may call an update under way of a stack that runs nothing.
+const SETTLE: Duration = Duration::from_secs(120);
+/// How long after a container's end its event may come.
+const TOLD: Duration = Duration::from_secs(5);
+/// The longest pause between two looks.
+const TICK: Duration = Duration::from_millis(500);
+
+impl OnHost<'_> {
+    pub(super) async fn quiesce(&mut self, transaction: &Transaction) -> Performed {
+        // On the way back there is no choice left.
+        if let Some(no) = self.keep_images(transaction).await?.filter(|_| transaction.step == Step::Stop) {
+            return Ok(Err(no));
+        }
+        let swarm = self.keeper.swarm;
+        if self.watch.is_none() {
+            self.watch = Some(swarm.endings().await?);
+        }
+        let names = names(transaction);
+        let before = swarm.left_of(&self.stack, &names, true).await?;
+        let runs = |container: &&Container| matches!(container.state.as_str(), "running" | "paused" | "restarting");
+        self.to_end.extend(before.alive.iter().filter(runs).map(|container| container.id.clone()));
+        self.deployed = None;
+        swarm.quiesce(&self.stack).await?;
+        info!("stopped");
+        DONE
+    }
+
+    pub(super) async fn await_end(&mut self, transaction: &Transaction, clean: bool) -> Performed {
+        let swarm = self.keeper.swarm;
+        let names = names(transaction);
+        let grace = self.grace(transaction).await?;
+        let deadline = Instant::now() + grace + SLOW;
+        let mut changes = swarm.changes().await?;
+        let mut stopped = BTreeSet::new();
+        let mut is_judged = !clean || transaction.rules.unclean_allowed;
+        loop {
+            let left = swarm.left_of(&self.stack, &names, false).await?;
+            if left.is_nothing() && is_judged {
+                return DONE;
+            }
+            if left.has_ended() && !is_judged {
+                if let Some(unclean) = self.unclean(&names).await? {
+                    return Ok(Err(unclean));
+                }
+                is_judged = true;
+                continue;
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Engine(too_late(&left, grace + SLOW)));
+            }
+            if left.has_ended() {
+                self.remove_ended(&left).await?;
+            }
+            let new = left.orphans.iter().filter(|id| stopped.insert((*id).clone()));
+            try_join_all(new.map(|id| swarm.end_container(id, grace))).await?;
+            self.keeper.progress.waiting_for("the app's containers to end");
+            changes.wait(TICK).await;
+        }
+    }
+
+    /// A crash loop leaves them, and they hold the volume.
+    async fn remove_ended(&self, left: &Left) -> Result<(), EngineError> {
+        for container in &left.ended {
+            match self.keeper.swarm.remove_container(&container.id).await {
+                // Swarm removes it at this moment.
+                Err(error) if error.is_conflict() => {}
+                removed => removed?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest grace period of what lives and of what may have been removed already.
+    async fn grace(&self, transaction: &Transaction) -> Result<Duration, EngineError> {
+        let live = self.keeper.swarm.services_of(&self.stack).await?;
+        let recorded = bodies(transaction).flat_map(|body| body.services.values());
+        Ok(longest_grace(live.values().map(|service| &service.spec).chain(recorded)))
+    }
+
+    /// Why what ended did not do so cleanly, if it did not.
+    async fn unclean(&self, names: &BTreeSet<String>) -> Result<Option<String>, EngineError> {
+        let mut endings = match &self.watch {
+            Some(watch) => watch.of(self.to_end.iter(), TOLD).await,
+            None => BTreeMap::new(),
+        };
+        endings.retain(|id, ending| self.to_end.contains(id) || names.contains(&ending.service));
+        for id in &self.to_end {
+            if endings.get(id).is_none_or(|ending| ending.exit_code.is_none())
+                && let Some((code, out_of_memory)) = self.keeper.swarm.exit_of(id).await?
+            {
+                let ending = endings.entry(id.clone()).or_default();
+                *ending = Ending { exit_code: Some(code), out_of_memory, ..ending.clone() };
+            }
+        }
+        Ok(unclean_stop(&self.to_end, &endings))
+    }
+
+    /// Swarm raises an index by itself when an update completes, so what moves is waited for, and two looks have to
+    /// agree.
+    pub(super) async fn read_indexes(&mut self) -> Performed {
+        let swarm = self.keeper.swarm;
+        let deadline = Instant::now() + SETTLE;
+        let mut changes = swarm.changes().await?;
+        let mut before = None;
+        loop {
+            let (indexes, moves) = swarm.indexes(&self.stack).await?;
+            if !moves && before.as_ref() == Some(&indexes) {
+                return Ok(Ok(Fact::Indexes(indexes)));
+            }
+            if Instant::now() >= deadline {
+                let why = format!("Swarm still updates a service of stack {} that runs nothing", self.stack);
+                return Err(Failure::Engine(why));
+            }
+            before = Some(indexes);
+            changes.wait(TICK).await;
+        }
+    }
+
+    pub(super) async fn prove(&mut self, transaction: &Transaction) -> Performed {
+        let swarm = self.keeper.swarm;
+        let (indexes, _) = swarm.indexes(&self.stack).await?;
+        if let Some(why) = written_since(&transaction.indexes, &indexes) {
+            return Ok(Err(why));
+        }
+        let held = holders(&swarm.mountings().await?, &self.places(transaction).await?);
+        if !held.is_empty() {
+            return Ok(Err(format!("the app's data is in use: {}; end that first", held.join("; "))));
+        }
+        self.watch = None;
+        self.to_end.clear();
+        DONE
+    }
+
+    /// Where the volumes are, symlinks resolved; also those that the new release made.
+    async fn places(&self, transaction: &Transaction) -> Result<BTreeMap<String, PathBuf>, EngineError> {
+        let live = self.keeper.swarm.volumes().await?;
+        let mut places = BTreeMap::new();
+        for (name, volume) in transaction.volumes.iter().filter(|(_, volume)| !volume.left_out) {
+            let made = || live.get(name).map(|live| live.mountpoint.clone());
+            if let Some(place) = volume.mountpoint.clone().or_else(made) {
+                places.insert(name.clone(), resolved(&place).await);
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// Names of the services of both releases: what was removed tells no more that it was the stack's.
+fn names(transaction: &Transaction) -> BTreeSet<String> {
+    bodies(transaction).flat_map(|body| body.services.keys().cloned()).collect()
+}
+
+fn too_late(left: &Left, waited: Duration) -> String {
+    format!("the app's containers do not end: {} after {} s", left.in_words(), waited.as_secs())
+}
