@@ -108,7 +108,7 @@ impl Alert {
             release_notes: self.release_notes.clone(),
             ts: self.ts,
             evidence: self.evidence.clone(),
-            next_step: next_step(self.reason, app, self.to_version.as_deref()),
+            next_step: next_step(self, app),
             host: host.to_owned(),
             fact: self.fact.clone(),
         }
@@ -132,27 +132,30 @@ impl Message {
 }
 
 /// The commands that lead on from here.
-fn next_step(reason: Reason, app: &AppName, to: Option<&str>) -> String {
+fn next_step(alert: &Alert, app: &AppName) -> String {
     let run = run(app);
-    let approve = match to {
+    let approve = match &alert.to_version {
         Some(to) if !to.starts_with("commit ") => {
             format!("`evenkeel approve {app} {to}` lets the next run take it once")
         }
         _ => format!("`evenkeel status {app}` says how it is taken"),
     };
-    match reason {
+    // A change of configuration has no version to be approved.
+    let again = match alert.from_version == alert.to_version {
+        true => format!("`{run} --retry` tries the change once more"),
+        false => approve.clone(),
+    };
+    match alert.reason {
         Reason::HeldMajor | Reason::HeldPolicy => format!("nothing is broken; {approve}"),
         Reason::HeldManualMigration => format!("do what the release notes ask for, then {approve}"),
         Reason::ReleaseNotes => "nothing is broken; read the release notes: the version is taken already".to_owned(),
         Reason::Rollback => format!(
-            "the old version runs; `evenkeel history {app}` has what happened before. The version that failed is not tried \
-             again by itself: {approve}; a newer version is tried anyway"
+            "the old version runs, a newer one is tried by itself; `evenkeel history {app}` has what happened before; {again}"
         ),
         Reason::Blocked => format!("put right what the evidence names, then `{run}`"),
         Reason::Stuck => format!(
-            "nothing more is tried by itself and no data is removed: `evenkeel status {app}` says what stands where, \
-             `evenkeel snapshot list {app}` which snapshots there are; then `evenkeel snapshot restore {app}` or \
-             `evenkeel rollback {app}`"
+            "nothing more is tried by itself and no data is removed: `evenkeel status {app}` says what stands where and the \
+             ways on; `{run} --retry` tries again what failed"
         ),
         Reason::Undecided => format!(
             "`evenkeel status {app}` says what is waited for; see that Docker and the proxy are well (`evenkeel status \

@@ -51,6 +51,9 @@ pub struct HeldBack {
 /// The state after a run has ended: what has to be told is due, what is over may be told again.
 pub fn ended(state: &State, ending: &Ending<'_>, now: Timestamp) -> State {
     let mut state = state.clone();
+    if ending.closed {
+        in_words_of(&mut state, ending.outcome);
+    }
     let facts: Vec<Alert> = standing(&state, now).chain(of_outcome(&state, ending, now)).collect();
     let named: BTreeSet<&str> = facts.iter().map(|alert| alert.fact.as_str()).collect();
     let over = |fact: &String| !named.contains(fact.as_str()) && is_over(fact, &state, ending);
@@ -74,6 +77,20 @@ pub fn closed(state: &mut State, end: End, why: &str, transaction: &Transaction,
     }
     if let Some(alert) = alert {
         make_due(state, alert);
+    }
+}
+
+/// A transaction is closed without the words that the operator reads; where the run lives on, its alert has them.
+fn in_words_of(state: &mut State, outcome: &Outcome) {
+    let reason = match outcome {
+        Outcome::RolledBack(_) => Reason::Rollback,
+        Outcome::Blocked(_) => Reason::Blocked,
+        Outcome::Stuck(_) => Reason::Stuck,
+        _ => return,
+    };
+    let newest = state.due_alerts.iter_mut().rev().find(|alert| alert.reason == reason);
+    if let Some(alert) = newest {
+        alert.evidence = cut(outcome.sentence(), LONGEST_EVIDENCE);
     }
 }
 

@@ -158,10 +158,11 @@ fn a_rollback_is_told_with_the_window_and_where_the_failed_data_lies() {
          next good upgrade"
     );
     assert_eq!(alert.release_notes.as_deref(), Some("## 2.0.0+2\nthe data moves"));
-    state.due_alerts.clear();
 
     let outcome = Outcome::RolledBack("2.0.0+2 failed: it crashed".into());
-    assert_eq!(told(&mut state, Ending { closed: true, ..ending(&outcome) }, minute(7)), []);
+    let written = told(&mut state, Ending { closed: true, ..ending(&outcome) }, minute(7));
+    assert_eq!(written, [Alert { evidence: outcome.sentence().into(), ..alert }], "the words of the outcome");
+    assert_eq!(told(&mut state, ending(&outcome), minute(7)), []);
     let outcome = Outcome::Held("2.0.0+2 was refused".into());
     let refused = held("2.0.0+2");
     assert_eq!(told(&mut state, Ending { held: Some(&refused), ..ending(&outcome) }, minute(8)), []);
@@ -187,7 +188,7 @@ fn what_cannot_even_be_begun_is_told_once_between_the_same_two_releases() {
     let night = |state: &mut State, reason: &str| {
         *state = end(state, End::Blocked, early(reason));
         let due = std::mem::take(&mut state.due_alerts);
-        assert_eq!(told(state, Ending { closed: true, ..ending(&blocked) }, minute(8)), []);
+        assert_eq!(told(state, Ending { closed: true, ..ending(&blocked) }, minute(8)), [], "in two ways of words");
         due
     };
     let first = night(&mut state, "it was killed after 10 s");
