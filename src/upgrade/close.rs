@@ -86,7 +86,7 @@ fn cut_short(state: &mut State, open: &Transaction) {
 fn stuck(state: &mut State, open: Box<Transaction>, why: &str, now: Timestamp) {
     let step = open.step.word();
     let reason = match open.fault.as_ref().map(|fault| fault.reason.as_str()) {
-        Some(first) if open.step == Step::Judge => {
+        Some(first) if open.step <= Step::Judge => {
             format!("{first}; nothing was taken back, since people may have been writing for so long")
         }
         Some(first) => format!("{first}; undoing it failed at {step}: {why}"),

@@ -8,9 +8,8 @@
 //! | stage | done | withdraw |
 //! | stage | no, disk, crash | `blocked`: nothing was touched |
 //! | stop, snapshot | no, disk, crash | redeploy, rejudge, `blocked` |
-//! | deploy | no, crash; a disk that stays bad | withdraw, restore, redeploy, rejudge, `rolled-back` |
-//! | deploy | crash, found late | deploy again: people have been writing |
-//! | judge | no | the same way back; late, with data: `stuck` |
+//! | deploy | crash; a disk that stays bad | withdraw, restore, redeploy, rejudge, `rolled-back`; late: deploy again |
+//! | deploy, judge | no | the same way back; late: `stuck`, since people have been writing |
 //! | judge | crash | judge again |
 //! | withdraw to rejudge | crash | again |
 //! | withdraw to rejudge | no | `stuck` |
@@ -188,6 +187,7 @@ pub fn next(transaction: &Transaction, happened: &Happened, when: When) -> Next 
     use Step::{Deploy, Judge, Redeploy, Rejudge, Restore, Snapshot, Stage, Stop, Withdraw};
     let tried_enough = when.now.duration_since(when.trying_since) >= RETRY;
     let again = if tried_enough { Next::LeaveOpen } else { Next::Again };
+    let late = is_late(transaction, when.now);
     match (transaction.step, happened) {
         (_, LaidDown) => Next::LeaveOpen,
 
@@ -201,15 +201,15 @@ pub fn next(transaction: &Transaction, happened: &Happened, when: When) -> Next 
         (Stop | Snapshot, No(_) | Failed { .. } | Crashed | Left(_)) => Next::Go(Redeploy),
 
         (Deploy, Done) => Next::Go(Judge),
-        (Deploy, Failed { whose: Whose::Disk, .. }) if tried_enough => Next::Go(Withdraw),
+        (Deploy, Failed { whose: Whose::Disk, .. }) if tried_enough && !late => Next::Go(Withdraw),
         (Deploy, Failed { .. }) => again,
         (Deploy, Left(_)) => Next::Go(Deploy),
-        (Deploy, Crashed) if is_late(transaction, when.now) => Next::Go(Deploy),
-        (Deploy, No(_) | Crashed) => Next::Go(Withdraw),
+        (Deploy, Crashed) if late => Next::Go(Deploy),
+        (Deploy, Crashed) => Next::Go(Withdraw),
 
         (Judge, Done) => Next::Close(End::Upgraded),
-        (Judge, No(_)) if is_late(transaction, when.now) => Next::Close(End::Stuck),
-        (Judge, No(_)) => Next::Go(Withdraw),
+        (Deploy | Judge, No(_)) if late => Next::Close(End::Stuck),
+        (Deploy | Judge, No(_)) => Next::Go(Withdraw),
 
         (Withdraw, Done) => Next::Go(Restore),
         (Restore, Done) => Next::Go(Redeploy),
@@ -249,7 +249,7 @@ pub fn fault(transaction: &Transaction, happened: &Happened, next: Next, now: Ti
         Next::Go(Step::Redeploy) => transaction.step < Step::Deploy && *happened != Happened::Done,
         Next::Go(Step::Withdraw) => transaction.step != Step::Withdraw && *happened != Happened::Done,
         Next::Close(End::Blocked) => transaction.step == Step::Stage,
-        Next::Close(End::Stuck) => transaction.step == Step::Judge,
+        Next::Close(End::Stuck) => transaction.step <= Step::Judge,
         _ => false,
     };
     if turns_back { left(transaction, happened, now) } else { transaction.fault.clone() }

@@ -190,6 +190,9 @@ fn a_no_that_comes_when_people_have_been_writing_takes_nothing_back() {
     let judged = at(Step::Judge);
     assert_eq!(next_at(&judged, &no(), 25), Next::Go(Step::Withdraw));
     assert_eq!(next_at(&judged, &no(), 26), Next::Close(End::Stuck));
+    let deployed = at(Step::Deploy);
+    assert_eq!(next_at(&deployed, &no(), 25), Next::Go(Step::Withdraw));
+    assert_eq!(next_at(&deployed, &no(), 26), Next::Close(End::Stuck));
 
     let mut allowed = judged.clone();
     allowed.rules.late_rollback = true;
