@@ -238,13 +238,29 @@ impl View<'_> {
         now: Timestamp,
     ) -> Result<DeclaredRelease, Refused> {
         let Sources { given, chosen: Chosen { revision, held, notes, tree, .. } } = sources;
+        let read = self.read_at(&given, &tree, &revision, lives, now)?;
+        Ok(DeclaredRelease { revision, held, notes, read })
+    }
+
+    /// Reads the recipe's files at a revision with what the operator gives.
+    ///
+    /// # Errors
+    /// `Blocked` with everything that is wrong with the recipe.
+    pub fn read_at(
+        &self,
+        given: &Given,
+        tree: &Tree,
+        revision: &Revision,
+        lives: &Lives<'_>,
+        now: Timestamp,
+    ) -> Result<Read, Refused> {
         // What is wrong with the certificate is told where it is kept: an app is judged by what is served until then.
         let served =
             || certificate::describe(&proxy::kept_leaf(self.declared, &Store::for_reading(&self.declared.state_dir))?);
         let certificate = proxy::certificate(self.declared, now).unwrap_or_else(|_| served());
         let around = Surroundings {
             app: self.app,
-            given: &given,
+            given,
             certificate_declared: self.declared.certificate.is_some(),
             certificate: certificate.as_ref(),
             recorded: Recorded {
@@ -254,12 +270,11 @@ impl View<'_> {
             },
             host_key: self.host_key,
         };
-        let read = reading::read(&tree, &revision, &around).map_err(|wrong| {
+        reading::read(tree, revision, &around).map_err(|wrong| {
             let errors = Diagnostics(wrong.errors().cloned().collect());
             let outcome = Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"));
             Refused { outcome, warnings: Diagnostics(wrong.warnings().cloned().collect()) }
-        })?;
-        Ok(DeclaredRelease { revision, held, notes, read })
+        })
     }
 
     /// The revision to run. The remote is asked unless what is recorded is enough.
