@@ -7,6 +7,7 @@
 pub mod by_hand;
 pub mod ends;
 mod examine;
+pub mod front;
 mod goal;
 mod headroom;
 mod images;

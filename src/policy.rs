@@ -176,7 +176,7 @@ fn needs_an_upgrade(what: &str, volumes: &[&str]) -> String {
 }
 
 /// The published versions around one that does not exist: the next ones below and above, at most four.
-fn nearest(wanted: &RecipeVersion, published: &Published) -> Vec<RecipeVersion> {
+pub fn nearest(wanted: &RecipeVersion, published: &Published) -> Vec<RecipeVersion> {
     let mut versions: Vec<&RecipeVersion> = published.versions.iter().map(|(version, _)| version).collect();
     versions.sort();
     let above = versions.partition_point(|version| *version < wanted);

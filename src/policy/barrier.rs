@@ -8,6 +8,7 @@ use super::rights::Right;
 use super::step::Step;
 use crate::config::Auto;
 use crate::model::alert::Reason;
+use crate::model::state::Refused;
 use crate::model::version::RecipeVersion;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub enum Of {
 }
 
 impl Barrier {
+    pub fn refused(refused: &Refused) -> Self {
+        Barrier::Refused { reason: refused.reason.clone(), ts: refused.ts, by_hand: refused.by_hand }
+    }
+
     /// A name that stays the same as long as the barrier does: what an approval lifts.
     pub fn fact(&self) -> String {
         match self {

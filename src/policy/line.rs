@@ -6,7 +6,7 @@
 //! own word about its step, its notes and its age, and about nothing else; and a version towards which two runs were cut
 //! short lets no older one be tried, since it is the host that cannot be relied on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -298,6 +298,20 @@ impl Line<'_> {
         candidate.meet(deep(&asked, revision, looked), &asked);
     }
 
+    /// Every hold of a version that an approval of it lifts. A refusal counts whatever it was of: the person who
+    /// approves has been told of it.
+    pub fn facts_to_lift(&self, candidate: &Candidate) -> BTreeSet<String> {
+        let barriers = candidate.barriers.iter().chain(&candidate.lifted).filter(|barrier| barrier.can_be_approved());
+        let mut facts: BTreeSet<String> = barriers.map(Barrier::fact).collect();
+        let revision = &candidate.revision;
+        let refused = self.asked.refused.iter().find(|refused| refused.revision == *revision);
+        facts.extend(refused.map(|refused| Barrier::refused(refused).fact()));
+        let interrupted = self.asked.interrupted.filter(|interrupted| interrupted.revision == *revision);
+        let interrupted = interrupted.filter(|interrupted| interrupted.times >= Interrupted::ENOUGH);
+        facts.extend(interrupted.map(|interrupted| Barrier::Interrupted { times: interrupted.times }.fact()));
+        facts
+    }
+
     /// What may be taken now or later, as far as it was read: the newest first.
     fn eligible(&self) -> impl Iterator<Item = &Candidate> {
         let interrupted = self.candidates.iter().position(Candidate::is_interrupted).unwrap_or(usize::MAX);
@@ -346,11 +360,7 @@ fn deep(asked: &Asked, revision: &Revision, looked: Result<&Looked, String>) -> 
         Ok(looked) => looked,
         Err(why) => return vec![Barrier::Unreadable(why)],
     };
-    let refused = asked
-        .refused
-        .iter()
-        .find(|refused| still_stands(refused, revision, looked))
-        .map(|refused| Barrier::Refused { reason: refused.reason.clone(), ts: refused.ts, by_hand: refused.by_hand });
+    let refused = asked.refused.iter().find(|refused| still_stands(refused, revision, looked)).map(Barrier::refused);
     let interrupted = asked.interrupted.filter(|interrupted| {
         interrupted.revision == *revision && interrupted.key == looked.key && interrupted.times >= Interrupted::ENOUGH
     });

@@ -3,6 +3,7 @@
 mod broken;
 mod hostile;
 mod large;
+mod notes;
 mod program;
 mod remotes;
 mod server;
