@@ -4,6 +4,7 @@
 //! write to the Engine, and `current` is replaced only by what has passed its gate. A run that was killed anywhere is
 //! therefore finished by the next one, which sees the same goal and an emptier plan.
 
+mod approving;
 pub mod by_hand;
 pub mod ends;
 mod examine;
@@ -48,6 +49,7 @@ use goal::{Aim, Goal};
 use place::{Place, Sight};
 use view::{Fetch, View};
 
+pub use approving::{Approved, approve, spend};
 pub use examine::{Finding, declared_release, examine};
 pub use pausing::{Unpaused, pause, paused, unpause};
 pub use place::KnownOfEngine;

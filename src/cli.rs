@@ -3,6 +3,7 @@
 //! stdout is for answers, stderr for the log, the exit code for systemd.
 
 mod app;
+mod approve;
 mod check;
 mod generate;
 mod pause;
@@ -102,6 +103,13 @@ enum Verb {
     /// shown. Exit codes: 0 nothing would change, 2 something would; else as the run would end.
     #[command(after_help = "Examples:\n  evenkeel plan\n  evenkeel plan wiki\n  evenkeel plan --json")]
     Plan(Which),
+    /// Let a version of an app be taken once, although something holds it or it failed before.
+    ///
+    /// Says what holds it: that, and nothing that comes up later, is what is approved, for this version at its commit. The
+    /// next run takes it (within the app's window, if it has one); when that begins, the approval is spent. A version that
+    /// is older than what runs is never taken: see `rollback`. Works while a run is at work. Needs no Engine.
+    #[command(after_help = "Examples:\n  evenkeel status\n  evenkeel approve wiki 3.0.0+2.1.0")]
+    Approve(approve::Arguments),
     /// Leave an app alone while a person works on it: runs change nothing of it until the time is over, or `unpause`.
     ///
     /// Kept on disk, so also over a reboot; the time goes by the wall clock. A run that is at work on the app already ends
@@ -196,6 +204,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::App { names, options } => app::apps(config, &names, options.into()).await,
         Verb::Swarm => swarm::run(config).await,
         Verb::Plan(arguments) => plan::run(config, &arguments).await,
+        Verb::Approve(arguments) => approve::run(config, &arguments).await,
         Verb::Pause(arguments) => pause::run(config, &arguments).await,
         Verb::Unpause(arguments) => pause::end(config, &arguments),
         Verb::Render(arguments) => render::run(config, &arguments).await,
@@ -217,6 +226,15 @@ impl From<Reconcile> for crate::app::Options {
 fn failed(error: &anyhow::Error) -> u8 {
     tell(&format!("evenkeel: {}", telemetry::indented(&format!("{error:#}"))));
     ERROR
+}
+
+/// The person behind `sudo` or `doas`, else whom this runs as.
+fn who() -> String {
+    let named = |variable: &str| std::env::var(variable).ok().filter(|name| !name.is_empty());
+    let user = nix::unistd::getuid();
+    let behind = if user.is_root() { named("SUDO_USER").or_else(|| named("DOAS_USER")) } else { None };
+    let own = || nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
+    telemetry::one_line(&behind.or_else(own).unwrap_or_else(|| format!("user {user}")))
 }
 
 /// An answer to stdout, with whatever others wrote in it made harmless.

@@ -111,7 +111,7 @@ pub async fn declared_release(
     .await
 }
 
-async fn with_view<T>(
+pub(super) async fn with_view<T>(
     declared: &Declared,
     app: &config::App,
     look: impl AsyncFnOnce(&View<'_>) -> Result<T, Outcome>,

@@ -54,7 +54,7 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let store = Store::open(&declared.state_dir)?;
     let now = Timestamp::now();
     let reason = arguments.reason.as_deref().map(telemetry::one_line).filter(|reason| !reason.is_empty());
-    let pause = app::pause(&store, &app.name, who(), arguments.time, reason, now)?;
+    let pause = app::pause(&store, &app.name, super::who(), arguments.time, reason, now)?;
     wait_for_the_run_at_work(&store.app(&app.name), &app.name).await?;
     super::answer(&format!("{}: {}\n", app.name, pause.sentence(&app.name, now)));
     Ok(0)
@@ -76,7 +76,7 @@ pub fn end(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let declared = world::declared(config)?;
     let app = kept_app(&declared, &arguments.app)?;
     let store = Store::for_reading(&declared.state_dir);
-    let told = match app::unpause(&store, &app, &who(), Timestamp::now())? {
+    let told = match app::unpause(&store, &app, &super::who(), Timestamp::now())? {
         Unpaused::WasNotPaused => "is not paused".to_owned(),
         Unpaused::Ended(pause) => format!("was paused by {} and is kept again from the next run on", pause.by),
         Unpaused::Removed(damage) => {
@@ -85,15 +85,6 @@ pub fn end(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     };
     super::answer(&format!("{app} {told}\n"));
     Ok(0)
-}
-
-/// The person behind `sudo` or `doas`, else whom this runs as.
-fn who() -> String {
-    let named = |variable: &str| std::env::var(variable).ok().filter(|name| !name.is_empty());
-    let user = nix::unistd::getuid();
-    let behind = if user.is_root() { named("SUDO_USER").or_else(|| named("DOAS_USER")) } else { None };
-    let own = || nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
-    telemetry::one_line(&behind.or_else(own).unwrap_or_else(|| format!("user {user}")))
 }
 
 #[cfg(test)]

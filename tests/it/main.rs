@@ -1,5 +1,6 @@
 //! Promises that need more than one module, or the machine.
 
+mod approving;
 mod commands;
 mod defects;
 mod demo;
