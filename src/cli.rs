@@ -10,6 +10,7 @@ mod pause;
 mod plan;
 mod render;
 mod secret;
+mod snapshot;
 mod status;
 mod swarm;
 mod world;
@@ -149,6 +150,11 @@ enum Verb {
         #[command(subcommand)]
         verb: secret::Verb,
     },
+    /// Look after the copies of an app's data that upgrades make, or a person.
+    Snapshot {
+        #[command(subcommand)]
+        verb: snapshot::Verb,
+    },
     /// See the whole story on a private Engine: install, nothing to do, drift repaired, a failure told. Needs root.
     Demo,
     /// Print the man page or a shell's completions, for packages; or the JSON schema of what a verb prints with --json.
@@ -211,6 +217,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Status(arguments) => status::run(config, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,
         Verb::Secret { verb } => secret::run(config, &verb),
+        Verb::Snapshot { verb } => snapshot::run(config, &verb).await,
         Verb::Demo => demo::run(demo::Options::of_this_program()?).await,
         Verb::Generate(arguments) => generate::run(&arguments),
     }

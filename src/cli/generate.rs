@@ -28,6 +28,8 @@ enum What {
     CheckSchema,
     /// The JSON schema of `render --json`.
     RenderSchema,
+    /// The JSON schema of `snapshot list --json`.
+    SnapshotsSchema,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
@@ -41,6 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         What::StatusSchema => text.extend(include_bytes!("schema/status.json")),
         What::CheckSchema => text.extend(include_bytes!("schema/check.json")),
         What::RenderSchema => text.extend(include_bytes!("schema/render.json")),
+        What::SnapshotsSchema => text.extend(include_bytes!("schema/snapshots.json")),
     }
     super::write_out(&text);
     Ok(0)

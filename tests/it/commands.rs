@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::refusing::{Host, PLAIN, program, said, tells};
 use crate::world::Said;
 
-const VERBS: [&[&str]; 14] = [
+const VERBS: [&[&str]; 18] = [
     &[],
     &["proxy"],
     &["app"],
@@ -21,6 +21,10 @@ const VERBS: [&[&str]; 14] = [
     &["check"],
     &["secret"],
     &["secret", "show"],
+    &["snapshot"],
+    &["snapshot", "list"],
+    &["snapshot", "verify"],
+    &["snapshot", "drop"],
     &["demo"],
     &["generate"],
 ];
@@ -61,7 +65,7 @@ fn the_version_is_the_packages() {
 
 #[test]
 fn wrong_use_ends_with_64_and_says_how_it_is_used() {
-    let wrong: [&[&str]; 13] = [
+    let wrong: [&[&str]; 16] = [
         &[],
         &["keep"],
         &["app", "--force"],
@@ -73,6 +77,9 @@ fn wrong_use_ends_with_64_and_says_how_it_is_used() {
         &["unpause"],
         &["secret"],
         &["secret", "show", "wiki"],
+        &["snapshot"],
+        &["snapshot", "list"],
+        &["snapshot", "drop", "wiki"],
         &["generate", "pdf"],
         &["--config"],
     ];

@@ -1,6 +1,7 @@
 //! Snapshots on real file systems, as root: what is stored comes back as it was, and what is damaged is found before
 //! live data is touched.
 
+mod by_hand;
 mod faults;
 mod fingerprint;
 mod full;
