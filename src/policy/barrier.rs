@@ -33,7 +33,7 @@ pub enum Barrier {
     Default { key: String, from: String, to: String },
     /// The same for the variable that says a secret's version.
     Secret { variable: String, from: String, to: String },
-    /// The recipe at that version cannot be taken as it is.
+    /// The recipe at that version cannot be taken as it is, in the words of whoever read it.
     Unreadable(String),
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for Barrier {
             Barrier::Secret { variable, from, to } => {
                 write!(f, "its .env.sample wants a new secret ({variable}={to}; {from} is in use)")
             }
-            Barrier::Unreadable(why) => write!(f, "it cannot be taken as it is: {why}"),
+            Barrier::Unreadable(why) => f.write_str(why),
         }
     }
 }
