@@ -101,6 +101,7 @@ impl Host {
             progress,
             hidden: reading::variables_of_files(app),
             recorded: state.names_to_go_back_to(),
+            image_ids: state.current.as_ref().map(|current| current.body.images.clone()).unwrap_or_default(),
         }
     }
 
@@ -378,6 +379,7 @@ impl<'a> Run<'a> {
         }
         let desired = self.as_it_runs(plan).await?;
         let images = self.host.images.ids(&release::images(&desired)).await?;
+        let images = release::with_names_of(images, self.state.current.as_ref().map(|current| &current.body));
         let body = release::body(&desired, goal.revision.clone(), images);
         self.note_place().await?;
         self.state.current =

@@ -57,10 +57,13 @@ pub struct Context<'a> {
     pub is_hidden: &'a diff::IsHidden<'a>,
     /// Names of secrets, configs and networks that another recorded release has: no leftovers, whoever uses them now.
     pub recorded: &'a BTreeSet<String>,
+    /// Image reference -> id, as the release that runs was recorded: a service that names the id names the same image.
+    pub images: &'a BTreeMap<String, String>,
 }
 
 /// No other release is recorded.
 const NOTHING: &BTreeSet<String> = &BTreeSet::new();
+const NO_IMAGES: &BTreeMap<String, String> = &BTreeMap::new();
 
 impl<'a> Context<'a> {
     /// With the oldest Engine that is supported.
@@ -69,7 +72,8 @@ impl<'a> Context<'a> {
         content_version: &'a dyn Fn(&[u8]) -> String,
         resolve: Resolve,
     ) -> Self {
-        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_, _| false, recorded: NOTHING }
+        let (recorded, images) = (NOTHING, NO_IMAGES);
+        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_, _| false, recorded, images }
     }
 
     fn engine(&self) -> Engine {

@@ -58,6 +58,8 @@ pub struct Keeper<'a> {
     pub hidden: Option<Hidden>,
     /// Names of secrets, configs and networks that a recorded release has beside what is desired.
     pub recorded: BTreeSet<String>,
+    /// Image reference -> id, of the current release.
+    pub image_ids: BTreeMap<String, String>,
 }
 
 impl Keeper<'_> {
@@ -90,6 +92,7 @@ impl Keeper<'_> {
             api: self.swarm.engine().api(),
             is_hidden: &is_hidden,
             recorded: &self.recorded,
+            images: &self.image_ids,
             ..Context::new(&kept, &content_version, resolve)
         };
         Plan::new(observed, desired, &context).map_err(|errors| {

@@ -51,7 +51,10 @@ impl Run<'_> {
             return keeper.fetch_images(plan).await;
         };
         plan.with_images(&release::references(body));
+        keeper.start_recorded(plan, body).await?;
         let notes = keeper.fetch_images(plan).await?;
+        // A registry may have told of another image under the same name.
+        keeper.start_recorded(plan, body).await?;
         match release::moved_image(body, &keeper.images_to_run(plan).await?) {
             Some(why) => Err(Outcome::Blocked(why)),
             None => Ok(notes),

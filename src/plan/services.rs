@@ -40,7 +40,7 @@ fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Co
     let names = &names.with_predefined(&live.spec, &service.spec);
     let sides = Sides {
         live,
-        live_form: canonical_form::service(&live.spec, names, context.engine()),
+        live_form: canonical_form::service(&by_name(&live.spec, &service.spec, context), names, context.engine()),
         wanted: &service.spec,
         wanted_form: canonical_form::service(&service.spec, names, context.engine()),
     };
@@ -60,6 +60,23 @@ fn compare(live: &Service, service: &DesiredService, names: &Names, context: &Co
         draft.change(Object::Service, &service.name, Act::RemoveService, &reason);
         create(service, &reason, draft);
     }
+}
+
+/// The live spec with the image's name where it has the id that this name stood for when the release was recorded.
+fn by_name(live: &Value, wanted: &Value, context: &Context) -> Value {
+    const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
+    let mut spec = live.clone();
+    let wanted = wanted.pointer(IMAGE).and_then(Value::as_str).unwrap_or_default();
+    if let Some(Value::String(image)) = spec.pointer_mut(IMAGE)
+        && image != wanted
+    {
+        let same_words = |name: &str| canonical_form::without_digest(name) == canonical_form::without_digest(wanted);
+        let mut names = context.images.iter().filter(|(_, id)| *id == image).map(|(name, _)| name);
+        if let Some(name) = names.find(|name| same_words(name)) {
+            *image = name.clone();
+        }
+    }
+    spec
 }
 
 /// A service as it is and as it is to be, each also in its canonical form.
@@ -210,6 +227,27 @@ mod tests {
             cured.services.get_mut("wiki_app").unwrap().spec["EndpointSpec"]["Ports"] = order;
             assert!(self::plan(&cured, &wanted).is_empty());
         }
+    }
+
+    #[test]
+    fn an_image_that_is_named_by_its_id_is_the_one_of_that_name_when_it_was_recorded() {
+        let wanted = desired().service(spec("app", "wiki:1"));
+        let mut live = observed(&wanted);
+        let id = format!("sha256:{}", "a".repeat(64));
+        live.services.get_mut("wiki_app").unwrap().spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(id);
+        let plan = |wanted: &Desired, recorded: &str| {
+            let (nothing, version) = ([].into(), |_: &[u8]| "c1234567".to_owned());
+            let images = [(recorded.to_owned(), id.clone())].into();
+            let context = Context::new(&nothing, &version, Resolve::Changed);
+            Plan::new(&live, wanted, &Context { images: &images, ..context }).unwrap()
+        };
+        assert!(plan(&wanted, "wiki:1").is_empty());
+        assert!(plan(&wanted, &format!("wiki:1@{id}")).is_empty());
+        assert!(!plan(&wanted, "wiki:2").is_empty());
+        // Whatever else is changed, the image stays the one that it is.
+        let more = plan(&desired().service(with(spec("app", "wiki:1"), "/Labels/a", json!("1"))), "wiki:1");
+        assert_eq!(sent(&more.changes[0]).pointer("/TaskTemplate/ContainerSpec/Image"), Some(&json!(id)));
+        assert!(!more.changes[0].restarts);
     }
 
     #[test]

@@ -9,11 +9,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use tracing::warn;
 
-use super::Keeper;
+use super::{Keeper, release};
 use crate::config::Resolve;
 use crate::desired::Desired;
+use crate::host::images::reference::is_id;
 use crate::host::images::{ImageError, Resolved};
 use crate::model::outcome::Outcome;
+use crate::model::state::ReleaseBody;
 use crate::plan::{self, Act, Plan};
 
 /// Where a service's spec names its image.
@@ -77,6 +79,21 @@ impl Keeper<'_> {
         Ok(())
     }
 
+    /// Has the services that the plan writes start the very images that the recorded release ran, as long as those are
+    /// here: one whose name stands for another image by now, or for none, is named by its id.
+    pub async fn start_recorded(&self, plan: &mut Plan, body: &ReleaseBody) -> Result<(), Outcome> {
+        for change in &mut plan.changes {
+            let (Act::CreateService { spec } | Act::UpdateService { spec, .. }) = &mut change.act else { continue };
+            let Some(id) = release::recorded_image(body, &change.name) else { continue };
+            let Some(Value::String(image)) = spec.pointer_mut(IMAGE) else { continue };
+            let stands_for = self.images.id(image).await?;
+            if stands_for.as_ref() != Some(id) && self.images.id(id).await?.is_some() {
+                *image = id.clone();
+            }
+        }
+        Ok(())
+    }
+
     /// By what name this very image is started.
     async fn name_of(&self, reference: &str, id: &str) -> Result<String, Outcome> {
         if self.images.id(reference).await?.as_deref() == Some(id) {
@@ -121,9 +138,9 @@ impl Keeper<'_> {
         stream::iter(references.clone()).map(meaning).buffered(AT_ONCE).try_collect().await
     }
 
-    /// Under `never`, and where the registry does not tell, what ran before counts, and then what this machine has.
+    /// An id says it all. Under `never`, and where the registry does not tell, what ran before counts, and then what this machine has.
     async fn meaning(&self, reference: &str) -> Result<Resolved, Outcome> {
-        if self.resolve == Resolve::Never {
+        if is_id(reference) || self.resolve == Resolve::Never {
             let known = match self.ran_before(reference).await? {
                 Some(before) => Some(before),
                 None => self.images.here(reference).await?,

@@ -98,11 +98,22 @@ pub fn references(body: &ReleaseBody) -> BTreeMap<String, String> {
 
 /// Service name -> id of the image that it ran, where that is recorded.
 pub fn images_to_run(desired: &Desired, body: &ReleaseBody) -> BTreeMap<String, String> {
-    let image = |service: &DesiredService| {
-        let reference = body.services.get(&service.name)?.pointer(IMAGE)?.as_str()?;
-        Some((service.name.clone(), body.images.get(reference)?.clone()))
-    };
+    let image = |service: &DesiredService| Some((service.name.clone(), recorded_image(body, &service.name)?.clone()));
     desired.services.iter().filter_map(image).collect()
+}
+
+/// The id of the image that a service ran.
+pub fn recorded_image<'a>(body: &'a ReleaseBody, service: &str) -> Option<&'a String> {
+    body.images.get(body.services.get(service)?.pointer(IMAGE)?.as_str()?)
+}
+
+/// The images of a release with the names that the one before it had for them: a service may name an image by its id
+/// because its name stands for another one by now.
+pub fn with_names_of(mut images: BTreeMap<String, String>, before: Option<&ReleaseBody>) -> BTreeMap<String, String> {
+    let by_id: BTreeSet<String> = images.iter().filter(|(name, id)| name == id).map(|(_, id)| id.clone()).collect();
+    let before = before.into_iter().flat_map(|before| &before.images);
+    images.extend(before.filter(|(_, id)| by_id.contains(*id)).map(|(name, id)| (name.clone(), id.clone())));
+    images
 }
 
 /// Why services must not be started from these images (service name -> image id): a name stands for another image by

@@ -46,6 +46,12 @@ impl FromStr for Reference {
     }
 }
 
+/// Whether the text is the id of an image, which no registry knows.
+pub fn is_id(text: &str) -> bool {
+    let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    text.strip_prefix("sha256:").is_some_and(is_hash)
+}
+
 impl Reference {
     /// The tag or digest to pull: without one, a pull would fetch every tag there is.
     pub fn version(&self) -> &str {

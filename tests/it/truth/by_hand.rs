@@ -99,8 +99,8 @@ fn images() -> Vec<Situation> {
                 place.until(&[NoService("app")], &Seen::default()).unwrap();
             })
             .fails([RunsImage("app", "standin:1.0.0")])
-            .we_say("blocked", 12, &["is another image now"])
-            .leaving([NoService("app")]),
+            .we_say("applied", 0, &["repaired"])
+            .leaving([RunsImage("app", "evenkeel-test/busybox:1")]),
     ]
 }
 
