@@ -19,6 +19,7 @@ mod proxy;
 mod reading;
 pub mod resuming;
 mod standing;
+pub mod telling;
 pub mod transacting;
 mod view;
 #[cfg(test)]
@@ -36,7 +37,7 @@ use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
 use crate::host::store::{AppDir, Lock, LockAttempt, Store};
 use crate::host::swarm::Swarm;
-use crate::model::app::{AppName, Kind};
+use crate::model::app::Kind;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::HostKey;
@@ -47,6 +48,7 @@ use crate::reconcile::{Judged, Keeper, Reconciler, release};
 use crate::telemetry;
 use goal::{Aim, Goal};
 use place::{Place, Sight};
+use telling::Report;
 use view::{Fetch, View};
 
 pub use approving::{Approved, approve, spend};
@@ -138,9 +140,11 @@ pub struct Options {
 /// Keeps one app as declared. Never fails: what went wrong is the outcome.
 pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Outcome {
     let work = async {
+        let before = telling::before(&host.store, &app.name);
         let outcome = locked(host, app, options, now).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
-        record(host, app, &outcome, now);
+        let report = Report { looked: !options.no_upgrade, ..Report::default() };
+        telling::after(host, &app.name, before, &outcome, &report, now);
         outcome
     };
     work.instrument(error_span!("keep", app = %app.name)).await
@@ -153,32 +157,6 @@ fn log(outcome: &Outcome) {
         0 => info!(outcome = outcome.word(), "{outcome}"),
         10 | 11 => warn!(outcome = outcome.word(), "{outcome}"),
         _ => error!(outcome = outcome.word(), "{outcome}"),
-    }
-}
-
-/// One line of history for a run that changed or decided something. What is held or failed is decided once, not each
-/// night.
-fn record(host: &Host, app: &config::App, outcome: &Outcome, now: Timestamp) {
-    if matches!(outcome, Outcome::Converged | Outcome::Waiting(_)) {
-        return;
-    }
-    let known = host.store.last_history(&app.name);
-    let told_again = |last: &serde_json::Value| {
-        outcome.exit_code() != 0 && last["outcome"] == outcome.word() && last["sentence"] == outcome.sentence()
-    };
-    if known.as_ref().is_some_and(told_again) {
-        return;
-    }
-    note(&host.store, &app.name, outcome.word(), outcome.sentence(), now);
-}
-
-/// A line of history. What it tells stands, whether or not it can be written down.
-fn note(store: &Store, app: &AppName, outcome: &str, sentence: &str, now: Timestamp) {
-    let line = serde_json::json!({
-        "ts": now.to_string(), "app": app.as_str(), "outcome": outcome, "sentence": sentence,
-    });
-    if let Err(error) = store.append_history(&line) {
-        warn!(cause = format!("{error:#}"), "no history line could be written");
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! stdout is for answers, stderr for the log, the exit code for systemd.
 
+mod alerts;
 mod app;
 mod approve;
 mod check;
 mod generate;
+mod history;
 mod pause;
 mod plan;
 mod render;
@@ -20,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::host::who::person as who;
 use crate::{demo, telemetry};
 
 /// Wrong use of the command line, as sysexits has it.
@@ -145,6 +148,17 @@ enum Verb {
     /// `gate.stable_for` below 16s). Exit codes: 0 nothing is wrong, 1 something is.
     #[command(after_help = "Examples:\n  evenkeel check\n  evenkeel --config ./config.toml check --config-only")]
     Check(check::Arguments),
+    /// What a person has to be told: alerts, and sending them on.
+    Alerts {
+        #[command(subcommand)]
+        verb: alerts::Verb,
+    },
+    /// Show who did what to which app, when and why; the newest last.
+    ///
+    /// A line for each run that changed or decided something, for each pause and for each approval. A damaged line is told
+    /// and left out.
+    #[command(after_help = "Examples:\n  evenkeel history\n  evenkeel history wiki --limit 10")]
+    History(history::Arguments),
     /// Show an app's secrets, as the state directory keeps them.
     Secret {
         #[command(subcommand)]
@@ -216,6 +230,8 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Render(arguments) => render::run(config, &arguments).await,
         Verb::Status(arguments) => status::run(config, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,
+        Verb::Alerts { verb } => alerts::run(config, &verb).await,
+        Verb::History(arguments) => history::run(config, &arguments),
         Verb::Secret { verb } => secret::run(config, &verb),
         Verb::Snapshot { verb } => snapshot::run(config, &verb).await,
         Verb::Demo => demo::run(demo::Options::of_this_program()?).await,
@@ -233,15 +249,6 @@ impl From<Reconcile> for crate::app::Options {
 fn failed(error: &anyhow::Error) -> u8 {
     tell(&format!("evenkeel: {}", telemetry::indented(&format!("{error:#}"))));
     ERROR
-}
-
-/// The person behind `sudo` or `doas`, else whom this runs as.
-fn who() -> String {
-    let named = |variable: &str| std::env::var(variable).ok().filter(|name| !name.is_empty());
-    let user = nix::unistd::getuid();
-    let behind = if user.is_root() { named("SUDO_USER").or_else(|| named("DOAS_USER")) } else { None };
-    let own = || nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
-    telemetry::one_line(&behind.or_else(own).unwrap_or_else(|| format!("user {user}")))
 }
 
 /// An answer to stdout, with whatever others wrote in it made harmless.

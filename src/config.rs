@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub use app::{App, BuildEngine, Builds, Drone, Gitea, RecipeSource, Resolve, SnapshotRules, Special};
 pub use gate::{CertificateDays, Gate, HttpCheck};
 pub use policy::{Auto, Notes, Policy, Window};
-pub use shared::{Alerts, CertificateFiles, Prune, SharedNetwork, Subnet, Webhook};
+pub use shared::{Alerts, CertificateFiles, Prune, SharedNetwork, Subnet, Webhook, WebhookFormat};
 use table::{Keys, Reader, Table, Value};
 
 use crate::model::app::{AppName, Domain, Kind};
@@ -136,7 +136,7 @@ fn read(root: &Table<'_>) -> Option<Declared> {
         certificate: of_proxy("certificate").and_then(|v| shared::certificate(&v)),
         registry_auth: root.get("registry_auth").and_then(|v| v.secret_path()),
         max_tests: root.get("max_tests").and_then(|v| v.without_effect().integer(1..=1000)).unwrap_or(1),
-        alerts: root.get("alerts").and_then(|v| shared::alerts(&v.without_effect())).unwrap_or_default(),
+        alerts: root.get("alerts").and_then(|v| shared::alerts(&v)).unwrap_or_default(),
         prune: root.get("prune").and_then(|v| shared::prune(&v.without_effect())).unwrap_or_default(),
         apps,
         warnings: Diagnostics::default(),

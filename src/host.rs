@@ -1,11 +1,13 @@
 //! The outside, one file per thing. Nothing here decides.
 
+pub mod alerts;
 pub mod command;
 pub mod copying;
 pub mod ending;
 pub mod engine;
 pub mod gnu_tar;
 pub mod images;
+pub mod metrics;
 pub mod probe;
 pub mod progress;
 pub mod recipes;
@@ -13,3 +15,4 @@ pub mod snapshots;
 pub mod store;
 pub mod swarm;
 pub mod volumes;
+pub mod who;

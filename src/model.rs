@@ -4,6 +4,7 @@ pub mod alert;
 pub mod app;
 pub mod approval;
 pub mod diagnostic;
+pub mod history;
 pub mod observed;
 pub mod outcome;
 pub mod pause;

@@ -9,13 +9,15 @@ use jiff::Timestamp;
 
 use super::examine::with_view;
 use super::front::{Beside, Front};
-use super::note;
 use super::reading::Given;
+use super::telling::note;
 use super::view::View;
 use crate::config::{self, Declared};
 use crate::host::store::Store;
+use crate::host::who::who;
 use crate::model::app::AppName;
 use crate::model::approval::Approval;
+use crate::model::history;
 use crate::model::outcome::Outcome;
 use crate::model::version::{RecipeVersion, Revision, Wanted};
 use crate::policy::barrier::Barrier;
@@ -57,7 +59,9 @@ pub async fn approve(
         let told = told(view, &front, &approval, &beside).await?;
         let damage = damage.map(|damage| format!("; approvals before it could not be read ({damage}) and are gone"));
         let told = format!("{told}{}", damage.unwrap_or_default());
-        note(&Store::for_reading(&declared.state_dir), &app.name, "approved", &told, now);
+        let act = history::Line::of_act(app.name.as_str(), "approved", &told, by, now);
+        let line = history::Line { to: Some(approval.revision.to_string()), ..act };
+        note(&Store::for_reading(&declared.state_dir), &line);
         Ok(Approved::Written(told))
     })
     .await
@@ -168,7 +172,9 @@ pub fn spend(store: &Store, app: &AppName, revision: &Revision, now: Timestamp) 
     let spent = store.app(app).take_approval(revision)?;
     if let Some(Approval { by, ts, .. }) = &spent {
         let given = ts.strftime("%F %H:%M UTC");
-        note(store, app, "approval-spent", &format!("{revision} is tried once, as {by} approved on {given}"), now);
+        let told = format!("{revision} is tried once, as {by} approved on {given}");
+        let act = history::Line::of_act(app.as_str(), "approval-spent", &told, &who(), now);
+        note(store, &history::Line { to: Some(revision.to_string()), ..act });
     }
     Ok(spent)
 }

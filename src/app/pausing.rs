@@ -6,10 +6,12 @@
 use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
-use super::note;
+use super::telling::note;
 use crate::config;
 use crate::host::store::{AppDir, Store};
+use crate::host::who::who;
 use crate::model::app::AppName;
+use crate::model::history::Line;
 use crate::model::outcome::Outcome;
 use crate::model::pause::Pause;
 
@@ -43,7 +45,8 @@ pub(super) fn left_alone(store: &Store, app: &config::App, now: Timestamp) -> Re
     let over = dir.take_pause(|kept| kept.as_ref().is_ok_and(|pause| pause.is_over(now)))?;
     if let Some(Ok(pause)) = over {
         info!(by = %pause.by, "the pause is over");
-        note(store, &app.name, "unpaused", &format!("the time of the pause by {} is over", pause.by), now);
+        let sentence = format!("the time of the pause by {} is over", pause.by);
+        note(store, &Line::of_act(app.name.as_str(), "unpaused", &sentence, &who(), now));
     }
     Ok(None)
 }
@@ -63,7 +66,7 @@ pub fn pause(
 ) -> anyhow::Result<Pause> {
     let pause = Pause::new(by, now, time, reason);
     store.app(app).put_pause(&pause)?;
-    note(store, app, "paused", &pause.sentence(app, now), now);
+    note(store, &Line::of_act(app.as_str(), "paused", &pause.sentence(app, now), &pause.by, now));
     Ok(pause)
 }
 
@@ -88,6 +91,6 @@ pub fn unpause(store: &Store, app: &AppName, by: &str, now: Timestamp) -> anyhow
         Some(Ok(pause)) => Unpaused::Ended(pause),
         Some(Err(damage)) => Unpaused::Removed(damage.to_string()),
     };
-    note(store, app, "unpaused", &format!("unpaused by {by}"), now);
+    note(store, &Line::of_act(app.as_str(), "unpaused", &format!("unpaused by {by}"), by, now));
     Ok(ended)
 }

@@ -30,6 +30,10 @@ enum What {
     RenderSchema,
     /// The JSON schema of `snapshot list --json`.
     SnapshotsSchema,
+    /// The JSON schema of `history --json`.
+    HistorySchema,
+    /// The JSON schema of `alerts list --json`.
+    AlertsSchema,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
@@ -44,6 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         What::CheckSchema => text.extend(include_bytes!("schema/check.json")),
         What::RenderSchema => text.extend(include_bytes!("schema/render.json")),
         What::SnapshotsSchema => text.extend(include_bytes!("schema/snapshots.json")),
+        What::HistorySchema => text.extend(include_bytes!("schema/history.json")),
+        What::AlertsSchema => text.extend(include_bytes!("schema/alerts.json")),
     }
     super::write_out(&text);
     Ok(0)

@@ -9,7 +9,7 @@ use super::table::{Keys, Value};
 
 const NETWORK_KEYS: Keys = &["name", "subnet"];
 const CERTIFICATE_KEYS: Keys = &["chain", "key"];
-const ALERTS_KEYS: Keys = &["webhook", "command"];
+const ALERTS_KEYS: Keys = &["webhook", "format", "command"];
 const PRUNE_KEYS: Keys = &["watermark"];
 
 /// The overlay that every recipe expects.
@@ -91,8 +91,20 @@ pub struct CertificateFiles {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Alerts {
     pub webhook: Option<Webhook>,
+    /// How the webhook is written to.
+    pub format: WebhookFormat,
     /// Program and arguments; the program by absolute path.
     pub command: Option<Vec<String>>,
+}
+
+/// In which form an alert is posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WebhookFormat {
+    /// The alert's file as it is.
+    #[default]
+    Json,
+    /// A message for a topic of an ntfy server.
+    Ntfy,
 }
 
 /// Where alerts are posted. Some services put a secret into the address: then it belongs into a file.
@@ -157,8 +169,13 @@ pub(super) fn certificate(value: &Value<'_>) -> Option<CertificateFiles> {
 
 pub(super) fn alerts(value: &Value<'_>) -> Option<Alerts> {
     let table = value.table(ALERTS_KEYS)?;
+    let formats = [("json", WebhookFormat::Json), ("ntfy", WebhookFormat::Ntfy)];
+    if let (Some(format), None) = (table.get("format"), table.get("webhook")) {
+        format.error("says how a webhook is written to, and there is none", "add `webhook`, or leave `format` out");
+    }
     Some(Alerts {
         webhook: table.get("webhook").and_then(|v| webhook(&v)),
+        format: table.get("format").and_then(|v| v.choice(&formats)).unwrap_or_default(),
         command: table.get("command").and_then(|v| command(&v)),
     })
 }

@@ -131,6 +131,12 @@ impl Command {
         self
     }
 
+    /// Gives the child this file as its stdin.
+    #[must_use]
+    pub fn reading(self, file: File) -> Self {
+        self.holding(file)
+    }
+
     /// Program and arguments: what everybody on the host can see in the process list.
     pub fn argv(&self) -> impl Iterator<Item = &OsStr> {
         std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str))

@@ -5,33 +5,32 @@
 //! file with a field that it does not know. A newer program wrote it, and guessing could cost data.
 
 mod approval;
+mod history;
 mod lock;
 mod pause;
 mod place;
 mod secrets;
 mod slot;
+mod state;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, ensure};
 
 use crate::model::app::AppName;
 use crate::model::secret::HostKey;
-use crate::model::state::{SCHEMA, State};
 
+pub use history::{DamagedLine, LONGEST as LONGEST_HISTORY};
 pub use lock::{Lock, LockAttempt};
 pub(in crate::host) use lock::{is_taken, open_lock};
 pub use place::InDoubt;
-pub(in crate::host) use place::{explained, make_folder, replace, sync_folder};
+pub(in crate::host) use place::{BESIDE, explained, make_folder, put_if_missing, replace, sync_folder};
 pub use slot::{Slot, SlotAttempt};
+pub use state::StateError;
 
-/// How far back the newest line about an app is looked for, in bytes.
-const HISTORY_LOOK: u64 = 64 << 10;
 const KEY_LENGTH: usize = 32;
 /// Enough for the largest state of an app, so that a full disk is met before anything is touched.
 const ROOM: usize = 64 << 10;
@@ -121,25 +120,6 @@ impl Store {
         Ok(self.existing_host_key()?.unwrap_or_else(passing))
     }
 
-    /// Adds one line to `history.jsonl`, on disk when this returns. A line that a power loss cut short is ended first.
-    pub fn append_history(&self, event: &Value) -> Result<()> {
-        let file = self.dir.join("history.jsonl");
-        let line = format!("{event}\n");
-        append(&file, &line).map_err(place::explained).with_context(|| format!("append to {}", file.display()))
-    }
-
-    /// The newest line about an app among the last 64 KiB of `history.jsonl`; `None` if there is none, or nothing can be
-    /// read.
-    pub fn last_history(&self, app: &AppName) -> Option<Value> {
-        let mut file = File::open(self.dir.join("history.jsonl")).ok()?;
-        let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(HISTORY_LOOK))).ok()?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).ok()?;
-        let lines = bytes.split(|byte| *byte == b'\n').rev();
-        lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).find(|line| line["app"] == app.as_str())
-    }
-
     fn key_file(&self) -> PathBuf {
         self.dir.join("host.key")
     }
@@ -159,47 +139,6 @@ pub struct AppDir {
 impl AppDir {
     pub fn path(&self) -> &Path {
         &self.dir
-    }
-
-    /// The app's state; `None` when there is none yet.
-    ///
-    /// # Errors
-    /// When it cannot be read as a whole. A state that is only partly understood is not one.
-    pub fn read_state(&self) -> Result<Option<State>> {
-        let file = self.state_file();
-        let Some(bytes) = read_if_there(&file)? else { return Ok(None) };
-        parse_state(&bytes).map(Some).with_context(|| format!("read {}", file.display()))
-    }
-
-    /// Replaces the app's state; on disk when this returns.
-    ///
-    /// # Errors
-    /// The state before stands, unless the error's context is [`InDoubt`].
-    pub fn write_state(&self, lock: &Lock, state: &State) -> Result<()> {
-        self.ensure_locked_by(lock)?;
-        let mut text = serde_json::to_vec_pretty(state).context("write the state as JSON")?;
-        text.push(b'\n');
-        replace(&self.state_file(), &text)
-    }
-
-    fn state_file(&self) -> PathBuf {
-        self.dir.join("state.json")
-    }
-}
-
-fn parse_state(bytes: &[u8]) -> Result<State> {
-    #[derive(serde::Deserialize)]
-    struct Schema {
-        schema: u32,
-    }
-    let newer = "a newer evenkeel wrote this state; run that one";
-    let schema: Schema = serde_json::from_slice(bytes)
-        .context("the state is damaged; restore it from a backup, or move it away to have the app taken as new")?;
-    ensure!(schema.schema == SCHEMA, "schema {} instead of {SCHEMA}: {newer}", schema.schema);
-    match serde_json::from_slice(bytes) {
-        Ok(state) => Ok(state),
-        Err(cause) if cause.to_string().starts_with("unknown ") => bail!("{cause}: {newer}"),
-        Err(cause) => Err(cause).context("the state is damaged; restore it from a backup"),
     }
 }
 
@@ -222,22 +161,4 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
     let names: io::Result<Vec<_>> = names.collect();
     let names = names.with_context(|| format!("read {}", folder.display()))?;
     Ok(names.into_iter().flatten().collect())
-}
-
-fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path)?;
-    let line = if ends_whole(&mut file)? { line.to_owned() } else { format!("\n{line}") };
-    // One write: lines of several runs do not mix.
-    file.write_all(line.as_bytes())?;
-    file.sync_all()
-}
-
-fn ends_whole(file: &mut fs::File) -> io::Result<bool> {
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(true);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }

@@ -134,7 +134,7 @@ fn of_outcome(state: &State, ending: &Ending<'_>, now: Timestamp) -> Option<Aler
         Outcome::RolledBack(_) | Outcome::Stuck(_) => None,
         Outcome::Blocked(_) if ending.closed => None,
         Outcome::Held(_) => Some(match ending.held {
-            None => plain(Reason::HeldPolicy, format!("held::{}", gist(sentence))),
+            None => plain(Reason::HeldPolicy, format!("held::{}", short(sentence))),
             Some(held) => Alert {
                 to_version: Some(held.target.to_string()),
                 release_notes: held.release_notes.as_deref().map(|notes| cut(notes, LONGEST_NOTES)),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::refusing::{Host, PLAIN, program, said, tells};
 use crate::world::Said;
 
-const VERBS: [&[&str]; 18] = [
+const VERBS: [&[&str]; 22] = [
     &[],
     &["proxy"],
     &["app"],
@@ -19,6 +19,10 @@ const VERBS: [&[&str]; 18] = [
     &["render"],
     &["status"],
     &["check"],
+    &["alerts"],
+    &["alerts", "list"],
+    &["alerts", "relay"],
+    &["history"],
     &["secret"],
     &["secret", "show"],
     &["snapshot"],
@@ -65,7 +69,7 @@ fn the_version_is_the_packages() {
 
 #[test]
 fn wrong_use_ends_with_64_and_says_how_it_is_used() {
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 20] = [
         &[],
         &["keep"],
         &["app", "--force"],
@@ -80,6 +84,10 @@ fn wrong_use_ends_with_64_and_says_how_it_is_used() {
         &["snapshot"],
         &["snapshot", "list"],
         &["snapshot", "drop", "wiki"],
+        &["alerts"],
+        &["alerts", "relay", "mail"],
+        &["alerts", "relay", "--within", "0s"],
+        &["history", "--limit", "0"],
         &["generate", "pdf"],
         &["--config"],
     ];

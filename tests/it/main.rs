@@ -1,5 +1,6 @@
 //! Promises that need more than one module, or the machine.
 
+mod alerts;
 mod approving;
 mod commands;
 mod defects;

@@ -8,8 +8,9 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use evenkeel::host::store::{AppDir, Lock, LockAttempt, Store, random};
+use evenkeel::host::store::{AppDir, LONGEST_HISTORY, Lock, LockAttempt, StateError, Store, random};
 use evenkeel::model::app::AppName;
+use evenkeel::model::history::Line;
 use evenkeel::model::secret::{Rule, SecretBytes};
 use evenkeel::model::state::{Frozen, SCHEMA, State};
 use serde_json::json;
@@ -84,20 +85,48 @@ fn a_state_comes_back_as_it_was_written() {
 fn a_state_that_is_not_fully_understood_is_refused() {
     let (_dir, store) = store();
     let app = wiki(&store);
-    let _lock = taken(&app);
+    let lock = taken(&app);
     let frozen = json!({"sample": "", "secret_versions": {}});
+    let whole = json!({"schema": SCHEMA, "stack": "s", "frozen": frozen});
+    let with = |key: &str, value: serde_json::Value| {
+        let mut state = whole.clone();
+        state[key] = value;
+        state.to_string()
+    };
     let cases = [
-        (json!({"schema": SCHEMA, "stack": "s", "frozen": frozen, "tides": 1}).to_string(), "newer evenkeel"),
-        (json!({"schema": SCHEMA + 1, "stack": "s", "frozen": frozen}).to_string(), "newer evenkeel"),
-        (json!({"schema": SCHEMA, "frozen": frozen}).to_string(), "damaged"),
-        ("{\"schema\": 1, \"sta".to_owned(), "damaged"),
-        (String::new(), "damaged"),
+        (with("tides", json!(1)), true),
+        (with("schema", json!(SCHEMA + 1)), true),
+        (with("schema", json!(0)), false),
+        (json!({"schema": SCHEMA, "frozen": frozen}).to_string(), false),
+        (with("stack", json!(7)), false),
+        (with("tides", json!(1)).replace('}', ""), false),
+        ("{\"schema\": 1, \"sta".to_owned(), false),
+        ("\u{0}".repeat(100), false),
+        (String::new(), false),
     ];
-    for (text, told) in cases {
+    for (text, is_newer) in cases {
         fs::write(app.path().join("state.json"), &text).unwrap();
-        let error = format!("{:#}", app.read_state().unwrap_err());
-        assert!(error.contains(told) && error.contains("state.json"), "{text}: {error}");
+        let error = app.read_state().unwrap_err();
+        assert_eq!(matches!(error, StateError::Newer { .. }), is_newer, "{text}: {error}");
+        assert_eq!(matches!(error, StateError::Damaged { .. }), !is_newer, "{text}: {error}");
+        assert!(error.to_string().contains("wiki/state.json"), "{error}");
     }
+    drop(lock);
+}
+
+#[test]
+fn a_damaged_state_is_kept_aside_once_whatever_becomes_of_the_first_file() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    let file = app.path().join("state.json");
+    fs::write(&file, "damaged").unwrap();
+    let written = app.keep_aside(&lock).unwrap().unwrap();
+    assert_eq!(app.keep_aside(&lock).unwrap(), None, "once for each damage");
+    app.write_state(&lock, &state("backup")).unwrap();
+    let aside = app.path().join(format!("state.json.damaged-{}", written.strftime("%Y%m%dT%H%M%SZ")));
+    assert_eq!(fs::read_to_string(aside).unwrap(), "damaged");
+    assert_eq!(app.read_state().unwrap(), Some(state("backup")));
 }
 
 #[test]
@@ -276,32 +305,84 @@ fn the_host_key_is_made_once_however_many_ask() {
     assert!(store.host_key().unwrap_err().to_string().contains("damaged"));
 }
 
+fn line(app: &str, sentence: &str) -> Line {
+    Line::of_act(app, "applied", sentence, "alice", "2026-11-21T02:00:00Z".parse().unwrap())
+}
+
+/// Sentences of the readable lines, and what is told of the others.
+fn history(store: &Store) -> (Vec<String>, Vec<String>) {
+    let (mut sentences, mut damaged) = (Vec::new(), Vec::new());
+    store
+        .history(|line| match line {
+            Ok(line) => sentences.push(line.sentence),
+            Err(cause) => damaged.push(cause.to_string()),
+        })
+        .unwrap();
+    (sentences, damaged)
+}
+
 #[test]
 fn the_newest_line_about_an_app_is_found() {
     let (_dir, store) = store();
     let app: AppName = "wiki".parse().unwrap();
     assert_eq!(store.last_history(&app), None);
-    for line in [json!({"app": "wiki", "n": 1}), json!({"app": "wiki", "n": 2}), json!({"app": "blog", "n": 3})] {
+    for line in [line("wiki", "1"), line("wiki", "2"), line("blog", "3")] {
         store.append_history(&line).unwrap();
     }
-    assert_eq!(store.last_history(&app).unwrap()["n"], 2);
+    assert_eq!(store.last_history(&app).unwrap().sentence, "2");
 }
 
 #[test]
 fn history_gains_whole_lines_even_after_one_was_cut() {
     let (_dir, store) = store();
     let file = store.dir().join("history.jsonl");
-    store.append_history(&json!({"app": "wiki", "note": "two\nlines"})).unwrap();
+    assert_eq!(history(&store), (vec![], vec![]));
+    store.append_history(&line("wiki", "two\nlines")).unwrap();
     fs::write(&file, fs::read_to_string(&file).unwrap() + "{\"app\": \"wi").unwrap();
-    store.append_history(&json!({"app": "blog"})).unwrap();
-    store.append_history(&json!({"app": "shop"})).unwrap();
-    let text = fs::read_to_string(&file).unwrap();
-    let lines: Vec<_> = text.lines().collect();
-    assert_eq!(
-        lines,
-        ["{\"app\":\"wiki\",\"note\":\"two\\nlines\"}", "{\"app\": \"wi", "{\"app\":\"blog\"}", "{\"app\":\"shop\"}"]
-    );
+    store.append_history(&line("blog", "b")).unwrap();
+    store.append_history(&line("shop", "c")).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 4);
+    let (sentences, damaged) = history(&store);
+    assert_eq!(sentences, ["two\nlines", "b", "c"]);
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert!(damaged[0].contains("history.jsonl:2 is no line of a history: EOF"), "{damaged:?}");
     assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn a_line_of_an_older_program_is_read() {
+    let (_dir, store) = store();
+    let old = "{\"ts\":\"2026-01-01T00:00:00Z\",\"app\":\"wiki\",\"outcome\":\"held\",\"sentence\":\"a\"}\n";
+    fs::write(store.dir().join("history.jsonl"), old).unwrap();
+    assert_eq!(store.last_history(&"wiki".parse().unwrap()).unwrap().by, None);
+    assert_eq!(history(&store), (vec!["a".to_owned()], vec![]));
+}
+
+#[test]
+fn a_long_history_is_moved_aside_once_and_still_read() {
+    let (_dir, store) = store();
+    let file = store.dir().join("history.jsonl");
+    let long = "x".repeat(1_000);
+    let text = serde_json::to_string(&line("wiki", &long)).unwrap() + "\n";
+    let many = usize::try_from(LONGEST_HISTORY).unwrap() / text.len() + 1;
+    fs::write(&file, text.repeat(many)).unwrap();
+    let together = Barrier::new(4);
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let (store, together) = (&store, &together);
+            scope.spawn(move || {
+                together.wait();
+                store.append_history(&line("wiki", &number.to_string())).unwrap();
+            });
+        }
+    });
+    let (sentences, damaged) = history(&store);
+    assert_eq!((sentences.len(), damaged.len()), (many + 4, 0));
+    let mut newest = sentences[many..].to_vec();
+    newest.sort();
+    assert_eq!(newest, ["0", "1", "2", "3"]);
+    assert!(fs::metadata(&file).unwrap().len() < 10_000);
+    assert_eq!(store.last_history(&"wiki".parse().unwrap()).unwrap().sentence.len(), 1);
 }
 
 #[test]

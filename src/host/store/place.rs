@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::NamedTempFile;
 
 /// What files that are on their way begin with; a killed run leaves them behind.
-const BESIDE: &str = ".beside-";
+pub(in crate::host) const BESIDE: &str = ".beside-";
 
 /// Marks the error of a [`replace`] that renamed the file but could not sync its folder: a power loss decides whether
 /// the old content is found later, or the new.
@@ -30,7 +30,7 @@ pub(in crate::host) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Like [`replace`], but leaves a file that is there already as it is and says `false`.
-pub(super) fn put_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
+pub(in crate::host) fn put_if_missing(path: &Path, bytes: &[u8]) -> Result<bool> {
     let beside = write_beside(path, bytes)?;
     match beside.persist_noclobber(path) {
         Ok(_) => sync_folder(folder_of(path)).map(|()| true),

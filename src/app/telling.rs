@@ -1,0 +1,143 @@
+//! What a run leaves to be read when it has ended: alerts, a line of history, metrics.
+//!
+//! The border: none of it makes a run fail or wait; what cannot be written is told in the log and by the next run. The
+//! surprise: an app without a state that can be read (never installed, or damaged) has told facts, too. They are kept
+//! beside the alerts until there is a state.
+
+use jiff::Timestamp;
+use tracing::{debug, warn};
+
+use super::{Host, proxy};
+use crate::host::alerts::Alerts;
+use crate::host::metrics;
+use crate::host::store::{LockAttempt, StateError, Store};
+use crate::host::who::who;
+use crate::model::app::AppName;
+use crate::model::history::Line;
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::upgrade::told::{self, Ending, HeldBack};
+
+/// What a run knows beside its outcome.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The version that is held.
+    pub held: Option<HeldBack>,
+    /// Newer versions were looked for.
+    pub looked: bool,
+    /// A transaction was closed.
+    pub closed: bool,
+}
+
+/// The version that runs before a run, for [`after`].
+pub fn before(store: &Store, app: &AppName) -> Option<String> {
+    version(&store.app(app).read_state().ok()??)
+}
+
+/// Tells how a run has ended. Called once at the end of each, its lock given back.
+pub fn after(host: &Host, app: &AppName, before: Option<String>, outcome: &Outcome, report: &Report, now: Timestamp) {
+    let to = match tell(&host.store, app, outcome, report, now) {
+        Ok(to) => to,
+        Err(error) => {
+            warn!(cause = format!("{error:#}"), "alerts could not be written; the next run writes them");
+            None
+        }
+    };
+    let to = to.or_else(|| report.held.as_ref().map(|held| held.target.to_string()));
+    record(&host.store, app, outcome, before, to, now);
+    let held = report.held.as_ref().map(|held| held.target.to_string());
+    let held = report.looked.then_some(held.as_deref());
+    let days = proxy::certificate(&host.declared, now).ok().flatten().map(|certificate| certificate.days_left(now));
+    if let Err(error) = metrics::write(&host.store, metrics::Ended { app, outcome, held }, days, now) {
+        warn!(cause = format!("{error:#}"), "no metrics could be written");
+    }
+}
+
+/// Where told facts are kept.
+enum Memory {
+    State,
+    BesideAlerts,
+}
+
+/// Makes due what has to be told and writes it. Gives the version that this was about.
+fn tell(
+    store: &Store,
+    app: &AppName,
+    outcome: &Outcome,
+    report: &Report,
+    now: Timestamp,
+) -> anyhow::Result<Option<String>> {
+    let (dir, alerts) = (store.app(app), Alerts::of(store));
+    let lock = match dir.lock()? {
+        LockAttempt::Taken(lock) => lock,
+        LockAttempt::Held { by } => {
+            debug!(%by, "another run tells");
+            return Ok(None);
+        }
+    };
+    let (state, memory) = match dir.read_state() {
+        Ok(Some(state)) => (state, Memory::State),
+        Ok(None) => (alerts.beside(app)?, Memory::BesideAlerts),
+        Err(StateError::Damaged { .. }) => {
+            dir.keep_aside(&lock)?;
+            (alerts.beside(app)?, Memory::BesideAlerts)
+        }
+        Err(StateError::Newer { .. }) => (alerts.beside(app)?, Memory::BesideAlerts),
+        Err(error @ StateError::Unread(_)) => return Err(error.into()),
+    };
+    let by_systemd = super::started_by_systemd();
+    let ending =
+        Ending { outcome, held: report.held.as_ref(), looked: report.looked, closed: report.closed, by_systemd };
+    let mut told = told::ended(&state, &ending, now);
+    let mut write = |state: &State| match memory {
+        Memory::State => dir.write_state(&lock, state),
+        Memory::BesideAlerts => alerts.put_beside(app, state),
+    };
+    if told != state {
+        write(&told)?;
+    }
+    let about = told.due_alerts.last().and_then(|alert| alert.to_version.clone());
+    alerts.write_due(app, &mut told, &mut write)?;
+    if matches!(memory, Memory::State) {
+        alerts.forget_beside(app)?;
+    }
+    Ok(about.or_else(|| reached(outcome, &told)))
+}
+
+/// The version that an outcome without an alert is about.
+fn reached(outcome: &Outcome, state: &State) -> Option<String> {
+    match outcome {
+        Outcome::Converged | Outcome::Applied(_) | Outcome::Upgraded(_) => version(state),
+        Outcome::Unhealthy(_) => {
+            let tried = state.changing.as_ref().or(state.installing.as_ref());
+            tried.map(|tried| tried.revision.to_string()).or_else(|| version(state))
+        }
+        _ => None,
+    }
+}
+
+fn version(state: &State) -> Option<String> {
+    state.current.as_ref().map(|current| current.body.revision.to_string())
+}
+
+/// One line of history for a run that changed or decided something. What is held or failed is decided once, not each
+/// night.
+fn record(store: &Store, app: &AppName, outcome: &Outcome, from: Option<String>, to: Option<String>, now: Timestamp) {
+    if matches!(outcome, Outcome::Converged | Outcome::Waiting(_)) {
+        return;
+    }
+    let is_known =
+        |last: &Line| outcome.exit_code() != 0 && last.outcome == outcome.word() && last.sentence == outcome.sentence();
+    if store.last_history(app).as_ref().is_some_and(is_known) {
+        return;
+    }
+    let (outcome, sentence) = (outcome.word().to_owned(), outcome.sentence().to_owned());
+    note(store, &Line { ts: now, app: app.to_string(), outcome, sentence, by: Some(who()), from, to });
+}
+
+/// What a line tells stands, whether or not it can be written down.
+pub fn note(store: &Store, line: &Line) {
+    if let Err(error) = store.append_history(line) {
+        warn!(cause = format!("{error:#}"), "no history line could be written");
+    }
+}
