@@ -145,16 +145,26 @@ pub(super) fn read(kind: Kind, name: Option<AppName>, value: &Value<'_>, base: O
         env_files: paths(&table, "env_files"),
         secrets: table.get("secrets").and_then(|v| v.open_table()).map(|t| secrets(&t)).unwrap_or_default(),
         resolve: table.get("resolve").and_then(|v| resolve(&v)).unwrap_or_default(),
-        policy: kept(kind, table.get("policy")).and_then(|v| policy::read(&v)).unwrap_or_default(),
+        policy: table.get("policy").and_then(|v| policy::read(&v)).unwrap_or_default(),
         gate: table.get("gate").and_then(|v| gate::read(&v)).unwrap_or_default(),
-        snapshot: kept(kind, table.get("snapshot")).and_then(|v| snapshot(&v)).unwrap_or_default(),
+        snapshot: table.get("snapshot").and_then(|v| snapshot(&v)).unwrap_or_default(),
         special: special(kind, &table),
         recipe: recipe?,
         name: name?,
         domain: domain?,
         stack: stack?,
     };
+    tell_contradiction(&rest, &table);
     Some(rest)
+}
+
+/// Such a pin is held for ever, which nobody means.
+fn tell_contradiction(app: &App, table: &Table<'_>) {
+    if let (Wanted::Version(pinned), Some(value)) = (&app.wanted, table.get("version"))
+        && app.policy.never.contains(pinned)
+    {
+        value.warning("`policy.never` names it, too, so it is not taken", "take it out of one of the two");
+    }
 }
 
 fn domain(kind: Kind, name: Option<&AppName>, table: &Table<'_>, base: Option<&Domain>) -> Option<Domain> {
@@ -176,14 +186,6 @@ fn stack(domain: &Domain, value: &Value<'_>) -> Option<StackName> {
 
 fn wanted(value: &Value<'_>) -> Option<Wanted> {
     value.parsed("\"latest\", a tag such as \"2.4.0+1.9.1\", or 7 digits or more of a commit's id")
-}
-
-/// What belongs to upgrades, which this version does not make. A kind that is not kept at all is told as a whole.
-fn kept(kind: Kind, value: Option<Value<'_>>) -> Option<Value<'_>> {
-    match kind {
-        Kind::Proxy | Kind::App => value.map(Value::without_effect),
-        Kind::Drone | Kind::WarmKeycloak | Kind::Canonical => value,
-    }
 }
 
 fn resolve(value: &Value<'_>) -> Option<Resolve> {

@@ -253,9 +253,19 @@ fn what_this_version_only_reads_is_named() {
                 recipe = { url = \"https://git.example.org/wiki.git\" }\npolicy = { auto = \"patch\" }\n\
                 snapshot = { exclude = [\"cache\"] }\n";
     let warned = declared(text).warnings.to_string();
-    for key in ["max_tests", "prune", "app.wiki.policy", "app.wiki.snapshot"] {
+    for key in ["max_tests", "prune"] {
         assert!(warned.contains(&format!("{key}: this version reads it")), "{key} in {warned}");
     }
+    assert!(!warned.contains("app.wiki"), "{warned}");
+}
+
+#[test]
+fn a_pin_that_the_policy_never_takes_is_told() {
+    let table =
+        |never| format!("{MINIMAL}[app.wiki]\n{RECIPE}version = \"1.0.0+1\"\npolicy = {{ never = [\"{never}\"] }}\n");
+    let warned = declared(&table("1.0.0+1")).warnings.to_string();
+    assert!(warned.contains("app.wiki.version: `policy.never` names it, too"), "{warned}");
+    assert!(!declared(&table("1.0.1+1")).warnings.to_string().contains("never"));
 }
 
 #[test]
