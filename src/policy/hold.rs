@@ -7,6 +7,10 @@ use crate::model::approval::Approval;
 use crate::model::version::Revision;
 use crate::recipe::notes::Notes;
 
+/// How many reasons are told, and how much of each, in characters.
+const MOST: usize = 10;
+const LONGEST: usize = 1_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     pub current: Revision,
@@ -55,15 +59,22 @@ impl Hold {
                 self.next_step(app)
             );
         }
-        let why: Vec<String> = self.barriers.iter().map(Barrier::to_string).collect();
         let is = if self.is_asked_for { "is asked for" } else { "is published" };
         let approved = self.approval.as_ref().map(|approval| format!(" ({} approved it before that)", approval.by));
         format!(
             "{target} {is} and {current} runs: {}{}; {}",
-            why.join("; "),
+            self.why(),
             approved.filter(|_| self.can_be_approved()).unwrap_or_default(),
             self.next_step(app)
         )
+    }
+
+    /// Strangers write recipes: a sentence stays one that can be read.
+    fn why(&self) -> String {
+        let told = self.barriers.iter().take(MOST).map(|barrier| short(&barrier.to_string()));
+        let more = self.barriers.len().saturating_sub(MOST);
+        let more = (more > 0).then(|| format!("and {more} reasons more, which `evenkeel approve` lists"));
+        told.chain(more).collect::<Vec<_>>().join("; ")
     }
 
     /// What a person can do, in commands.
@@ -94,6 +105,13 @@ impl Hold {
             _ => None,
         })?;
         Some(format!("the old value stays then, and `env = {{ {key} = … }}` says another"))
+    }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

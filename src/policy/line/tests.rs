@@ -274,6 +274,20 @@ fn new_rights_hold_a_version_and_an_older_one_without_them_is_taken() {
 }
 
 #[test]
+fn a_recipe_with_a_thousand_wishes_is_held_in_a_sentence_that_can_be_read() {
+    let hold = Hold {
+        current: at("1.0.0+1"),
+        target: at("1.0.1+1"),
+        is_asked_for: false,
+        barriers: (0..1000).map(|_| Barrier::Unreadable("ä".repeat(100_000))).collect(),
+        approval: None,
+        notes: Notes::default(),
+    };
+    let told = hold.sentence(&"wiki".parse().unwrap());
+    assert!(told.len() < 25_000 && told.contains("and 990 reasons more"), "{}", told.len());
+}
+
+#[test]
 fn an_approval_lifts_what_its_person_was_told_and_no_more() {
     let mut world = world("1.0.0+1", &["1.0.1+1", "2.0.0+1"], &[]);
     world.approve("2.0.0+1");
