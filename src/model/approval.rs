@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::version::Revision;
+use super::version::{RecipeVersion, Revision};
 
 pub const SCHEMA: u32 = 1;
 
@@ -70,15 +70,22 @@ impl Approvals {
 
     /// In the place of an earlier one for the same release.
     pub fn put(&mut self, approval: Approval) {
-        self.take(&approval.revision);
+        self.approvals.retain(|other| other.revision != approval.revision);
         self.approvals.push(approval);
     }
 
-    /// Spends the one for this very release.
+    /// Spends the one for this very release. Those of older versions lapse with it: they were given before something
+    /// newer was begun, and nobody has them in mind when that is gone back from.
     pub fn take(&mut self, revision: &Revision) -> Option<Approval> {
-        let at = self.approvals.iter().position(|approval| approval.revision == *revision)?;
-        Some(self.approvals.remove(at))
+        let taken = self.approvals.iter().find(|approval| approval.revision == *revision).cloned();
+        self.approvals.retain(|approval| approval.revision != *revision && !is_older(&approval.revision, revision));
+        taken
     }
+}
+
+fn is_older(one: &Revision, other: &Revision) -> bool {
+    let version = |revision: &Revision| revision.version.as_deref()?.parse::<RecipeVersion>().ok();
+    version(one).zip(version(other)).is_some_and(|(one, other)| one < other)
 }
 
 #[cfg(test)]
@@ -103,6 +110,17 @@ mod tests {
         assert_eq!(kept.take(&approval("2.0.0+1", 'a').revision).unwrap().by, "bob");
         assert_eq!(kept.take(&approval("2.0.0+1", 'a').revision), None);
         assert!(!kept.is_empty());
+    }
+
+    #[test]
+    fn approvals_of_older_versions_lapse_when_a_newer_one_is_begun() {
+        let mut kept = Approvals::default();
+        for (version, letter) in [("2.0.0+1", 'a'), ("2.1.0+1", 'b'), ("3.0.0+1", 'c')] {
+            kept.put(approval(version, letter));
+        }
+        assert_eq!(kept.take(&approval("2.2.0+1", 'd').revision), None, "that one needed no approval");
+        let left: Vec<_> = kept.all().iter().map(|approval| approval.revision.to_string()).collect();
+        assert_eq!(left, ["3.0.0+1"]);
     }
 
     #[test]

@@ -39,8 +39,9 @@ impl AppDir {
         Ok(damage)
     }
 
-    /// Spends the approval of this very release: nobody else gets it, also after a power loss. `None` where there is
-    /// none, or it cannot be read.
+    /// Spends the approval of this very release, for the transaction that begins now: nobody else gets it, also after a
+    /// power loss. Those of older versions lapse, so this is asked also for a release that needed none. `None` where
+    /// there is none, or it cannot be read.
     pub fn take_approval(&self, revision: &Revision) -> Result<Option<Approval>> {
         let is_there = |approvals: &KeptApprovals| approvals.as_ref().is_ok_and(|approvals| !approvals.is_empty());
         if !is_there(&self.approvals()?) {
@@ -48,9 +49,12 @@ impl AppDir {
         }
         let _alone = self.alone_at_the_approvals()?;
         let Ok(mut approvals) = self.approvals()? else { return Ok(None) };
-        let Some(taken) = approvals.take(revision) else { return Ok(None) };
-        self.write_approvals(&approvals)?;
-        Ok(Some(taken))
+        let before = approvals.clone();
+        let taken = approvals.take(revision);
+        if approvals != before {
+            self.write_approvals(&approvals)?;
+        }
+        Ok(taken)
     }
 
     pub fn approvals_file(&self) -> PathBuf {
