@@ -27,6 +27,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("upgrade::unclean", 3),
     ("upgrade::run", 5),
     ("upgrade::on_host", 6),
+    ("upgrade", 6),
     ("app::live", 7),
     ("app::proxy", 7),
     ("app", 8),
