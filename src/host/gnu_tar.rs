@@ -9,11 +9,11 @@ mod self_test;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, Result, anyhow};
 use rustix::process::Signal;
 
 use super::command::located;
@@ -59,7 +59,7 @@ pub(in crate::host) struct Tar {
 impl Tar {
     /// Packs `folder`, read from the stdout that is given. The child holds `lock`.
     pub fn create(folder: &Path, lock: File) -> Result<(Self, ChildStdout), CopyError> {
-        let mut command = command(&CREATE, folder);
+        let mut command = command(&CREATE, folder)?;
         command.arg(".").stdin(lock).stdout(Stdio::piped());
         let mut tar = Self::start(command)?;
         let stdout = tar.child.stdout.take().expect("stdout is piped");
@@ -69,7 +69,7 @@ impl Tar {
     /// Unpacks into `folder` what is written to the stdin that is given. The child holds `lock`: as its stdout, on which
     /// it has nothing to say.
     pub fn extract(folder: &Path, lock: File) -> Result<(Self, ChildStdin), CopyError> {
-        let mut command = command(&EXTRACT, folder);
+        let mut command = command(&EXTRACT, folder)?;
         command.stdin(Stdio::piped()).stdout(lock);
         let mut tar = Self::start(command)?;
         let stdin = tar.child.stdin.take().expect("stdin is piped");
@@ -99,10 +99,16 @@ impl Drop for Tar {
     }
 }
 
-fn command(flags: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(located(PROGRAM.as_ref()));
+/// What is not on our PATH is not looked for elsewhere.
+fn program() -> Result<PathBuf, io::Error> {
+    let found = located(PROGRAM.as_ref());
+    if found.components().count() > 1 { Ok(found) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+fn command(flags: &[&str], folder: &Path) -> Result<Command> {
+    let mut command = Command::new(program().map_err(not_run)?);
     command.env_clear().env("LC_ALL", "C").args(flags).arg("-C").arg(folder).args(["-f", "-"]);
-    command
+    Ok(command)
 }
 
 fn not_run(cause: io::Error) -> anyhow::Error {

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
 
-use super::{PROGRAM, Tar, located};
+use super::{Tar, program};
 
 const USER: (&str, &[u8]) = ("user.evenkeel", b"kept");
 /// `user::rw- user:4711:r-- group::r-- mask::r-- other::---`, as the kernel has it.
@@ -46,7 +46,7 @@ pub fn self_test(near: &Path) -> Result<()> {
 }
 
 fn is_gnu() -> Result<()> {
-    let output = std::process::Command::new(located(PROGRAM.as_ref()))
+    let output = std::process::Command::new(program().map_err(super::not_run)?)
         .arg("--version")
         .env_clear()
         .env("LC_ALL", "C")

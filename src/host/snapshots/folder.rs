@@ -51,8 +51,8 @@ impl Folder {
         let path = self.path.join(name);
         let make = || -> io::Result<()> {
             match mkdirat(&self.fd, name, Mode::RWXU) {
-                Ok(()) => Ok(rustix::fs::fsync(&self.fd)?),
-                Err(Errno::EXIST) => Ok(()),
+                // Synced also where a run that was killed just then has made it.
+                Ok(()) | Err(Errno::EXIST) => Ok(rustix::fs::fsync(&self.fd)?),
                 Err(cause) => Err(cause.into()),
             }
         };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use evenkeel::host::copying::{CopyError, Watch};
 use evenkeel::host::volumes::unpack;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use proptest::prelude::*;
 
 use super::{ID, Kept, TX, names, write};
@@ -130,6 +131,40 @@ fn another_archive_under_the_name_is_found() {
     fs::copy(other.path("snapshot-2").join(FILE), path).unwrap();
     is_found(&kept, FILE, "is damaged");
     is_refused(&kept, FILE);
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_no_damage_and_is_told_with_the_file() {
+    let kept = stored();
+    for file in [FILE, MANIFEST] {
+        let path = kept.snapshot_file(file);
+        let bound = Unreadable::at(&path);
+        let told =
+            [kept.snapshots().verify(ID, &Watch::none()).unwrap_err(), kept.unpacked("wiki_data", None).unwrap_err()];
+        drop(bound);
+        for error in told {
+            let words = error.to_string();
+            assert!(matches!(error, CopyError::Failed(_)), "{words}");
+            assert!(words.contains(path.to_str().unwrap()) && words.contains("Input/output error"), "{words}");
+        }
+        is_untouched(&kept);
+    }
+}
+
+/// A file whose first byte cannot be read: the memory of a process at an address that it does not have.
+struct Unreadable<'a>(&'a Path);
+
+impl<'a> Unreadable<'a> {
+    fn at(path: &'a Path) -> Self {
+        mount(Some("/proc/self/mem"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Unreadable<'_> {
+    fn drop(&mut self) {
+        umount2(self.0, MntFlags::MNT_DETACH).unwrap();
+    }
 }
 
 #[test]

@@ -89,3 +89,43 @@ fn data_comes_back_as_it_was_within_what_a_unit_may_do() {
     assert!(output.status.success() && words.contains("1 passed"), "{output:?}");
     assert_equal(&fingerprint(&data), &before);
 }
+
+/// Where the child finds the tar that it is to refuse.
+const OTHER_TAR: &str = "EVENKEEL_TEST_OTHER_TAR";
+
+#[test]
+fn another_tar_than_gnus_is_refused_with_its_name() {
+    if std::env::var_os(OTHER_TAR).is_some() {
+        let told = self_test(&std::env::temp_dir()).unwrap_err();
+        println!("told: {told:#}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let refuses = |script: &str, words: &str| {
+        let tar = dir.path().join("tar");
+        if !script.is_empty() {
+            std::fs::write(&tar, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&tar, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let name = concat!(module_path!(), "::another_tar_than_gnus_is_refused_with_its_name");
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name.split_once("::").unwrap().1, "--nocapture"])
+            .env(OTHER_TAR, "1")
+            .env("PATH", dir.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains(words), "{words}: {output:?}");
+    };
+    refuses("", "tar is not on PATH; install GNU tar");
+    refuses("echo 'bsdtar 3.6.2 - libarchive 3.6.2'", "is not GNU tar but says \"bsdtar 3.6.2");
+    // Built without: it takes the flags, says so, and loses the attributes.
+    let real = Command::new("sh").args(["-c", "command -v tar"]).output().unwrap();
+    let poor = format!(
+        "real={}\ncase \"$*\" in --version) echo 'tar (GNU tar) 1.34';; \
+         --create*) echo 'tar: The POSIX ACL support is not available' >&2; exec $real -cf - -C \"${{11}}\" . ;; \
+         *) exec $real -xf - -C \"${{11}}\";; esac",
+        String::from_utf8_lossy(&real.stdout).trim()
+    );
+    refuses(&poor, "tar could not do all of it: tar: The POSIX ACL support is not available");
+}
