@@ -4,7 +4,7 @@
 //! ever. The surprise: once a program listens for a signal, the kernel never again ends it by that one, so this does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
@@ -12,6 +12,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 const SIGNALS: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::HUP];
+
+static HEARING: Mutex<Hearing> = Mutex::new(Hearing { listens: false, heard: false, who: Vec::new() });
+
+/// Who hears what is sent to this program.
+struct Hearing {
+    /// The signals no longer end the program by themselves.
+    listens: bool,
+    /// One came: whatever would be begun next is not begun.
+    heard: bool,
+    who: Vec<Weak<Asked>>,
+}
 
 /// Signals are heard as long as this lives. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,28 +35,24 @@ struct Asked {
 }
 
 impl Ending {
-    /// Listens from now on; several may do so at once.
+    /// Listens from now on; several may do so at once. Whoever comes after a signal is asked already.
     ///
     /// # Errors
     /// When the kernel or the runtime lets nobody listen.
     pub fn listen() -> Result<Self> {
-        static HEARING: OnceLock<Mutex<Vec<Weak<Asked>>>> = OnceLock::new();
-        let hearing = HEARING.get_or_init(Mutex::default);
         let asked = Arc::<Asked>::default();
-        for number in SIGNALS {
-            let mut heard = signal(SignalKind::from_raw(number.as_raw())).context("listen for signals")?;
-            tokio::spawn(async move {
-                while heard.recv().await.is_some() {
-                    let mut hearing = hearing.lock().unwrap_or_else(PoisonError::into_inner);
-                    hearing.retain(|asked| asked.strong_count() > 0);
-                    match hearing.is_empty() {
-                        true => std::process::exit(128 + number.as_raw()),
-                        false => hearing.iter().filter_map(Weak::upgrade).for_each(|asked| asked.ask()),
-                    }
-                }
-            });
+        let mut hearing = HEARING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hearing.listens {
+            for number in SIGNALS {
+                let heard = signal(SignalKind::from_raw(number.as_raw())).context("listen for signals")?;
+                tokio::spawn(hear(heard, 128 + number.as_raw()));
+            }
+            hearing.listens = true;
         }
-        hearing.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&asked));
+        if hearing.heard {
+            asked.ask();
+        }
+        hearing.who.push(Arc::downgrade(&asked));
         Ok(Self(asked))
     }
 
@@ -72,6 +79,19 @@ impl Ending {
             }
             news.await;
         }
+    }
+}
+
+/// Passes the signal on to whoever hears; where nobody does, the program ends with this code.
+async fn hear(mut signal: tokio::signal::unix::Signal, code: i32) {
+    while signal.recv().await.is_some() {
+        let mut hearing = HEARING.lock().unwrap_or_else(PoisonError::into_inner);
+        hearing.who.retain(|asked| asked.strong_count() > 0);
+        if hearing.who.is_empty() {
+            std::process::exit(code);
+        }
+        hearing.heard = true;
+        hearing.who.iter().filter_map(Weak::upgrade).for_each(|asked| asked.ask());
     }
 }
 

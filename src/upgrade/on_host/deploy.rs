@@ -29,11 +29,8 @@ impl OnHost<'_> {
 
     pub(super) async fn deploy(&mut self, side: Side, transaction: &Transaction) -> Performed {
         let Some(body) = body_of(side, transaction) else { return DONE };
-        if side == Side::New
-            && let Some(no) = self.keep_images(transaction).await?
-        {
-            return Ok(Err(no));
-        }
+        // One that is gone is fetched again.
+        self.keep_images(transaction).await?;
         match self.deployed_as_recorded(side, body).await {
             Ok(()) => DONE,
             Err(Unapplied::Engine(error)) if error.is_refusal() => Ok(Err(error.to_string())),

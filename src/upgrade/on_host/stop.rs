@@ -22,7 +22,7 @@ const SLOW: Duration = Duration::from_secs(120);
 /// How long Swarm may call an update under way of a stack that runs nothing.
 const SETTLE: Duration = Duration::from_secs(120);
 /// How long after a container's end its event may come.
-const TOLD: Duration = Duration::from_secs(5);
+const TOLD: Duration = Duration::from_secs(30);
 /// The longest pause between two looks.
 const TICK: Duration = Duration::from_millis(500);
 
