@@ -136,7 +136,7 @@ impl Done {
     fn in_words(&self) -> String {
         let (done, of) = (self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
         match done.saturating_mul(10).checked_div(of) {
-            Some(tenths) => format!(" ({}0 %)", tenths.min(9)),
+            Some(tenths) => format!(" ({} %)", tenths.min(9) * 10),
             None => String::new(),
         }
     }

@@ -43,7 +43,7 @@ pub async fn volumes(
         wrong = reasons;
         BTreeMap::new()
     });
-    let places = with_sources_resolved(&set).await;
+    let places = places(&set).await;
     let others: Vec<Mounting> = containers.iter().filter(|container| !is_own(container, &own)).cloned().collect();
     wrong.extend(holders(&others, &places).into_iter().map(|held| format!("the app's data is in use: {held}")));
     if !set.is_empty() {
@@ -57,7 +57,7 @@ fn is_own(container: &Mounting, own: &BTreeSet<String>) -> bool {
 }
 
 /// The volumes that are stored, each with its folder, symlinks resolved.
-pub async fn with_sources_resolved(volumes: &BTreeMap<String, Volume>) -> BTreeMap<String, PathBuf> {
+async fn places(volumes: &BTreeMap<String, Volume>) -> BTreeMap<String, PathBuf> {
     let mut places = BTreeMap::new();
     for (name, volume) in volumes.iter().filter(|(_, volume)| !volume.left_out) {
         if let Some(mountpoint) = &volume.mountpoint {
