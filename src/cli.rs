@@ -17,10 +17,11 @@ mod status;
 mod swarm;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use jiff::Timestamp;
 
 use crate::host::who::person as who;
 use crate::{demo, telemetry};
@@ -220,8 +221,8 @@ pub fn main() -> u8 {
 async fn run(cli: Cli) -> anyhow::Result<u8> {
     let config = &cli.config;
     match cli.verb {
-        Verb::Proxy(options) => app::proxy(config, options.into()).await,
-        Verb::App { names, options } => app::apps(config, &names, options.into()).await,
+        Verb::Proxy(options) => told(config, app::proxy(config, options.into()).await),
+        Verb::App { names, options } => told(config, app::apps(config, &names, options.into()).await),
         Verb::Swarm => swarm::run(config).await,
         Verb::Plan(arguments) => plan::run(config, &arguments).await,
         Verb::Approve(arguments) => approve::run(config, &arguments).await,
@@ -243,6 +244,16 @@ impl From<Reconcile> for crate::app::Options {
     fn from(options: Reconcile) -> Self {
         Self { retry: options.retry, no_upgrade: options.no_upgrade }
     }
+}
+
+/// A run by systemd that got to no app makes an alert. Without a configuration nobody knows where to.
+fn told(config: &Path, ended: anyhow::Result<u8>) -> anyhow::Result<u8> {
+    if let Err(why) = &ended
+        && let Some(declared) = world::declared_silently(config)
+    {
+        crate::app::telling::host_failed(&declared, why, Timestamp::now());
+    }
+    ended
 }
 
 /// What went wrong before any app could be looked at, in one place for all verbs.

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use super::{Host, proxy};
+use crate::config::Declared;
 use crate::host::alerts::Alerts;
 use crate::host::metrics;
 use crate::host::store::{LockAttempt, StateError, Store};
 use crate::host::who::who;
+use crate::model::alert;
 use crate::model::app::AppName;
 use crate::model::history::Line;
 use crate::model::outcome::Outcome;
@@ -53,6 +55,29 @@ pub fn after(host: &Host, app: &AppName, before: Option<String>, outcome: &Outco
     }
 }
 
+/// Tells that a run got to no app at all: the Engine or the state directory is away. Only where nobody was there to read
+/// it, and once until a run gets to an app again.
+pub fn host_failed(declared: &Declared, why: &anyhow::Error, now: Timestamp) {
+    if !super::started_by_systemd() {
+        return;
+    }
+    let outcome = Outcome::from(anyhow::anyhow!("{why:#}"));
+    let told = Store::open(&declared.state_dir).and_then(|store| {
+        let host = of_the_host();
+        tell(&store, &host, &outcome, &Report::default(), now)?;
+        record(&store, &host, &outcome, None, None, now);
+        Ok(())
+    });
+    if let Err(error) = told {
+        warn!(cause = format!("{error:#}"), "no alert could be written");
+    }
+}
+
+/// What stands for an app's name where none was looked at; no app may have it.
+fn of_the_host() -> AppName {
+    alert::HOST.parse().expect("it is a name")
+}
+
 /// Where told facts are kept.
 enum Memory {
     State,
@@ -68,6 +93,9 @@ fn tell(
     now: Timestamp,
 ) -> anyhow::Result<Option<String>> {
     let (dir, alerts) = (store.app(app), Alerts::of(store));
+    if app.as_str() != alert::HOST {
+        alerts.forget_beside(&of_the_host())?;
+    }
     let lock = match dir.lock()? {
         LockAttempt::Taken(lock) => lock,
         LockAttempt::Held { by } => {

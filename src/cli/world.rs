@@ -30,6 +30,11 @@ pub fn declared(path: &Path) -> anyhow::Result<Declared> {
     Ok(declared)
 }
 
+/// The same where its mistakes were told already.
+pub fn declared_silently(path: &Path) -> Option<Declared> {
+    config::parse(&path.display().to_string(), &std::fs::read_to_string(path).ok()?).ok()
+}
+
 /// The Engine of the configuration; `DOCKER_HOST` beats the default, the configuration beats both.
 pub async fn engine(declared: &Declared) -> anyhow::Result<Engine> {
     let from_environment = std::env::var("DOCKER_HOST").ok().filter(|endpoint| !endpoint.is_empty());

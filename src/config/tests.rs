@@ -201,6 +201,16 @@ fn a_domain_too_long_for_a_stack_is_refused() {
 }
 
 #[test]
+fn a_webhook_is_written_to_as_json_or_as_ntfy_has_it() {
+    let format = |alerts: &str| declared(&format!("alerts = {{ {alerts} }}\n{MINIMAL}")).alerts.format;
+    assert_eq!(format("webhook = \"https://h/t\""), WebhookFormat::Json);
+    assert_eq!(format("webhook = \"/run/secrets/hook\", format = \"ntfy\""), WebhookFormat::Ntfy);
+    for wrong in ["webhook = \"https://h/t\", format = \"xml\"", "command = [\"/bin/mail\"], format = \"ntfy\""] {
+        refused(&format!("alerts = {{ {wrong} }}\n{MINIMAL}"));
+    }
+}
+
+#[test]
 fn places_count_characters() {
     let report = refused("base_domain = \"a.b\"\nalerts = { webhook = \"https://äöü.example\", comand = [] }\n");
     assert!(report.contains("config.toml:2:45: error: unknown key \"comand\" in alerts (did you mean"), "{report}");

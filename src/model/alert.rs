@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::app::AppName;
 
 pub const SCHEMA: u32 = 1;
+/// In the place of an app's name: a run got to no app. A reserved word.
+pub const HOST: &str = "host";
 
 /// One thing to tell, in the state of the app that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +174,7 @@ fn next_step(alert: &Alert, app: &AppName) -> String {
 fn run(app: &AppName) -> String {
     match app.as_str() {
         "proxy" => "evenkeel proxy".to_owned(),
+        HOST => "evenkeel status".to_owned(),
         app => format!("evenkeel app {app}"),
     }
 }

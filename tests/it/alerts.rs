@@ -124,6 +124,28 @@ fn an_error_is_told_only_to_who_was_not_there() {
 }
 
 #[test]
+fn a_run_that_gets_to_no_app_is_told_once_until_one_does() {
+    let host = blocked();
+    let run = |engine: &str| {
+        let mut command = host.command(&["app"]);
+        let config = fs::read_to_string(host.path("config.toml")).unwrap();
+        let other = config.replace(&host.engine.endpoint(), engine);
+        fs::write(host.path("config.toml"), other).unwrap();
+        said(command.env("INVOCATION_ID", "0123456789abcdef0123456789abcdef"))
+    };
+    for _ in 0..2 {
+        tells(&run("unix:///nowhere/docker.sock"), 1, &["cannot talk to the Docker Engine"]);
+    }
+    let alert = the_one(&host);
+    assert_eq!((&alert["app"], &alert["reason"]), (&json!("host"), &json!("error")));
+    assert!(alert["evidence"].as_str().unwrap().contains("unix:///nowhere/docker.sock"), "{alert}");
+    tells(&run(&host.engine.endpoint()), 12, &["wiki: blocked"]);
+    tells(&relay(&host, "exit 0"), 0, &["relayed"]);
+    tells(&run("unix:///nowhere/docker.sock"), 1, &["cannot talk to the Docker Engine"]);
+    assert_eq!(the_one(&host)["app"], "host");
+}
+
+#[test]
 fn a_damaged_state_is_kept_aside_told_once_and_nothing_is_guessed() {
     let host = wiki();
     host.put_state("wiki", "{\"schema\": 1, \"st");

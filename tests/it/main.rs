@@ -9,6 +9,7 @@ mod demo_story;
 mod engine;
 mod fidelity;
 mod fixtures;
+mod history;
 mod layers;
 mod logins;
 mod oracle;
