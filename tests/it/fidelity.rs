@@ -5,6 +5,7 @@ mod by_hand;
 mod faults;
 mod fingerprint;
 mod full;
+mod killed;
 mod places;
 mod tree;
 mod unit;

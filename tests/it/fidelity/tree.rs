@@ -51,6 +51,13 @@ pub fn spoil(root: &Path) {
     fs::set_permissions(root, Permissions::from_mode(0o700)).unwrap();
 }
 
+/// The same, of plain files.
+pub fn spoil_files(root: &Path) {
+    for entry in fs::read_dir(root).unwrap() {
+        fs::write(entry.unwrap().path(), "spoilt").unwrap();
+    }
+}
+
 fn links(root: &Path) {
     write(root, "a/first", "three names");
     fs::hard_link(root.join("a/first"), root.join("b/second")).unwrap();
