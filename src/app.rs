@@ -1,8 +1,9 @@
-//! The order of one run for one app: lock, pause, read, choose the goal, converge, judge, record.
+//! The order of one run for one app: lock, pause, what is open, read, choose the goal, converge, judge, record, upgrade.
 //!
 //! What a run may end with is in the states that it leaves: `installing` or `changing` is on disk before the first
-//! write to the Engine, and `current` is replaced only by what has passed its gate. A run that was killed anywhere is
-//! therefore finished by the next one, which sees the same goal and an emptier plan.
+//! write to the Engine, an upgrade's journal before each of its steps, and `current` is replaced only by what has passed
+//! its gate. A run that was killed anywhere is therefore finished by the next one, which sees the same goal and an
+//! emptier plan, or the journal.
 
 mod approving;
 pub mod by_hand;
@@ -13,29 +14,37 @@ mod goal;
 mod headroom;
 mod images;
 mod live;
+mod offering;
 mod pausing;
+mod performing;
 mod place;
+mod preflight;
+mod previewing;
 mod proxy;
 mod reading;
 pub mod resuming;
 mod standing;
 pub mod telling;
 pub mod transacting;
+mod turn;
+mod upgrading;
 mod view;
 #[cfg(test)]
 mod worlds;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use tracing::{Instrument, debug, error, error_span, info, warn};
 
-use crate::config::{self, Declared};
+use crate::config::{self, Declared, Resolve};
 use crate::desired::{Desired, SecretSource};
 use crate::health;
 use crate::host::images::Images;
 use crate::host::images::auth::Auths;
 use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
-use crate::host::store::{AppDir, Lock, LockAttempt, Store};
+use crate::host::store::{AppDir, Lock, Slot, Store};
 use crate::host::swarm::Swarm;
 use crate::model::app::Kind;
 use crate::model::observed::Observed;
@@ -49,15 +58,16 @@ use crate::telemetry;
 use goal::{Aim, Goal};
 use place::{Place, Sight};
 use telling::Report;
-use view::{Fetch, View};
+use upgrading::Target;
+use view::{Sources, View};
 
 pub use approving::{Approved, approve, spend};
 pub use examine::{Finding, declared_release, examine};
 pub use pausing::{Unpaused, pause, paused, unpause};
 pub use place::KnownOfEngine;
+pub use previewing::{Coming, Preview, preview};
 pub use reading::variables_of_files;
-pub use standing::{Standing, standing};
-pub use view::{Preview, preview};
+pub use standing::{Snapshot, Standing, standing};
 
 /// The reconciler of an app.
 ///
@@ -107,6 +117,23 @@ impl Host {
         }
     }
 
+    /// A keeper of what is recorded, whatever the configuration says by now.
+    fn keeper_by_record<'a>(&'a self, dir: &'a AppDir, state: &State, progress: &'a Progress) -> Keeper<'a> {
+        Keeper {
+            swarm: &self.swarm,
+            images: &self.images,
+            auths: &self.auths,
+            dir,
+            host_key: &self.host_key,
+            resolve: Resolve::Never,
+            images_before: BTreeMap::new(),
+            image_ids: state.current.as_ref().map(|current| current.body.images.clone()).unwrap_or_default(),
+            hidden: None,
+            recorded: state.names_to_go_back_to(),
+            progress,
+        }
+    }
+
     fn view<'a>(
         &'a self,
         app: &'a config::App,
@@ -141,9 +168,9 @@ pub struct Options {
 pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Outcome {
     let work = async {
         let before = telling::before(&host.store, &app.name);
-        let outcome = locked(host, app, options, now).await.unwrap_or_else(|outcome| outcome);
+        let mut report = Report::default();
+        let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
-        let report = Report { looked: !options.no_upgrade, ..Report::default() };
         telling::after(host, &app.name, before, &outcome, &report, now);
         outcome
     };
@@ -160,21 +187,6 @@ fn log(outcome: &Outcome) {
     }
 }
 
-async fn locked(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Result<Outcome, Outcome> {
-    let dir = host.store.app(&app.name);
-    let lock = match dir.lock()? {
-        LockAttempt::Taken(lock) => lock,
-        LockAttempt::Held { by } if started_by_systemd() => {
-            return Ok(Outcome::Waiting(format!("{by} works on {}; the next run looks again", app.name)));
-        }
-        LockAttempt::Held { .. } => dir.lock_waiting(|by| warn!("waiting for {by} to end")).await?,
-    };
-    if let Some(paused) = pausing::left_alone(&host.store, app, now)? {
-        return Ok(paused);
-    }
-    Run::begin(host, app, dir, lock, options, now)?.converge().await
-}
-
 fn started_by_systemd() -> bool {
     std::env::var_os("INVOCATION_ID").is_some()
 }
@@ -186,10 +198,14 @@ struct Run<'a> {
     reconciler: Box<dyn Reconciler + 'a>,
     dir: AppDir,
     lock: Lock,
+    /// Held from when something is finished or begun until the run ends.
+    slot: Option<Slot>,
     state: State,
     progress: Progress,
     options: Options,
     now: Timestamp,
+    /// What is told beside the outcome.
+    report: Report,
 }
 
 impl<'a> Run<'a> {
@@ -198,13 +214,15 @@ impl<'a> Run<'a> {
         app: &'a config::App,
         dir: AppDir,
         lock: Lock,
+        slot: Option<Slot>,
         options: Options,
         now: Timestamp,
     ) -> Result<Self, Outcome> {
         let reconciler = reconciler(&host.declared, &host.store, app)?;
         let state = recorded(app, &dir)?;
         let progress = Progress::new(app.name.as_str());
-        Ok(Self { host, app, reconciler, dir, lock, state, progress, options, now })
+        let report = Report::default();
+        Ok(Self { host, app, reconciler, dir, lock, slot, state, progress, options, now, report })
     }
 
     fn view(&self) -> View<'_> {
@@ -215,12 +233,17 @@ impl<'a> Run<'a> {
         self.host.keeper(self.app, &self.dir, &self.state, &self.progress)
     }
 
-    async fn converge(mut self) -> Result<Outcome, Outcome> {
-        let fetch = if self.options.no_upgrade { Fetch::IfMissing } else { Fetch::Latest };
+    /// Makes the goal run, but for a change that has to be an upgrade: that one is given.
+    async fn reach_goal(
+        &mut self,
+        sight: &Sight,
+        sources: &Result<Sources, Outcome>,
+    ) -> Result<(Outcome, Option<Target>), Outcome> {
+        let Sight { observed, place } = sight;
         let view = self.view();
-        let (Sight { observed, place }, sources) = view::look(self.host, &view, fetch, self.now).await?;
-        let goal = view.goal(&observed, sources, self.options, self.now)?;
-        let (goal, mut plan) = view.planned(goal, &self.keeper(), &observed, self.options).await?;
+        let goal = view.goal(observed, sources.as_ref().map_err(Clone::clone), self.options, self.now)?;
+        let (mut goal, mut plan) = view.planned(goal, &self.keeper(), observed, self.options).await?;
+        let change = goal.change.take();
         plan.notes.extend(place.told.clone());
         // What a recipe does not say well is told when it is taken, not each night.
         if goal.aim != Aim::Keep && goal.warnings() > 0 {
@@ -230,7 +253,7 @@ impl<'a> Run<'a> {
             warn!("{note}");
         }
         if let Some(failed) = &goal.failed {
-            return self.look_again(&goal, &plan, &observed, failed).await;
+            return Ok((self.look_again(&goal, &plan, observed, failed).await?, None));
         }
         if plan.is_empty() && goal.aim == Aim::Keep {
             self.forget_failure(&goal)?;
@@ -238,13 +261,13 @@ impl<'a> Run<'a> {
                 true => self.reconciler.gate(&goal.desired).without_questions(),
                 false => self.reconciler.gate(&goal.desired),
             };
-            let judged = self.keeper().glance(&plan.desired, &observed, &gate).await?;
+            let judged = self.keeper().glance(&plan.desired, observed, &gate).await?;
             if judged == Judged::Healthy || !self.options.retry {
-                self.remember(&judged, &place).await?;
-                return Ok(ended(judged, Outcome::Converged, goal.instead));
+                self.remember(&judged, place).await?;
+                return Ok((ended(judged, Outcome::Converged, goal.instead), change));
             }
         }
-        self.go(goal, plan, &observed, &place).await
+        Ok((self.go(goal, plan, observed, place).await?, change))
     }
 
     /// Records where the app is healthy now, if that is not where it was.

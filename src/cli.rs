@@ -11,6 +11,8 @@ mod history;
 mod pause;
 mod plan;
 mod render;
+mod resume;
+mod rollback;
 mod secret;
 mod snapshot;
 mod status;
@@ -54,9 +56,14 @@ A first installation:
 /// differs. When nothing differs, nothing is written. A change of configuration that does not come up healthy is put
 /// back.
 ///
-/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied or waiting (also for a paused app); 2 `plan`
-/// found changes; 10 held (a newer version is not taken by itself); 12 blocked (something is in the way, nothing was
-/// touched); 14 unhealthy; 1 error (of the configuration, the Engine, network or disk); 64 wrong use.
+/// A newer version is taken with a snapshot of the app's volumes and judged like any change; where it fails, version and data
+/// go back together.
+///
+/// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied, upgraded or waiting (also for a paused app);
+/// 2 `plan` found changes; 10 held (a newer version is not taken by itself); 11 rolled back (a new version failed, the old
+/// one runs on its own data); 12 blocked (something is in the way, the app runs as before); 13 stuck (undoing failed too:
+/// `evenkeel status` says what stands where); 14 unhealthy; 1 error (of the configuration, the Engine, network or disk); 64
+/// wrong use.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, max_term_width = 100, after_long_help = AROUND)]
 pub struct Cli {
@@ -126,6 +133,19 @@ enum Verb {
     Pause(pause::Arguments),
     /// Have a paused app kept again, from the next run on. Starts no run.
     Unpause(pause::Which),
+    /// Go back to the last good release of an app, version and data together.
+    ///
+    /// The release before the current one is put back as it was recorded, with the snapshot that belongs to it. First it is
+    /// shown which data goes out of use; without a terminal, --yes is needed. What was there is kept beside the volumes
+    /// until the next good upgrade, and the version that was left is not taken again by itself. Of an app that is stuck,
+    /// the release that ran before is put back.
+    #[command(after_help = "Examples:\n  evenkeel rollback wiki\n  evenkeel rollback wiki --yes")]
+    Rollback(rollback::Arguments),
+    /// Finish what was begun: transactions that a killed run, or an Engine that went away, left open.
+    ///
+    /// From what is recorded alone, whatever the configuration says of the app by now. What the resume timer runs. The exit
+    /// code is the worst outcome's; 0 where nothing is open.
+    Resume,
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
     ///
     /// For whoever writes a recipe, or wonders what is sent. Of an app, secrets and the values of its env files are hidden;
@@ -190,10 +210,11 @@ struct Which {
 
 #[derive(Debug, Args, Clone, Copy)]
 struct Reconcile {
-    /// Try again what failed before: a first install or a change that failed is otherwise not repeated.
+    /// Try again what failed before: a first install, a change, or the way back of an app that is stuck. Otherwise none of
+    /// them is repeated. (A version that failed takes `evenkeel approve`.)
     #[arg(long)]
     retry: bool,
-    /// Take recipes as they were fetched last, without looking for newer versions.
+    /// Take recipes as they were fetched last, look for no newer version, and ask an app that runs as declared nothing.
     #[arg(long)]
     no_upgrade: bool,
 }
@@ -228,6 +249,8 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Approve(arguments) => approve::run(config, &arguments).await,
         Verb::Pause(arguments) => pause::run(config, &arguments).await,
         Verb::Unpause(arguments) => pause::end(config, &arguments),
+        Verb::Rollback(arguments) => rollback::run(config, &arguments).await,
+        Verb::Resume => resume::run(config).await,
         Verb::Render(arguments) => render::run(config, &arguments).await,
         Verb::Status(arguments) => status::run(config, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,

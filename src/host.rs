@@ -7,6 +7,7 @@ pub mod ending;
 pub mod engine;
 pub mod gnu_tar;
 pub mod images;
+pub mod itself;
 pub mod metrics;
 pub mod probe;
 pub mod progress;

@@ -166,15 +166,6 @@ fn held(current: &Revision, target: &Revision, wanted: &Wanted) -> String {
     )
 }
 
-/// Why the data of an app stands in the way of `what`.
-fn needs_an_upgrade(what: &str, volumes: &[&str]) -> String {
-    format!(
-        "{what}, and the app keeps data in {}; that is an upgrade, which needs a snapshot and a way back, and this version \
-         of evenkeel makes none: the app stays as it is",
-        volumes.join(", ")
-    )
-}
-
 /// The published versions around one that does not exist: the next ones below and above, at most four.
 pub fn nearest(wanted: &RecipeVersion, published: &Published) -> Vec<RecipeVersion> {
     let mut versions: Vec<&RecipeVersion> = published.versions.iter().map(|(version, _)| version).collect();

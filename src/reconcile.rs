@@ -41,6 +41,11 @@ pub trait Reconciler {
 
     /// How the app is judged once Swarm says that it runs.
     fn gate(&self, desired: &Desired) -> Gate;
+
+    /// Whether its volumes hold nothing that would have to go back with a version.
+    fn is_stateless(&self) -> bool {
+        false
+    }
 }
 
 /// What a stack is kept with.

@@ -1,3 +1,194 @@
 //! What a person asks for by hand: back to the last good release, a snapshot, a snapshot's data.
+//!
+//! All of it is a transaction like an upgrade, so it survives a kill as well, and keeps what was there before. The
+//! border: what may be asked for is decided in [`draft`]. The surprise: what was open is finished first and ends the
+//! matter, since it may have done what the person wanted, and a second way back would lead one release too far.
 
 pub mod draft;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use tracing::{Instrument, error_span, warn};
+
+use super::telling::{self, Report};
+use super::turn::{self, Break};
+use super::{Host, Options, Run, recorded, transacting};
+use crate::config;
+use crate::host::snapshots::Manifest;
+use crate::host::store::AppDir;
+use crate::model::app::AppName;
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::model::transaction::{Purpose, Volume};
+use crate::model::version::Revision;
+use crate::reconcile::release;
+use draft::{Draft, Stored};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    Rollback,
+    Take,
+    /// A snapshot by its id, or the newest one of what runs.
+    Restore(Option<String>),
+}
+
+/// What granting a wish would mean, before anything is done: which release, which data, and what goes out of use.
+///
+/// # Errors
+/// `Blocked` with why there is nothing to be granted.
+pub fn prospect(host: &Host, app: &config::App, wish: &Wish) -> Result<String, Outcome> {
+    let dir = host.store.app(&app.name);
+    let state = recorded(app, &dir)?;
+    let draft = drafted(&app.name, &dir, &state, wish)?;
+    let taken = match &draft.snapshot {
+        Some(id) => Some(manifest(&dir, id)?.taken),
+        None => None,
+    };
+    Ok(in_words(&app.name, &state, &draft, taken))
+}
+
+fn in_words(app: &AppName, state: &State, draft: &Draft, taken: Option<Timestamp>) -> String {
+    let to = &draft.release.body.revision;
+    let from = state.current.as_ref().map(|current| current.body.revision.to_string()).unwrap_or_default();
+    let data = match (&draft.snapshot, taken) {
+        (Some(id), Some(taken)) => format!(
+            " on the data of {} (snapshot {id}). What was written since then goes out of use: it is kept beside the volumes \
+             until the next good upgrade",
+            taken.strftime("%F %T UTC")
+        ),
+        _ => ", and it has no data that would change".to_owned(),
+    };
+    match draft.purpose {
+        Purpose::Rollback => format!(
+            "{app} goes back from {from} to {to}{data}. {from} is not taken again by itself. The app is down meanwhile."
+        ),
+        Purpose::Restore => format!("{app} runs {to} again{data}. The app is down meanwhile."),
+        Purpose::Take | Purpose::Upgrade => {
+            format!("{app} ({to}) is stopped while its data is stored, and runs again then.")
+        }
+    }
+}
+
+/// Grants a wish. Never fails: what went wrong is the outcome.
+pub async fn grant(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) -> Outcome {
+    let work = async {
+        let before = telling::before(&host.store, &app.name);
+        let outcome = granted(host, app, wish, now).await.unwrap_or_else(|outcome| outcome);
+        super::log(&outcome);
+        telling::after(host, &app.name, before, &outcome, &Report { closed: true, ..Report::default() }, now);
+        outcome
+    };
+    work.instrument(error_span!("by_hand", app = %app.name)).await
+}
+
+async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) -> Result<Outcome, Outcome> {
+    let slot = host.store.slot_waiting(|by| warn!("{by} has the run slot; waiting for it to end")).await?;
+    let dir = host.store.app(&app.name);
+    let lock = match turn::lock(&dir, &app.name).await? {
+        Ok(lock) => lock,
+        Err(waiting) => return Ok(waiting),
+    };
+    let mut run = Run::begin(host, app, dir, lock, Some(slot), Options::default(), now)?;
+    if run.state.open.is_some() {
+        let finished = run.finish().await.map_err(|end| match end {
+            Break::Ended(outcome) => outcome,
+            Break::WantsSlot => Outcome::Waiting("the run slot is taken".to_owned()),
+        })?;
+        return Ok(
+            finished.and("that had been begun before and was finished first; say it again if you still want more")
+        );
+    }
+    let draft = drafted(&app.name, &run.dir, &run.state, wish)?;
+    run.grant(draft).await
+}
+
+fn drafted(app: &AppName, dir: &AppDir, state: &State, wish: &Wish) -> Result<Draft, Outcome> {
+    let draft = match wish {
+        Wish::Rollback => draft::rollback(app, state),
+        Wish::Take => draft::take(app, state),
+        Wish::Restore(id) => draft::restore(app, state, id.as_deref(), &stored(dir)?),
+    };
+    draft.map_err(Outcome::Blocked)
+}
+
+/// The whole snapshots of an app.
+fn stored(dir: &AppDir) -> Result<Vec<Stored>, Outcome> {
+    let listed = dir.snapshots().list()?.into_iter();
+    Ok(listed.filter_map(|listed| of_manifest(&listed.manifest.ok()?)).collect())
+}
+
+fn of_manifest(manifest: &Manifest) -> Option<Stored> {
+    let revision = Revision { version: manifest.version.clone(), commit: manifest.commit.parse().ok()? };
+    Some(Stored { id: manifest.id.clone(), revision, taken: manifest.taken })
+}
+
+fn manifest(dir: &AppDir, id: &str) -> Result<Manifest, Outcome> {
+    dir.snapshots()
+        .manifest(id)
+        .map_err(|cause| Outcome::Blocked(format!("snapshot {id} cannot be used: {cause}; nothing was touched")))
+}
+
+impl Run<'_> {
+    async fn grant(&mut self, draft: Draft) -> Result<Outcome, Outcome> {
+        let old = release::desired(&self.app.stack, &draft.release.body, &self.dir)?;
+        let gate = self.reconciler.gate(&old);
+        let current = self.state.current.as_ref().map_or(&draft.release, |current| current).body.clone();
+        self.images_are_here(&draft.release.body).await?;
+        let volumes = match self.reconciler.is_stateless() {
+            true => BTreeMap::new(),
+            false => self.volumes(&old, &current).await?,
+        };
+        let volumes = self.as_stored(volumes, &draft)?;
+        if draft.purpose == Purpose::Take {
+            self.storing_is_possible(&volumes)?;
+        }
+        self.state = draft::with_refusal(&self.state);
+        let transaction = self.beginning(&gate, volumes).by_hand(draft);
+        self.perform(transaction).await
+    }
+
+    /// Which of the volumes get other data. All that the snapshot holds have to be there.
+    fn as_stored(&self, volumes: BTreeMap<String, Volume>, draft: &Draft) -> Result<BTreeMap<String, Volume>, Outcome> {
+        let Some(id) = draft.snapshot.as_ref().filter(|_| draft.purpose != Purpose::Take) else { return Ok(volumes) };
+        let stored: BTreeSet<String> = manifest(&self.dir, id)?.volumes.into_keys().collect();
+        let gone: Vec<&str> = stored
+            .iter()
+            .filter(|name| volumes.get(*name).is_none_or(|volume| volume.mountpoint.is_none()))
+            .map(String::as_str)
+            .collect();
+        if !gone.is_empty() {
+            let made: Vec<String> = gone.iter().map(|name| format!("`docker volume create {name}`")).collect();
+            return Err(Outcome::Blocked(format!(
+                "snapshot {id} holds data of volume {}, which does not exist any more: make it empty first ({})",
+                gone.join(", "),
+                made.join(", ")
+            )));
+        }
+        Ok(transacting::as_stored(volumes, &stored, draft.purpose))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::worlds::release;
+
+    #[test]
+    fn before_anything_is_done_a_person_reads_which_data_goes_out_of_use() {
+        let state = State { current: Some(release("1.1.0+1")), ..State::new(&"wiki".parse().unwrap()) };
+        let draft = |purpose| Draft {
+            purpose,
+            release: release("1.0.0+1"),
+            frozen: Default::default(),
+            snapshot: Some("s0".into()),
+        };
+        let taken = Some("2026-06-01T02:00:00Z".parse().unwrap());
+        let told = in_words(&"wiki".parse().unwrap(), &state, &draft(Purpose::Rollback), taken);
+        for words in ["from 1.1.0+1 to 1.0.0+1 on the data of 2026-06-01 02:00:00 UTC (snapshot s0)", "is kept beside"]
+        {
+            assert!(told.contains(words), "{told}");
+        }
+    }
+}

@@ -154,6 +154,12 @@ fn rolled_back(app: &AppName, transaction: &Transaction, after: &State) -> Strin
 fn blocked(app: &AppName, transaction: &Transaction, after: &State) -> String {
     let old = &transaction.old.release.body.revision;
     let (at, _, why) = fault(transaction);
+    if at == Step::Stage {
+        return format!(
+            "{} was broken off before anything was stopped: {why}; the app is as it was",
+            subject(transaction)
+        );
+    }
     let again = match transaction.purpose {
         Purpose::Upgrade => again(app, transaction, after),
         Purpose::Rollback | Purpose::Restore | Purpose::Take => String::new(),
@@ -173,7 +179,7 @@ fn again(app: &AppName, transaction: &Transaction, after: &State) -> String {
         return "; the next run tries it again".to_owned();
     }
     format!(
-        "; it was interrupted {times} times and is not tried again by itself ({} has it tried once more)",
+        "; that happened {times} times, and it is not tried again by itself ({} has it tried once more)",
         lifts(app, &transaction.old.release.body.revision, &new.body.revision)
     )
 }

@@ -56,10 +56,13 @@ impl Examined {
             let given = self.given(view);
             let chosen = view.chosen(Fetch::IfMissing, now).await?;
             let Some(given) = given else { return Ok(()) };
-            match view.declared_release(Sources { given, chosen }, &|_, _| false, now) {
+            let sources = Sources { given, chosen };
+            match view.declared_release(&sources, &|_, _| false, now) {
                 Ok(release) => {
                     self.warnings.extend(view.reconciler.gate(&release.read.desired).doubts(now));
                     self.release(release);
+                    let told = view.offer_unseen(&sources, now).await?.told;
+                    self.warnings.extend(told.map(|told| told.to_string()));
                 }
                 Err(refused) => {
                     self.wrong.push(refused.outcome.sentence().to_owned());
@@ -74,7 +77,6 @@ impl Examined {
     fn release(&mut self, release: DeclaredRelease) {
         self.revision = Some(release.revision.to_string());
         self.warnings.extend(release.read.warnings.0.iter().map(ToString::to_string));
-        self.warnings.extend(release.held);
         self.warnings.extend(release.notes);
     }
 
@@ -106,7 +108,7 @@ pub async fn declared_release(
 ) -> Result<DeclaredRelease, Outcome> {
     with_view(declared, app, async |view| {
         let sources = view.sources(Fetch::IfMissing, now).await?;
-        view.declared_release(sources, &|_, _| false, now).map_err(|refused| refused.outcome)
+        view.declared_release(&sources, &|_, _| false, now).map_err(|refused| refused.outcome)
     })
     .await
 }

@@ -9,6 +9,7 @@ use crate::model::state::State;
 use crate::model::version::Revision;
 
 use super::reading::Read;
+use super::upgrading::Target;
 
 /// What is to be reached, and what is said beside it.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Goal {
     pub instead: Option<Outcome>,
     /// The goal failed as a first install, with these words: it is only looked at.
     pub failed: Option<String>,
+    /// A change of configuration that has to be an upgrade, made once the goal, which is what runs, is reached.
+    pub change: Option<Target>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
 use super::telling::note;
-use crate::config;
 use crate::host::store::{AppDir, Store};
 use crate::host::who::who;
 use crate::model::app::AppName;
@@ -37,16 +36,16 @@ pub fn paused(dir: &AppDir, app: &AppName, now: Timestamp) -> Result<Option<Paus
 }
 
 /// How a run ends at once because the app is paused. One whose time is over is taken away.
-pub(super) fn left_alone(store: &Store, app: &config::App, now: Timestamp) -> Result<Option<Outcome>, Outcome> {
-    let dir = store.app(&app.name);
-    if let Some(pause) = paused(&dir, &app.name, now)? {
-        return Ok(Some(Outcome::Waiting(pause.sentence(&app.name, now))));
+pub(super) fn left_alone(store: &Store, app: &AppName, now: Timestamp) -> Result<Option<Outcome>, Outcome> {
+    let dir = store.app(app);
+    if let Some(pause) = paused(&dir, app, now)? {
+        return Ok(Some(Outcome::Waiting(pause.sentence(app, now))));
     }
     let over = dir.take_pause(|kept| kept.as_ref().is_ok_and(|pause| pause.is_over(now)))?;
     if let Some(Ok(pause)) = over {
         info!(by = %pause.by, "the pause is over");
         let sentence = format!("the time of the pause by {} is over", pause.by);
-        note(store, &Line::of_act(app.name.as_str(), "unpaused", &sentence, &who(), now));
+        note(store, &Line::of_act(app.as_str(), "unpaused", &sentence, &who(), now));
     }
     Ok(None)
 }

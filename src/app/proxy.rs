@@ -44,6 +44,11 @@ impl Reconciler for Proxy<'_> {
         })
     }
 
+    /// Certificates come from files, and routes from the Swarm.
+    fn is_stateless(&self) -> bool {
+        true
+    }
+
     /// The chain of the goal has to be served; with a bad file declared the goal is what runs, and its chain the last
     /// good one. Any answer will do: under its own domain a proxy without a dashboard answers as it does for a host that
     /// nobody routes.

@@ -7,10 +7,90 @@
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
+use tracing::{Instrument, error_span, info, warn};
 
-use crate::model::app::AppName;
+use super::performing::Desk;
+use super::telling::{self, Report};
+use super::turn::{self, Break};
+use super::{Host, pausing};
+use crate::host::progress::Progress;
+use crate::host::store::{Slot, Store};
+use crate::model::app::{AppName, Kind};
+use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::{Step, Transaction};
+
+/// Finishes every open transaction of this host, one after the other, and tells how each ended. Nothing is open: nothing
+/// is told.
+///
+/// # Errors
+/// When it cannot be told what is open, or the slot is somebody else's.
+pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome)>, Outcome> {
+    let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
+    let unfinished = in_order(open(&host.store), proxy);
+    if unfinished.is_empty() {
+        return Ok(Vec::new());
+    }
+    let slot = slot(host).await?;
+    let mut told = Vec::new();
+    for (app, _) in unfinished {
+        let finish = finish(host, &app, &slot, now).instrument(error_span!("resume", app = %app));
+        let before = telling::before(&host.store, &app);
+        let outcome = finish.await.unwrap_or_else(|outcome| outcome);
+        super::log(&outcome);
+        let closed = !self::open(&host.store).iter().any(|(open, _)| *open == app);
+        telling::after(host, &app, before, &outcome, &Report { closed, ..Report::default() }, now);
+        told.push((app, outcome));
+    }
+    Ok(told)
+}
+
+/// What is open, by app. A state that cannot be read is told by whoever keeps its app.
+pub(super) fn open(store: &Store) -> Vec<(AppName, Transaction)> {
+    let apps = store.apps().unwrap_or_default().into_iter();
+    apps.filter_map(|app| {
+        let state = store.app(&app).read_state().ok()??;
+        Some((app, *state.open?))
+    })
+    .collect()
+}
+
+async fn slot(host: &Host) -> Result<Slot, Outcome> {
+    match turn::slot(host) {
+        Ok(slot) => Ok(slot),
+        Err(Break::Ended(outcome)) => Err(outcome),
+        Err(Break::WantsSlot) => {
+            Ok(host.store.slot_waiting(|by| warn!("{by} has the run slot; waiting for it to end")).await?)
+        }
+    }
+}
+
+async fn finish(host: &Host, app: &AppName, _slot: &Slot, now: Timestamp) -> Result<Outcome, Outcome> {
+    let dir = host.store.app(app);
+    let lock = match turn::lock(&dir, app).await? {
+        Ok(lock) => lock,
+        Err(waiting) => return Ok(waiting),
+    };
+    if let Some(paused) = pausing::left_alone(&host.store, app, now)? {
+        return Ok(paused);
+    }
+    // Whoever held the app until now may have finished it.
+    let Some(state) = dir.read_state()?.filter(|state| state.open.is_some()) else { return Ok(Outcome::Converged) };
+    let progress = Progress::new(app.as_str());
+    let (outcome, _) = Desk { host, app, dir: &dir, lock: &lock, progress: &progress }.finish(&state).await?;
+    Ok(outcome)
+}
+
+/// Has what other apps' runs left open finished, without waiting for it.
+pub fn start_for_others(host: &Host, apps: &[&AppName], config: &std::path::Path) {
+    let forgotten =
+        |(app, _): &(AppName, Transaction)| !apps.contains(&app) && matches!(host.store.app(app).holder(), Ok(None));
+    let Some((app, _)) = open(&host.store).into_iter().find(forgotten) else { return };
+    match crate::host::itself::start_resume(config) {
+        Ok(()) => info!(open = %app, "`evenkeel resume` is started"),
+        Err(cause) => warn!(open = %app, cause = format!("{cause:#}"), "`evenkeel resume` could not be started"),
+    }
+}
 
 /// The order in which open transactions are finished: the proxy's first, since the others are judged through it, then
 /// the oldest.

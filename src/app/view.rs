@@ -7,7 +7,8 @@ use tracing::warn;
 use super::goal::{self, Aim, Decision, Goal};
 use super::place::Sight;
 use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
-use super::{Host, Options, proxy, reconciler, recorded};
+use super::upgrading::Target;
+use super::{Host, Options, proxy};
 use crate::certificate;
 use crate::config::{self, Declared, Resolve};
 use crate::host::progress::Progress;
@@ -19,8 +20,8 @@ use crate::model::outcome::Outcome;
 use crate::model::secret::{HostKey, SecretBytes};
 use crate::model::state::State;
 use crate::model::version::{Revision, Wanted};
-use crate::plan::{Account, Plan};
-use crate::policy::{self, Choice, MovedTags, PolicyError};
+use crate::plan::Plan;
+use crate::policy::{self, MovedTags, PolicyError};
 use crate::recipe::Tree;
 use crate::reconcile::{Keeper, Reconciler, release};
 
@@ -43,12 +44,13 @@ pub enum Fetch {
     Latest,
     /// Only for a recipe that has no mirror yet, or lacks what is wanted.
     IfMissing,
+    /// What is not in the mirror cannot be told.
+    Never,
 }
 
-/// The declared release, and why a newer one is not taken.
+/// The declared release.
 pub struct DeclaredRelease {
     pub revision: Revision,
-    pub held: Option<String>,
     /// What is to be known of the recipe's tags beside that.
     pub notes: Vec<String>,
     pub read: Read,
@@ -72,19 +74,27 @@ pub struct Sources {
     pub chosen: Chosen,
 }
 
-/// The revision to run, why it is not a newer one, and its files.
+/// The revision to run, its files, and what else there is.
 pub struct Chosen {
-    revision: Revision,
-    held: Option<String>,
+    pub revision: Revision,
     notes: Vec<String>,
     moved: Vec<MovedTag>,
-    tree: Tree,
+    pub tree: Tree,
+    /// What runs is what is asked for by name: nothing can be in front of it.
+    pub is_settled: bool,
 }
 
 /// What tags that name other images by now make of a goal.
 enum Moved {
     Nothing,
-    Change { key: String },
+    Change {
+        key: String,
+    },
+    /// The same for an app with data.
+    Upgrade {
+        images: Vec<String>,
+        why: String,
+    },
     Stay(Outcome),
 }
 
@@ -96,20 +106,20 @@ impl View<'_> {
     pub fn goal(
         &self,
         observed: &Observed,
-        sources: Result<Sources, Outcome>,
+        sources: Result<&Sources, Outcome>,
         options: Options,
         now: Timestamp,
     ) -> Result<Goal, Outcome> {
         if let Some(why) = self.not_ours_to_write(observed) {
             return Err(Outcome::Blocked(why));
         }
-        let lives = |name: &str, bytes: &SecretBytes| observed.secrets.contains_key(name) && self.may_hold(name, bytes);
-        let read = |sources| self.declared_release(sources, &lives, now).map_err(|refused| refused.outcome);
+        let lives = |name: &str, bytes: &SecretBytes| self.lives(observed, name, bytes);
+        let read = |sources: &Sources| self.declared_release(sources, &lives, now).map_err(|refused| refused.outcome);
         let declared = match sources.and_then(read) {
             Ok(declared) => declared,
             Err(in_the_way) => return self.stay(in_the_way),
         };
-        let DeclaredRelease { revision, held, read, .. } = declared;
+        let DeclaredRelease { revision, read, .. } = declared;
         let (aim, failed) = match goal::aim(self.state, &read.key, options.retry) {
             Decision::StayWith { reason } => return self.stay(Outcome::Unhealthy(goal::failed_change(&reason))),
             Decision::OnlyLook { reason } => (Aim::Install, Some(goal::failed_install(&revision, &reason))),
@@ -118,7 +128,7 @@ impl View<'_> {
         if let (Aim::Change, Some(current)) = (aim, &self.state.current)
             && let Some(why) = policy::is_upgrade_in_disguise(&current.body, &read.desired)
         {
-            return self.stay(Outcome::Held(why));
+            return self.stay_and_change(Target::change(revision, read, why), options);
         }
         Ok(Goal {
             aim,
@@ -126,9 +136,18 @@ impl View<'_> {
             revision,
             key: read.key.clone(),
             read: Some(read),
-            instead: held.map(Outcome::Held),
+            instead: None,
             failed,
+            change: None,
         })
+    }
+
+    /// What runs is the goal, and the target comes after it, unless it was refused.
+    fn stay_and_change(&self, target: Target, options: Options) -> Result<Goal, Outcome> {
+        match target.is_refused(self.app, self.state).filter(|_| !options.retry) {
+            Some(refused) => self.stay(refused),
+            None => Ok(Goal { change: Some(target), instead: None, ..self.stay(Outcome::Converged)? }),
+        }
     }
 
     /// Why nothing may be made of what runs: its volumes are gone, or somebody else made it.
@@ -138,6 +157,11 @@ impl View<'_> {
             (None, None) => policy::is_unrecorded(&self.app.stack, &self.app.wanted, observed),
             (None, Some(_)) => None,
         }
+    }
+
+    /// See [`Recorded::lives`].
+    pub fn lives(&self, observed: &Observed, name: &str, bytes: &SecretBytes) -> bool {
+        observed.secrets.contains_key(name) && self.may_hold(name, bytes)
     }
 
     /// Swarm never shows a secret's bytes; those that were made or given here are kept, and say what it holds.
@@ -161,6 +185,7 @@ impl View<'_> {
             Ok(plan) => match self.moved_tags(&goal, &plan, options) {
                 Moved::Nothing => return Ok((goal, plan)),
                 Moved::Change { key } => return Ok((Goal { aim: Aim::Change, key, ..goal }, plan)),
+                Moved::Upgrade { images, why } => self.stay_and_follow(goal, images, why, options)?,
                 Moved::Stay(instead) => self.stay(instead)?,
             },
             Err(in_the_way) if goal.read.is_none() => return Err(goal.not_even_kept(in_the_way)),
@@ -179,8 +204,8 @@ impl View<'_> {
         let Some(tags) = current.and_then(|current| MovedTags::between(&current.body, &plan.desired)) else {
             return Moved::Nothing;
         };
-        if let Some(why) = tags.are_held() {
-            return Moved::Stay(Outcome::Held(why));
+        if let Some(why) = tags.are_an_upgrade() {
+            return Moved::Upgrade { images: tags.references().to_vec(), why };
         }
         if goal.aim != Aim::Keep {
             return Moved::Nothing;
@@ -189,6 +214,16 @@ impl View<'_> {
         match goal::aim(self.state, &key, options.retry) {
             Decision::StayWith { reason } => Moved::Stay(Outcome::Unhealthy(goal::failed_change(&reason))),
             Decision::OnlyLook { .. } | Decision::Go(_) => Moved::Change { key },
+        }
+    }
+
+    fn stay_and_follow(&self, goal: Goal, images: Vec<String>, why: String, options: Options) -> Result<Goal, Outcome> {
+        match goal.read {
+            Some(read) => {
+                let target = Target { images, ..Target::change(goal.revision, read, why) };
+                self.stay_and_change(target, options)
+            }
+            None => self.stay(Outcome::Converged),
         }
     }
 
@@ -203,6 +238,7 @@ impl View<'_> {
             read: None,
             instead: Some(instead),
             failed: None,
+            change: None,
         })
     }
 
@@ -223,8 +259,11 @@ impl View<'_> {
     /// # Errors
     /// When the recipe cannot be had.
     pub async fn chosen(&self, fetch: Fetch, now: Timestamp) -> Result<Chosen, Outcome> {
-        let mirror = self.recipes.mirror(&self.app.recipe.url, self.app.recipe.credentials.as_deref());
-        self.choose(&mirror, fetch, now).await
+        self.choose(&self.mirror(), fetch, now).await
+    }
+
+    pub fn mirror(&self) -> Mirror {
+        self.recipes.mirror(&self.app.recipe.url, self.app.recipe.credentials.as_deref())
     }
 
     /// Reads what was gathered. `lives` tells whether a Swarm secret of that name exists that may hold these bytes.
@@ -233,13 +272,13 @@ impl View<'_> {
     /// `Blocked` with everything that is wrong with the recipe.
     pub fn declared_release(
         &self,
-        sources: Sources,
+        sources: &Sources,
         lives: &Lives<'_>,
         now: Timestamp,
     ) -> Result<DeclaredRelease, Refused> {
-        let Sources { given, chosen: Chosen { revision, held, notes, tree, .. } } = sources;
-        let read = self.read_at(&given, &tree, &revision, lives, now)?;
-        Ok(DeclaredRelease { revision, held, notes, read })
+        let Sources { given, chosen: Chosen { revision, notes, tree, .. } } = sources;
+        let read = self.read_at(given, tree, revision, lives, now)?;
+        Ok(DeclaredRelease { revision: revision.clone(), notes: notes.clone(), read })
     }
 
     /// Reads the recipe's files at a revision with what the operator gives.
@@ -284,7 +323,11 @@ impl View<'_> {
         if let Some(revision) = asked_for
             && let Some(tree) = mirror.tree_if_there(&revision.commit).await?
         {
-            return Ok(Chosen { revision: revision.clone(), held: None, notes: Vec::new(), moved: Vec::new(), tree });
+            let (notes, moved) = (Vec::new(), Vec::new());
+            return Ok(Chosen { revision: revision.clone(), notes, moved, tree, is_settled: true });
+        }
+        if fetch == Fetch::Never {
+            return self.choose_from(mirror).await;
         }
         if fetch == Fetch::IfMissing
             && let Ok(chosen) = self.choose_from(mirror).await
@@ -316,16 +359,19 @@ impl View<'_> {
         let versions = published.versions_beside(recorded);
         let moved = published.moved;
         let published = policy::Published { versions, head: published.head, named };
-        let choice = policy::choose(recorded, &self.app.wanted, &published);
-        let (revision, held) = match choice.map_err(|error| Outcome::Blocked(not_there(&error, others)))? {
-            Choice::Install(revision) | Choice::Current(revision) => (revision, None),
-            Choice::Held { current, why, .. } => (current, Some(why)),
+        let revision = match recorded.filter(|_| self.app.wanted == Wanted::Latest) {
+            Some(recorded) => recorded.clone(),
+            None => {
+                let asked_for = policy::target(&self.app.wanted, &published);
+                let asked_for = asked_for.map_err(|error| Outcome::Blocked(not_there(&error, others)))?;
+                recorded.cloned().unwrap_or(asked_for)
+            }
         };
         if revision.version.is_none() && self.app.wanted == Wanted::Latest {
             notes.push(format!("{revision} is no version: the recipe had none, and its newest commit was taken"));
         }
         let tree = mirror.tree(&revision.commit).await?;
-        Ok(Chosen { revision, held, notes, moved, tree })
+        Ok(Chosen { revision, notes, moved, tree, is_settled: false })
     }
 
     async fn fetch(&self, mirror: &Mirror, now: Timestamp) -> Result<(), Outcome> {
@@ -356,38 +402,4 @@ pub async fn look(
     now: Timestamp,
 ) -> Result<(Sight, Result<Sources, Outcome>), Outcome> {
     try_join(host.sight(view.app, view.state), async { Ok(view.sources(fetch, now).await) }).await
-}
-
-/// What a run would do to one app.
-pub struct Preview {
-    pub revision: Revision,
-    pub plan: Plan,
-    /// What the plan means beside its changes.
-    pub account: Account,
-    pub instead: Option<Outcome>,
-    /// How many warnings there are about the recipe's files.
-    pub warnings: usize,
-}
-
-/// Plans one app as its next run would. Takes no lock and writes nothing of the app's.
-///
-/// # Errors
-/// What would stand in the run's way.
-pub async fn preview(host: &Host, app: &config::App, now: Timestamp) -> Result<Preview, Outcome> {
-    let reconciler = reconciler(&host.declared, &host.store, app)?;
-    let dir = host.store.app(&app.name);
-    let state = recorded(app, &dir)?;
-    let progress = Progress::new(app.name.as_str());
-    let view = host.view(app, &*reconciler, &dir, &state, &progress);
-    let (Sight { observed, place }, sources) = look(host, &view, Fetch::IfMissing, now).await?;
-    let goal = view.goal(&observed, sources, Options::default(), now)?;
-    let keeper = host.keeper(app, &dir, &state, &progress);
-    let (goal, mut plan) = view.planned(goal, &keeper, &observed, Options::default()).await?;
-    plan.notes.extend(place.told);
-    plan.notes.extend(host.tight_networks(&plan).await);
-    let warnings = goal.warnings();
-    let starts = host.swarm.last_starts(&plan.restarting(&observed)).await;
-    let account = plan.account(&observed, &starts);
-    let instead = goal.failed.map(Outcome::Unhealthy).or(goal.instead);
-    Ok(Preview { revision: goal.revision, plan, account, instead, warnings })
 }

@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::world;
-use crate::app::{self, Host, Options};
+use crate::app::{self, Host, Options, resuming};
 use crate::config::{App, Declared};
-use crate::model::app::Kind;
+use crate::model::app::{AppName, Kind};
 use crate::model::diagnostic::nearest;
 use crate::model::outcome::{Outcome, worst};
 use crate::telemetry::{self, notify};
@@ -22,13 +22,13 @@ pub async fn proxy(config: &Path, options: Options) -> anyhow::Result<u8> {
     let Some(proxy) = host.declared.of(Kind::Proxy).next() else {
         bail!("{} declares no proxy: add a [proxy] table that names its recipe", config.display());
     };
-    Ok(keep_all(&host, &[proxy], options).await)
+    Ok(keep_all(&host, config, &[proxy], options).await)
 }
 
 pub async fn apps(config: &Path, names: &[String], options: Options) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let apps = chosen(&host, names, |app| app.kind == Kind::App)?;
-    Ok(keep_all(&host, &apps, options).await)
+    Ok(keep_all(&host, config, &apps, options).await)
 }
 
 /// The named apps, or all that `by_default` takes; names that are not declared are told all at once.
@@ -57,8 +57,9 @@ pub fn no_such_app(declared: &Declared, unknown: &[&str]) -> String {
 }
 
 /// Keeps each, a line for each as soon as it and those before it have ended. The exit code is the worst one's.
-async fn keep_all(host: &Host, apps: &[&App], options: Options) -> u8 {
+async fn keep_all(host: &Host, config: &Path, apps: &[&App], options: Options) -> u8 {
     notify::ready();
+    resuming::start_for_others(host, &apps.iter().map(|app| &app.name).collect::<Vec<_>>(), config);
     let now = Timestamp::now();
     let mut outcomes =
         stream::iter(apps).map(|app| async move { (app, app::keep(host, app, options, now).await) }).buffered(AT_ONCE);
@@ -72,13 +73,17 @@ async fn keep_all(host: &Host, apps: &[&App], options: Options) -> u8 {
     worst(codes)
 }
 
-fn line(app: &App, outcome: &Outcome) -> String {
+pub fn line(app: &App, outcome: &Outcome) -> String {
+    line_of(&app.name, outcome)
+}
+
+pub fn line_of(app: &AppName, outcome: &Outcome) -> String {
     let style = style(outcome);
     let sentence = match outcome.sentence() {
         "" => String::new(),
         sentence => format!(": {}", telemetry::indented(sentence)),
     };
-    format!("{}: {style}{}{style:#}{sentence}\n", app.name, outcome.word())
+    format!("{app}: {style}{}{style:#}{sentence}\n", outcome.word())
 }
 
 pub fn style(outcome: &Outcome) -> anstyle::Style {

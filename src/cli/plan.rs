@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::chosen;
 use super::{Which, world};
-use crate::app::{self, Host, Preview};
+use crate::app::{self, Coming, Host, Preview};
 use crate::config::App;
 use crate::model::app::{AppName, Kind};
 use crate::model::outcome::{Outcome, worst};
@@ -65,7 +65,8 @@ impl<'a> Planned<'a> {
     }
 
     fn changes(&self) -> bool {
-        self.paused.is_none() && self.preview.as_ref().is_ok_and(|preview| !preview.plan.is_empty())
+        let changes = |preview: &Preview| !preview.plan.is_empty() || preview.upgrade.is_some();
+        self.paused.is_none() && self.preview.as_ref().is_ok_and(changes)
     }
 }
 
@@ -86,7 +87,11 @@ fn as_text(Planned { app, paused, preview }: &Planned) -> String {
             let told = paused + &preview.instead.as_ref().map(line).unwrap_or_default();
             // A tag is the recipe's word, too.
             let revision = telemetry::one_line(&preview.revision.to_string());
-            told + &page(&app.name, &revision, &preview.plan, &preview.account)
+            let coming = preview
+                .upgrade
+                .as_ref()
+                .map(|coming| format!("{}: {}\n", app.name, telemetry::one_line(&coming.sentence())));
+            told + &coming.unwrap_or_default() + &page(&app.name, &revision, &preview.plan, &preview.account)
         }
     }
 }
@@ -117,7 +122,17 @@ fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
         "outcome": outcome.map(Outcome::word),
         "sentence": outcome.map(Outcome::sentence),
         "paused": paused.as_ref().map(Outcome::sentence),
+        "upgrade": preview.and_then(|preview| preview.upgrade.as_ref()).map(coming),
         "plan": preview.map(|preview| preview.plan.to_json(&preview.account)),
+    })
+}
+
+fn coming(coming: &Coming) -> Value {
+    json!({
+        "from": coming.from.to_string(),
+        "to": coming.to.to_string(),
+        "why": coming.why,
+        "volumes": coming.volumes,
     })
 }
 

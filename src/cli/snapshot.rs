@@ -1,4 +1,5 @@
-//! `snapshot`: what is kept of an app's data, read back and dropped by hand. Asks no Engine.
+//! `snapshot`: what is kept of an app's data: taken, read back, put back and dropped by hand. Only taking and putting back
+//! ask an Engine.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::secret::kept_app;
-use super::world;
+use super::{rollback, world};
+use crate::app::by_hand::Wish;
 use crate::host::copying::{self, CopyError, Watch};
 use crate::host::progress::Progress;
 use crate::host::snapshots::{Listed, Manifest, Snapshots};
@@ -38,6 +40,38 @@ pub enum Verb {
     /// One that a way back needs is not removed: it goes by itself with the next good upgrade.
     #[command(after_help = "Example:\n  evenkeel snapshot drop wiki 20261121-0200-wiki")]
     Drop(DropOne),
+    /// Store an app's data as it is now.
+    ///
+    /// The app is stopped for as long as that takes, and runs again then. The snapshot stays until `snapshot drop`.
+    #[command(after_help = "Example:\n  evenkeel snapshot take wiki")]
+    Take(Take),
+    /// Put the data of a snapshot under the version that runs.
+    ///
+    /// Of a snapshot of that very version: data goes back to another one only with its version (`rollback`). First it is
+    /// shown which data goes out of use; without a terminal, --yes is needed. What was there is kept beside the volumes
+    /// until the next good upgrade.
+    #[command(
+        after_help = "Examples:\n  evenkeel snapshot restore wiki\n  evenkeel snapshot restore wiki 20261121t0200-1a2b3c4d --yes"
+    )]
+    Restore(Restore),
+}
+
+#[derive(Debug, Args)]
+pub struct Take {
+    /// The app by its name in the configuration.
+    app: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The app by its name in the configuration.
+    app: String,
+    /// The snapshot's name [default: the newest one of the version that runs].
+    #[arg(value_name = "SNAPSHOT")]
+    id: Option<String>,
+    /// Do it without asking.
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +109,11 @@ pub async fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
         Ok((app, dir))
     };
     match verb {
+        Verb::Take(arguments) => rollback::grant(config, &arguments.app, &Wish::Take, true).await,
+        Verb::Restore(arguments) => {
+            let wish = Wish::Restore(arguments.id.clone());
+            rollback::grant(config, &arguments.app, &wish, arguments.yes).await
+        }
         Verb::List(arguments) => list(&dir(&arguments.app)?.1, arguments.json),
         Verb::Verify(arguments) => {
             let (app, dir) = dir(&arguments.app)?;

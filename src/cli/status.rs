@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 
 use super::app::chosen;
 use super::{Which, world};
-use crate::app::{self, Host, Standing};
+use crate::app::{self, Host, Snapshot, Standing, ends};
 use crate::config::App;
 use crate::model::app::Kind;
 use crate::model::outcome::{Outcome, worst};
 use crate::model::pause::Pause;
+use crate::model::state::Refused;
+use crate::model::transaction::Transaction;
+use crate::model::version::Revision;
 use crate::telemetry;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
@@ -22,7 +25,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     for app in apps {
         let paused = app::paused(&host.store.app(&app.name), &app.name, now);
         code = worst([code, paused.as_ref().map_or_else(Outcome::exit_code, |_| 0)]);
-        let standing = match app::standing(&host, app).await {
+        let standing = match app::standing(&host, app, now).await {
             Ok(standing) => standing,
             Err(outcome) => {
                 code = worst([code, outcome.exit_code()]);
@@ -31,7 +34,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
         };
         match arguments.json {
             true => all.push(as_json(app, &standing, &Pausing::of(app, paused, now))),
-            false => super::answer(&as_text(app, &standing, &Pausing::of(app, paused, now))),
+            false => super::answer(&as_text(app, &standing, &Pausing::of(app, paused, now), now)),
         }
     }
     if arguments.json {
@@ -59,7 +62,7 @@ impl Pausing {
     }
 }
 
-fn as_text(app: &App, standing: &Standing, paused: &Pausing) -> String {
+fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> String {
     let none = if standing.health == "unknown" { "?" } else { "not installed" };
     let version = standing.revision.as_deref().unwrap_or(none);
     let mut text = format!("{:<16} {:<24} {:<10} {}\n", app.name.as_str(), version, standing.health, app.domain);
@@ -71,9 +74,36 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing) -> String {
     told("paused", &paused.sentence);
     told("why", &standing.reason);
     told("failed", &standing.failed);
+    told("stuck", &standing.stuck);
+    told("open", &standing.open.as_ref().map(|open| ends::open(&app.name, open)));
     told("held", &standing.held);
+    told("waiting", &standing.waiting);
+    standing.refused.iter().for_each(|refused| told("refused", &Some(refusal(app, refused))));
+    told("before", &standing.previous.as_ref().map(|previous| before(app, previous)));
+    told("stored", &standing.snapshot.as_ref().map(|snapshot| stored(snapshot, now)));
     told("at work", &standing.busy);
     text
+}
+
+fn refusal(app: &App, refused: &Refused) -> String {
+    let revision = &refused.revision;
+    let named = revision.version.as_deref().unwrap_or(revision.commit.as_str());
+    let since = refused.ts.strftime("%F %H:%M UTC");
+    format!("{revision} since {since}: {}; `evenkeel approve {} {named}` lifts that", refused.reason, app.name)
+}
+
+fn before(app: &App, previous: &Revision) -> String {
+    format!("{previous}; `evenkeel rollback {}` goes back to it", app.name)
+}
+
+fn stored(snapshot: &Snapshot, now: Timestamp) -> String {
+    let age = now.duration_since(snapshot.taken);
+    let age = match (age.as_hours(), age.as_mins()) {
+        (0, minutes) => format!("{minutes} minutes"),
+        (hours @ 1..48, _) => format!("{hours} hours"),
+        (hours, _) => format!("{} days", hours / 24),
+    };
+    format!("snapshot {} is {age} old, {} MiB", snapshot.id, snapshot.bytes.div_ceil(1 << 20))
 }
 
 fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
@@ -93,9 +123,43 @@ fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
         "reason": standing.reason,
         "failed": standing.failed,
         "held": standing.held,
+        "waiting": standing.waiting,
+        "open": standing.open.as_ref().map(|open| on_its_way(app, open)),
+        "stuck": standing.stuck,
+        "refused": standing.refused.iter().map(refused).collect::<Vec<_>>(),
+        "previous": standing.previous.as_ref().map(|previous| {
+            json!({"version": previous.version, "commit": previous.commit.to_string()})
+        }),
+        "snapshot": standing.snapshot.as_ref().map(|snapshot| {
+            json!({"id": snapshot.id, "taken": snapshot.taken, "bytes": snapshot.bytes})
+        }),
         "at_work": standing.busy,
         "paused": paused.sentence,
         "pause": pause,
+    })
+}
+
+fn on_its_way(app: &App, open: &Transaction) -> Value {
+    json!({
+        "id": open.id,
+        "purpose": open.purpose,
+        "step": open.step.word(),
+        "since": open.step_began,
+        "began": open.began,
+        "by": open.by,
+        "from": open.old.release.body.revision.to_string(),
+        "to": open.new.as_ref().map(|new| new.body.revision.to_string()),
+        "sentence": ends::open(&app.name, open),
+    })
+}
+
+fn refused(refused: &Refused) -> Value {
+    json!({
+        "version": refused.revision.version,
+        "commit": refused.revision.commit.to_string(),
+        "since": refused.ts,
+        "reason": refused.reason,
+        "by_hand": refused.by_hand,
     })
 }
 

@@ -225,11 +225,7 @@ impl State {
     /// Names of the networks, secrets and configs of every release but the current one that may have to be put back.
     pub fn names_to_go_back_to(&self) -> BTreeSet<String> {
         let previous = self.previous.iter().map(|previous| &previous.release.body);
-        let open = self.open.iter().chain(self.stuck.iter().map(|stuck| &stuck.transaction));
-        let on_their_way = open.flat_map(|transaction| {
-            let new = transaction.new.iter().map(|new| &new.body);
-            std::iter::once(&transaction.old.release.body).chain(new)
-        });
+        let on_their_way = self.transactions().flat_map(Transaction::bodies);
         previous.chain(on_their_way).flat_map(ReleaseBody::names).map(str::to_owned).collect()
     }
 
@@ -264,6 +260,15 @@ impl State {
 impl Interrupted {
     /// Two are enough.
     pub const ENOUGH: u32 = 2;
+}
+
+impl State {
+    /// The ids of the images of every release that runs or may have to.
+    pub fn image_ids(&self) -> impl Iterator<Item = &str> {
+        let releases = self.current.iter().chain(self.previous.iter().map(|previous| &previous.release));
+        let bodies = releases.map(|release| &release.body).chain(self.transactions().flat_map(Transaction::bodies));
+        bodies.flat_map(|body| body.images.values()).map(String::as_str)
+    }
 }
 
 impl ReleaseBody {

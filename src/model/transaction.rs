@@ -185,6 +185,11 @@ impl Transaction {
         kept.filter_map(|(name, volume)| Some((name.as_str(), volume.mountpoint.as_ref()?)))
     }
 
+    /// Both releases.
+    pub fn bodies(&self) -> impl Iterator<Item = &ReleaseBody> {
+        std::iter::once(&self.old.release.body).chain(self.new.as_ref().map(|new| &new.body))
+    }
+
     /// What is told of it in a sentence: `26.5.6 -> 26.7.3`.
     pub fn target(&self) -> String {
         let old = &self.old.release.body.revision;

@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::needs_an_upgrade;
 use crate::desired::Desired;
 use crate::model::state::ReleaseBody;
 use crate::plan::canonical_form::{IMAGE_LABEL, without_digest};
 use crate::plan::volumes;
 
-/// Why the change from `current` to `desired` is held, if it is: an app with volumes would get another image for one of
-/// its services, or other volumes. A service that comes or goes without a volume is no reason.
+/// Why the change from `current` to `desired` is an upgrade, if it is: an app with volumes would get another image for one
+/// of its services, or other volumes. A service that comes or goes without a volume is no reason.
 pub fn is_upgrade_in_disguise(current: &ReleaseBody, desired: &Desired) -> Option<String> {
     let (before, after) = (volumes(current.services.values()), volumes(desired.services.iter().map(|s| &s.spec)));
     let kept: Vec<&str> = before.union(&after).copied().collect();
@@ -22,7 +21,7 @@ pub fn is_upgrade_in_disguise(current: &ReleaseBody, desired: &Desired) -> Optio
         return None;
     }
     let what = new_image(current, desired).or_else(|| new_volumes(current, desired))?;
-    Some(needs_an_upgrade(&format!("the configuration now {what}"), &kept))
+    Some(format!("the configuration now {what}, and the app keeps data in {}", kept.join(", ")))
 }
 
 fn new_image(current: &ReleaseBody, desired: &Desired) -> Option<String> {
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn another_image_or_volume_of_an_app_with_volumes_is_held() {
+    fn another_image_or_volume_of_an_app_with_volumes_is_an_upgrade() {
         let rows = [
             (app("wiki:1", &["data"]), app("wiki:2", &["data"]), "image wiki:2"),
             (app("wiki:1", &["data"]), app("wiki:1", &["data", "more"]), "mounts volume more"),

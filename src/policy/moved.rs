@@ -8,7 +8,6 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::needs_an_upgrade;
 use crate::desired::Desired;
 use crate::model::state::ReleaseBody;
 use crate::plan::canonical_form::without_digest;
@@ -37,11 +36,14 @@ impl MovedTags {
         (!now.is_empty()).then_some(Self { now, volumes })
     }
 
-    /// Why they are not followed: the app keeps data.
-    pub fn are_held(&self) -> Option<String> {
-        let volumes: Vec<&str> = self.volumes.iter().map(String::as_str).collect();
-        let why = (!volumes.is_empty()).then(|| needs_an_upgrade(&self.to_string(), &volumes))?;
-        Some(format!("{why} (`resolve = \"changed\"` does not look)"))
+    /// Why following them is an upgrade, with a snapshot and a way back: the app keeps data.
+    pub fn are_an_upgrade(&self) -> Option<String> {
+        (!self.volumes.is_empty()).then(|| format!("{self}, and the app keeps data in {}", self.volumes.join(", ")))
+    }
+
+    /// `name:tag@digest` of each, as it is named now.
+    pub fn references(&self) -> &[String] {
+        &self.now
     }
 
     /// The key of a configuration together with what its tags name now: a failure is one of both.
@@ -86,7 +88,7 @@ mod tests {
 
         let found = moved(&before, &app("wiki:1@sha256:bb", None)).unwrap();
         assert_eq!(found.to_string(), "wiki:1 names another image now than at the last good gate");
-        assert_eq!(found.are_held(), None);
+        assert_eq!(found.are_an_upgrade(), None);
         assert_ne!(found.key("k"), moved(&before, &app("wiki:1@sha256:cc", None)).unwrap().key("k"));
         for same in ["wiki:1@sha256:aa", "wiki:1", "wiki:2@sha256:bb"] {
             assert_eq!(moved(&before, &app(same, None)), None, "{same}");
@@ -110,9 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_tag_of_an_app_with_data_is_held() {
+    fn a_moved_tag_of_an_app_with_data_is_an_upgrade() {
         let found = moved(&app("wiki:1@sha256:aa", Some("d")), &app("wiki:1@sha256:bb", Some("d"))).unwrap();
-        let why = found.are_held().unwrap();
-        assert!(why.contains("wiki:1 names another image now") && why.contains("keeps data in d;"), "{why}");
+        let why = found.are_an_upgrade().unwrap();
+        assert_eq!(why, "wiki:1 names another image now than at the last good gate, and the app keeps data in d");
     }
 }

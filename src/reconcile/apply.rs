@@ -125,7 +125,7 @@ impl Keeper<'_> {
     }
 
     /// The bytes of every secret that the plan creates, all of them on disk before the Engine hears of the first.
-    fn keep_secrets(&self, lock: &Lock, plan: &Plan) -> Result<BTreeMap<String, SecretBytes>, Outcome> {
+    pub fn keep_secrets(&self, lock: &Lock, plan: &Plan) -> Result<BTreeMap<String, SecretBytes>, Outcome> {
         let mut secrets = BTreeMap::new();
         for change in &plan.changes {
             let Act::CreateSecret { data, .. } = &change.act else { continue };

@@ -12,6 +12,7 @@ use crate::model::outcome::Outcome;
 use crate::model::state::{KeptConfig, KeptSecret, ReleaseBody};
 use crate::model::version::Revision;
 use crate::plan::canonical_form::without_digest;
+use crate::plan::{Act, Object, Plan};
 
 /// Where a service's spec names its image.
 const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
@@ -130,6 +131,22 @@ pub fn moved_image(body: &ReleaseBody, to_run: &BTreeMap<String, String>) -> Opt
             )
         })
     })
+}
+
+/// What is desired with the images that a plan gives its services: those of its changes, and else what runs.
+pub fn with_planned_images(plan: &Plan, observed: &Observed) -> Desired {
+    let mut desired = with_live_images(&plan.desired, observed);
+    for service in &mut desired.services {
+        let change = plan.changes.iter().find(|change| change.object == Object::Service && change.name == service.name);
+        let spec = match change.map(|change| &change.act) {
+            Some(Act::CreateService { spec } | Act::UpdateService { spec, .. }) => spec,
+            _ => continue,
+        };
+        if let (Some(planned), Some(image)) = (spec.pointer(IMAGE), service.spec.pointer_mut(IMAGE)) {
+            *image = planned.clone();
+        }
+    }
+    desired
 }
 
 /// Each service's image as the live one names it, digest included.

@@ -176,7 +176,7 @@ fn json_for_programs_has_a_shape_to_build_on() {
     let plan = host.run(&["plan", "--json"]);
     assert_eq!(plan.code, 12, "{plan:#?}");
     let plan = json(&plan);
-    assert_eq!(keys(&plan[0]), ["app", "outcome", "paused", "plan", "revision", "sentence"]);
+    assert_eq!(keys(&plan[0]), ["app", "outcome", "paused", "plan", "revision", "sentence", "upgrade"]);
     assert_eq!((&plan[0]["outcome"], &plan[0]["plan"]), (&"blocked".into(), &Value::Null));
     assert_eq!(keys(&plan[1]), keys(&plan[0]));
     assert_eq!(keys(&plan[1]["plan"]), ["changes", "new_volumes", "notes", "stack", "stays", "unchanged"]);
@@ -187,8 +187,8 @@ fn json_for_programs_has_a_shape_to_build_on() {
     let status = host.run(&["status", "--json"]);
     assert_eq!(status.code, 0, "{status:#?}");
     let words = [
-        "app", "at_work", "commit", "domain", "failed", "health", "held", "kind", "pause", "paused", "reason", "since",
-        "stack", "version",
+        "app", "at_work", "commit", "domain", "failed", "health", "held", "kind", "open", "pause", "paused",
+        "previous", "reason", "refused", "since", "snapshot", "stack", "stuck", "version", "waiting",
     ];
     assert_eq!(keys(&json(&status)[1]), words);
 

@@ -76,7 +76,7 @@ fn what_was_killed_is_tried_again_and_after_two_times_not_by_itself() {
     let key = killed().new.unwrap().key;
     let interrupted = Interrupted { key, revision: candidate("1.1.0+1").body.revision, times: 2 };
     let twice = State { interrupted: Some(interrupted), ..after() };
-    says(&closed(End::RolledBack, killed(), &twice), &["interrupted 2 times", "`evenkeel approve wiki 1.1.0+1`"]);
+    says(&closed(End::RolledBack, killed(), &twice), &["that happened 2 times", "`evenkeel approve wiki 1.1.0+1`"]);
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn drift_that_is_repaired_beside_a_held_version_is_told() {
     let mut world = World::new();
     world.declare("drift", &repo.url(), VERSION, "");
     world.ok(&["app", "drift"]);
-    world.declare("drift", &repo.url(), "2.0.0+2.0.0", "");
+    world.declare("drift", &repo.url(), "latest", "policy = { auto = \"none\" }");
     remove_service(&world, "drift");
 
     let said = world.run(&["app", "drift"]);

@@ -121,20 +121,22 @@ fn a_moved_tag_that_does_not_come_up_is_put_back_and_not_tried_again() {
 }
 
 #[test]
-fn a_moved_tag_is_held_where_the_app_keeps_data() {
+fn a_moved_tag_is_followed_as_an_upgrade_where_the_app_keeps_data() {
     let registry = Registry::start();
     let (image, first) = (registry.image("data:1"), registry.push("data:1"));
     let more = "    volumes: [\"data:/data\"]\nvolumes:\n  data:\n";
     let mut customer = Customer::with_service(&image, more).logged_in(&registry.name);
     customer.declare(ALWAYS);
     customer.applies();
-    registry.push("data:1");
-
-    let (said, _) = customer.writes_nothing(10);
-
-    let volume = format!("{}_data", customer.world.stack(APP));
-    assert!(said.out.contains(&format!("{image} names another image now")) && said.out.contains(&volume), "{said:?}");
     runs(&customer, &image, &first);
+    let second = registry.push("data:1");
+
+    let (said, _) = customer.run();
+
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("upgraded: the change of 1.0.0+1.0.0 passed its gate"), "{said:?}");
+    runs(&customer, &image, &second);
+    assert_eq!(customer.writes_nothing(0).0.out, format!("{APP}: converged\n"));
 }
 
 #[test]

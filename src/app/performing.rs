@@ -1,0 +1,152 @@
+//! Performing a transaction on this host, and what is done once it has ended.
+//!
+//! The border: what is done next is the table's matter, how it is done the host's. What no name in the state stands for
+//! any more is removed here, after the end and again by every later run: it is never in the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing::{info, warn};
+
+use super::{Host, ends};
+use crate::host::ending::Ending;
+use crate::host::progress::Progress;
+use crate::host::store::{AppDir, Lock};
+use crate::host::volumes::{drop_failed, drop_stages};
+use crate::model::app::{AppName, StackName};
+use crate::model::observed::Volume;
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::model::transaction::Transaction;
+use crate::plan;
+use crate::reconcile::{Keeper, release};
+use crate::upgrade::on_host::{OnDisk, OnHost};
+use crate::upgrade::run::{self, Ended};
+
+/// One app at hand: its lock is held, and so is the slot.
+pub(super) struct Desk<'a> {
+    pub host: &'a Host,
+    pub app: &'a AppName,
+    pub dir: &'a AppDir,
+    pub lock: &'a Lock,
+    pub progress: &'a Progress,
+}
+
+impl Desk<'_> {
+    /// Begins a transaction and follows it to its end. Gives the state that it left.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: nothing was begun then.
+    pub async fn begin(&self, state: &State, transaction: Transaction) -> Result<(Outcome, State), Outcome> {
+        let mut state = state.clone();
+        let (mut effects, mut journal) = self.tools(&state)?;
+        let ended = run::begin(&mut state, transaction, &mut effects, &mut journal).await?;
+        drop((effects, journal));
+        self.after(&ended).await
+    }
+
+    /// Finishes what a run before this one left open. Gives the state that it left.
+    ///
+    /// # Errors
+    /// When the state cannot be read again.
+    pub async fn finish(&self, state: &State) -> Result<(Outcome, State), Outcome> {
+        let mut state = state.clone();
+        let (mut effects, mut journal) = self.tools(&state)?;
+        let ended = run::resume(&mut state, &mut effects, &mut journal).await;
+        drop((effects, journal));
+        match ended {
+            Some(ended) => self.after(&ended).await,
+            None => Ok((Outcome::Converged, state)),
+        }
+    }
+
+    /// What is on disk counts: what is in memory may be ahead of it where the journal could not be written.
+    async fn after(&self, ended: &Ended) -> Result<(Outcome, State), Outcome> {
+        let Some(state) = self.dir.read_state()? else {
+            return Err(Outcome::Error(format!(
+                "the state of {} is gone from {}",
+                self.app,
+                self.dir.path().display()
+            )));
+        };
+        let outcome = ends::outcome(self.app, ended, &state);
+        if matches!(ended, Ended::Closed { .. }) {
+            self.tidy(&state).await;
+        }
+        Ok((outcome, state))
+    }
+}
+
+impl Desk<'_> {
+    fn keeper(&self, state: &State) -> Keeper<'_> {
+        self.host.keeper_by_record(self.dir, state, self.progress)
+    }
+
+    fn tools(&self, state: &State) -> Result<(OnHost<'_>, OnDisk<'_>), Outcome> {
+        let (stack, ending) = (self.stack(state)?, Ending::listen()?);
+        let effects = OnHost::new(self.keeper(state), self.lock, stack, ending);
+        Ok((effects, OnDisk::new(self.dir, self.lock)))
+    }
+
+    fn stack(&self, state: &State) -> Result<StackName, Outcome> {
+        let told =
+            |error| Outcome::Error(format!("the state of {} names a stack that cannot be one: {error}", self.app));
+        state.stack.parse().map_err(told)
+    }
+
+    /// Removes what nobody names any more. Whatever cannot be removed now is found again by a later run.
+    async fn tidy(&self, state: &State) {
+        let volumes = self.host.swarm.volumes().await.unwrap_or_default();
+        let on_disk = self.tidy_disk(state, &volumes);
+        for tidied in [on_disk, self.tidy_swarm(state).await, self.tidy_images().await] {
+            if let Err(cause) = tidied {
+                warn!(
+                    cause = cause.sentence(),
+                    "what nobody needs any more could not be removed; a later run tries again"
+                );
+            }
+        }
+    }
+
+    /// Snapshots, stages, and the data that gave way before.
+    pub fn tidy_disk(&self, state: &State, volumes: &BTreeMap<String, Volume>) -> Result<(), Outcome> {
+        let snapshots = state.named_snapshots().into_iter().map(str::to_owned).collect();
+        for gone in self.dir.snapshots().sweep(self.lock, &snapshots)? {
+            info!(snapshot = gone, "removed, since nothing names it any more");
+        }
+        let transactions: Vec<&str> = state.named_transactions().into_iter().collect();
+        self.dir.drop_failed(self.lock, &transactions)?;
+        let releases = state.current.iter().chain(state.previous.iter().map(|previous| &previous.release));
+        let specs = releases.flat_map(|release| release.body.services.values());
+        for volume in plan::volumes(specs).into_iter().filter_map(|name| volumes.get(name)) {
+            drop_stages(&volume.mountpoint, &transactions)?;
+            drop_failed(&volume.mountpoint, &transactions)?;
+        }
+        Ok(())
+    }
+
+    /// Secrets, configs and networks that no recorded release names.
+    async fn tidy_swarm(&self, state: &State) -> Result<(), Outcome> {
+        let Some(current) = state.current.as_ref().filter(|_| state.stuck.is_none()) else { return Ok(()) };
+        let stack = self.stack(state)?;
+        let observed = self.host.swarm.observe(&stack).await?;
+        let keeper = self.keeper(state);
+        let plan = keeper.plan_exactly(&observed, &release::desired(&stack, &current.body, self.dir)?)?;
+        keeper.clean(&plan).await
+    }
+
+    /// Keep tags of images that no release of any app has. They are listed before the states are read, so that none goes
+    /// that a run beside this one has just recorded.
+    async fn tidy_images(&self) -> Result<(), Outcome> {
+        let kept = self.host.images.kept().await?;
+        let mut needed = BTreeSet::new();
+        for app in self.host.store.apps()? {
+            if let Some(state) = self.host.store.app(&app).read_state()? {
+                needed.extend(state.image_ids().map(str::to_owned));
+            }
+        }
+        for image in kept.difference(&needed) {
+            self.host.images.let_go(image).await?;
+        }
+        Ok(())
+    }
+}

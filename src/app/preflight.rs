@@ -1,0 +1,141 @@
+//! What could stand in the way of a transaction, found while the app still runs.
+//!
+//! Everything is asked before anything is stopped, and told at once. The surprise: an app that is not healthy as it runs
+//! gets no upgrade, because nobody could tell afterwards whether the version was to blame, or whether going back helped.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Run, transacting};
+use crate::desired::Desired;
+use crate::host::gnu_tar;
+use crate::host::volumes::{self, Free, Needs, Size};
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::state::ReleaseBody;
+use crate::model::transaction::Volume;
+use crate::reconcile::{Gate, Judged};
+use crate::upgrade::on_host;
+
+impl Run<'_> {
+    /// The volumes of both releases, and what their services really mount.
+    pub(super) async fn volumes(&self, old: &Desired, new: &ReleaseBody) -> Result<BTreeMap<String, Volume>, Outcome> {
+        let specs: Vec<&Value> =
+            old.services.iter().map(|service| &service.spec).chain(new.services.values()).collect();
+        let left_out = transacting::rules(self.app, Duration::ZERO).left_out;
+        on_host::volumes(&self.host.swarm, &self.app.stack, &specs, &left_out).await
+    }
+
+    /// Gives the volumes of a transaction from what runs (`old`) to `new`.
+    ///
+    /// # Errors
+    /// `Blocked` with everything that stands in the way. Nothing was touched.
+    pub(super) async fn preflight(
+        &self,
+        old: &Desired,
+        new: &ReleaseBody,
+        observed: &Observed,
+        gate: &Gate,
+    ) -> Result<BTreeMap<String, Volume>, Outcome> {
+        if let Judged::Unhealthy(reason) = self.keeper().glance(old, observed, gate).await? {
+            return Err(Outcome::Blocked(format!(
+                "it is not healthy as it runs, so an upgrade could be neither judged nor undone: {reason}; put that right \
+                 first"
+            )));
+        }
+        let current = self.state.current.iter().map(|current| &current.body);
+        for body in current {
+            self.images_are_here(body).await?;
+        }
+        self.addresses_are_left(new).await?;
+        if self.reconciler.is_stateless() {
+            return Ok(BTreeMap::new());
+        }
+        let volumes = self.volumes(old, new).await?;
+        self.storing_is_possible(&volumes)?;
+        Ok(volumes)
+    }
+
+    /// Every image of a release that may be put back is on this machine, and stays: no registry is asked on the way back.
+    pub(super) async fn images_are_here(&self, body: &ReleaseBody) -> Result<(), Outcome> {
+        let mut missing = Vec::new();
+        for (reference, id) in &body.images {
+            if !self.host.images.keep(id).await? {
+                missing.push(format!("{reference} ({id})"));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Outcome::Blocked(format!(
+            "{} could not be put back, because its images are not on this machine any more: {}; fetch them (docker pull)",
+            body.revision,
+            missing.join(", ")
+        )))
+    }
+
+    /// A task that gets no address waits for ever without a word.
+    async fn addresses_are_left(&self, new: &ReleaseBody) -> Result<(), Outcome> {
+        for network in &new.external_networks {
+            let headroom = self.host.swarm.headroom(network).await?;
+            let wanted = u64::try_from(new.services.len()).unwrap_or(u64::MAX);
+            if let Some(tight) = headroom.filter(|headroom| headroom.free() < wanted) {
+                return Err(Outcome::Blocked(tight.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the data can be stored, kept twice, and brought back faithfully.
+    pub(super) fn storing_is_possible(&self, volumes: &BTreeMap<String, Volume>) -> Result<(), Outcome> {
+        let mut wrong = Vec::new();
+        wrong.extend(
+            gnu_tar::self_test(self.dir.path()).err().map(|cause| format!("snapshots cannot be made here: {cause:#}")),
+        );
+        let kept: Vec<(&String, &Path)> = volumes
+            .iter()
+            .filter(|(_, volume)| !volume.left_out)
+            .filter_map(|(name, volume)| Some((name, volume.mountpoint.as_deref()?)))
+            .collect();
+        let (mut sizes, mut free) = (Vec::new(), Vec::new());
+        for (name, data) in kept {
+            for strange in volumes::find_unfaithful(data)? {
+                wrong.push(format!(
+                    "volume {name} holds what cannot be brought back faithfully: {strange}; remove that, or name the \
+                     volume in snapshot.exclude"
+                ));
+            }
+            let here = volumes::free(data)?;
+            let (size, _sockets) = volumes::measure(data)?;
+            sizes.push((here.file_system, size));
+            free.push((format!("volume {name}"), here));
+        }
+        let archives = volumes::free(self.host.store.dir())?;
+        free.push((format!("the state directory {}", self.host.store.dir().display()), archives.clone()));
+        wrong.extend(too_little(archives.file_system, sizes, &free));
+        if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
+    }
+}
+
+/// A sentence for each file system on which archives, stages and what may fail would not fit.
+fn too_little(archives: u64, sizes: Vec<(u64, Size)>, free: &[(String, Free)]) -> Vec<String> {
+    let needs = Needs::of_volumes(archives, sizes);
+    let looked: Vec<Free> = free.iter().map(|(_, free)| free.clone()).collect();
+    let place = |file_system: u64| {
+        let names = free.iter().filter(|(_, free)| free.file_system == file_system).map(|(name, _)| name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let short = volumes::shortfalls(&needs, &looked).into_iter();
+    short
+        .map(|short| {
+            format!(
+                "there is too little room for a snapshot and the way back: {short}, where {} lies; make room (old images: \
+                 docker image prune), or name a volume in snapshot.exclude",
+                place(short.file_system)
+            )
+        })
+        .collect()
+}

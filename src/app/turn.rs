@@ -1,0 +1,210 @@
+//! A run's turns at one app: locks, pause, what is stuck or open, then the run itself.
+//!
+//! The slot comes before the app, and is wanted only once something is to be begun or finished. So a turn that holds the
+//! app and wants the slot tries it; where somebody else has it, the app is let go of, the slot waited for, and the turn
+//! begun anew.
+
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::telling::Report;
+use super::upgrading::Target;
+use super::view::{self, Fetch, Sources};
+use super::{Host, Options, Run, ends, pausing, resuming, started_by_systemd};
+use crate::config;
+use crate::host::store::{AppDir, Lock, LockAttempt, Slot, SlotAttempt};
+use crate::model::app::AppName;
+use crate::model::observed::Observed;
+use crate::model::outcome::{Outcome, worst};
+
+/// Why a turn is over before its end.
+#[derive(Debug)]
+pub enum Break {
+    Ended(Outcome),
+    /// Somebody else has the slot, and is waited for.
+    WantsSlot,
+}
+
+impl<E: Into<Outcome>> From<E> for Break {
+    fn from(outcome: E) -> Self {
+        Break::Ended(outcome.into())
+    }
+}
+
+/// Takes turns at an app until one of them ends.
+pub(super) async fn take(
+    host: &Host,
+    app: &config::App,
+    options: Options,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Outcome, Outcome> {
+    let dir = host.store.app(&app.name);
+    let (mut slot, mut now) = (None, now);
+    loop {
+        let lock = match lock(&dir, &app.name).await? {
+            Ok(lock) => lock,
+            Err(waiting) => return Ok(waiting),
+        };
+        if let Some(paused) = pausing::left_alone(&host.store, &app.name, now)? {
+            return Ok(paused);
+        }
+        let mut run = Run::begin(host, app, dir.clone(), lock, slot.take(), options, now)?;
+        let ended = run.turn().await;
+        *report = std::mem::take(&mut run.report);
+        match ended {
+            Ok(outcome) | Err(Break::Ended(outcome)) => return Ok(outcome),
+            Err(Break::WantsSlot) => drop(run),
+        }
+        slot = Some(host.store.slot_waiting(|by| info!("{by} has the run slot; waiting for it to end")).await?);
+        now = Timestamp::now();
+    }
+}
+
+/// The app's lock; or how the run ends where another one has it and nobody wants to wait.
+///
+/// # Errors
+/// When the lock cannot be had or looked at.
+pub(super) async fn lock(dir: &AppDir, app: &AppName) -> Result<Result<Lock, Outcome>, Outcome> {
+    match dir.lock()? {
+        LockAttempt::Taken(lock) => Ok(Ok(lock)),
+        LockAttempt::Held { by } if started_by_systemd() => {
+            Ok(Err(Outcome::Waiting(format!("{by} works on {app}; the next run looks again"))))
+        }
+        LockAttempt::Held { .. } => Ok(Ok(dir.lock_waiting(|by| warn!("waiting for {by} to end")).await?)),
+    }
+}
+
+/// Tries the slot. A run of ours that has it, for another app, is waited for by units too.
+///
+/// # Errors
+/// `WantsSlot`, or how a unit's run ends where another run has it.
+pub(super) fn slot(host: &Host) -> Result<Slot, Break> {
+    match host.store.slot()? {
+        SlotAttempt::Taken(slot) => Ok(slot),
+        SlotAttempt::Held { by } if started_by_systemd() && !is_us(&by) => Err(Break::Ended(Outcome::Waiting(
+            format!("{by} has the run slot, and upgrades are made one after the other; the next run looks again"),
+        ))),
+        SlotAttempt::Held { .. } => Err(Break::WantsSlot),
+    }
+}
+
+fn is_us(by: &str) -> bool {
+    by.split(' ').nth(1) == Some(&std::process::id().to_string())
+}
+
+impl Run<'_> {
+    async fn turn(&mut self) -> Result<Outcome, Break> {
+        // A way out of what is stuck, by hand, may be open.
+        let stuck = self.state.stuck.as_ref().filter(|_| self.state.open.is_none());
+        if let Some(stuck) = stuck.filter(|_| !self.options.retry) {
+            return Ok(Outcome::Stuck(ends::stuck(&self.app.name, stuck)));
+        }
+        if stuck.is_some() {
+            self.take_slot()?;
+            self.state = resuming::reopened(&self.state, self.now);
+            self.dir.write_state(&self.lock, &self.state)?;
+        }
+        let finished = match self.state.open {
+            Some(_) => Some(self.finish().await?),
+            None => None,
+        };
+        match finished {
+            Some(unfinished) if self.state.open.is_some() || self.state.stuck.is_some() => Ok(unfinished),
+            Some(finished) => match self.converge().await {
+                Ok(outcome) | Err(Break::Ended(outcome)) => Ok(both(finished, outcome)),
+                Err(wants_slot) => Err(wants_slot),
+            },
+            None => self.converge().await,
+        }
+    }
+
+    /// Converges, and then takes what is in front of the app: first a change of configuration that is an upgrade in all
+    /// but name, then a version.
+    async fn converge(&mut self) -> Result<Outcome, Break> {
+        let fetch = if self.options.no_upgrade { Fetch::IfMissing } else { Fetch::Latest };
+        let (sight, sources) = {
+            let view = self.view();
+            view::look(self.host, &view, fetch, self.now).await?
+        };
+        let (first, change) = self.reach_goal(&sight, &sources).await?;
+        // What a killed run had no time for.
+        if let Err(cause) = self.desk().tidy_disk(&self.state, &sight.observed.volumes) {
+            warn!(cause = cause.sentence(), "what nobody needs any more could not be removed");
+        }
+        match (change, sources) {
+            _ if !is_good_ground(&first) => Ok(first),
+            (Some(change), _) => self.then(first, Onward::Change(change)).await,
+            (None, Ok(sources)) if !self.options.no_upgrade => {
+                self.then(first, Onward::Versions(sources, sight.observed)).await
+            }
+            (None, _) => Ok(first),
+        }
+    }
+
+    /// What comes after convergence, told together with it.
+    async fn then(&mut self, first: Outcome, onward: Onward) -> Result<Outcome, Break> {
+        let then = match onward {
+            Onward::Change(change) => self.upgrade(change).await,
+            Onward::Versions(sources, seen) if first == Outcome::Converged => self.take_version(&sources, &seen).await,
+            Onward::Versions(sources, _) => {
+                let observed = self.host.swarm.observe(&self.app.stack).await?;
+                self.take_version(&sources, &observed).await
+            }
+        };
+        match then {
+            Ok(outcome) | Err(Break::Ended(outcome)) => Ok(both(first, outcome)),
+            Err(Break::WantsSlot) => Err(Break::WantsSlot),
+        }
+    }
+
+    /// From here on no other transaction runs on this host.
+    pub(super) fn take_slot(&mut self) -> Result<(), Break> {
+        if self.slot.is_none() {
+            self.slot = Some(slot(self.host)?);
+        }
+        Ok(())
+    }
+}
+
+/// What a converged app goes on with.
+enum Onward {
+    Change(Target),
+    Versions(Sources, Observed),
+}
+
+/// Whether something new may be begun after this: what stands is healthy, and nothing that was asked for has failed.
+fn is_good_ground(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Converged | Outcome::Applied(_))
+}
+
+/// What is told of two things that one run has done: the worse one first.
+pub(super) fn both(first: Outcome, then: Outcome) -> Outcome {
+    match (&first, &then) {
+        (Outcome::Converged, _) => then,
+        (_, Outcome::Converged) => first,
+        _ if first.exit_code() != then.exit_code()
+            && worst([first.exit_code(), then.exit_code()]) == first.exit_code() =>
+        {
+            first.and(&then.to_string())
+        }
+        _ => then.and(&first.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_things_that_a_run_did_the_worse_one_is_told_first() {
+        let repaired = || Outcome::Applied("repaired".into());
+        let held = || Outcome::Held("major".into());
+        let back = || Outcome::RolledBack("no".into());
+        assert_eq!(both(Outcome::Converged, held()), held());
+        assert_eq!(both(back(), Outcome::Converged), back());
+        assert_eq!(both(repaired(), held()), Outcome::Held("major; applied: repaired".into()));
+        assert_eq!(both(back(), held()), Outcome::RolledBack("no; held: major".into()));
+        assert_eq!(both(held(), back()), Outcome::RolledBack("no; held: major".into()));
+    }
+}
