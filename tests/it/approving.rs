@@ -117,6 +117,22 @@ fn what_cannot_be_approved_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_refusal_is_lifted_whatever_it_was_of() {
+    let world = World::new("");
+    let mut state = world.state("1.0.0+1.0.0");
+    let revision = json!({ "version": "1.1.0+1.0.0", "commit": world.commit("1.1.0+1.0.0") });
+    let refused = json!({ "revision": revision, "key": "another", "images": {}, "reason": "exit 1", "ts": "2026-01-02T00:00:00Z" });
+    state["refused"] = json!([refused]);
+    world.host.put_state("wiki", &state.to_string());
+    tells(
+        &world.host.run(&["approve", "wiki", "1.1.0+1.0.0"]),
+        0,
+        &["approved by root (refused); the next run takes it"],
+    );
+    assert_eq!(world.approvals()[0]["lifts"], json!(["refused"]));
+}
+
+#[test]
 fn with_a_pin_only_the_pinned_version_can_be_approved() {
     let world = World::new("version = \"2.0.0+1.0.0\"");
     let other = ["the configuration names another version", "name 1.1.0+1.0.0 there"];

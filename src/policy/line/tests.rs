@@ -464,6 +464,9 @@ fn a_tag_that_was_moved_is_held_and_stops_nothing_newer() {
     assert!(told.contains("the tag of version 1.0.0+1 was moved to commit") && told.contains("version = \""), "{told}");
     moved.published.versions.push((version("1.0.1+1"), commit("1.0.1+1")));
     assert_eq!(moved.told().0, "1.0.1+1");
+    moved.policy.window = Some("02:00-05:00".parse().unwrap());
+    let Choice::Waiting { beside: Some(hold), .. } = moved.choice() else { panic!("not waiting") };
+    assert!(hold.barriers.is_empty() && hold.target.commit == commit("1.0.0+1"), "{hold:?}");
 }
 
 #[test]
