@@ -139,8 +139,12 @@ impl Alerts {
         let there = seen.join(name);
         fs::rename(self.path(name), &there)
             .map_err(explained)
-            .with_context(|| format!("move {name} to {}", seen.display()))?;
-        sync_folder(&seen)?;
+            .with_context(|| format!("move {name} to {}", seen.display()))
+    }
+
+    /// What was moved stays so, also after a power loss.
+    fn sync_seen(&self) -> Result<()> {
+        sync_folder(&self.seen_dir())?;
         sync_folder(&self.dir)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! One alert that is not taken does not hold up the next. The surprise: with two targets, who has an alert already is
 //! noted beside it, so that the one that works is not sent it again each time the other fails. A relay that is killed
-//! between sending and noting sends once more; no alert is lost that way.
+//! between sending and noting sends once more, and after a power loss the last few are; no alert is lost that way.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -20,6 +20,8 @@ use crate::model::alert::Message;
 
 /// So many alerts in a row without any answer, and the newest too: nobody is there.
 const SILENT_AT_MOST: usize = 3;
+/// So many may be sent once more after a power loss: a disk takes longer than the rest of a relay.
+const SYNCED_TOGETHER: usize = 64;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// Variables of ours that a child must not have: it would speak to systemd in our name.
 const OURS: [&str; 5] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
@@ -93,7 +95,15 @@ impl Relay<'_> {
     ///
     /// # Errors
     /// When the folder itself cannot be read or changed. What becomes of each alert is in what `told` hears.
-    pub async fn run(&self, targets: &[Target], mut told: impl FnMut(Relayed)) -> Result<Tally> {
+    pub async fn run(&self, targets: &[Target], told: impl FnMut(Relayed)) -> Result<Tally> {
+        let tally = self.all(targets, told).await?;
+        if tally.relayed > 0 {
+            self.alerts.sync_seen()?;
+        }
+        Ok(tally)
+    }
+
+    async fn all(&self, targets: &[Target], mut told: impl FnMut(Relayed)) -> Result<Tally> {
         let mut waiting = std::collections::VecDeque::from(self.alerts.waiting()?);
         let (mut tally, mut silent, mut is_newest_tried) = (Tally::default(), 0, false);
         while let Some(name) = waiting.pop_front() {
@@ -127,6 +137,9 @@ impl Relay<'_> {
                 self.alerts.set_seen(name)?;
                 targets.iter().try_for_each(|target| remove(&self.note(target, name)))?;
                 tally.relayed += 1;
+                if tally.relayed.is_multiple_of(SYNCED_TOGETHER) {
+                    self.alerts.sync_seen()?;
+                }
                 None
             }
             Sent::Refused(why) | Sent::Silence(why) => {
