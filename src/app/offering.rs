@@ -93,7 +93,6 @@ impl View<'_> {
             read: ahead.read,
             sample: ahead.frozen.sample,
             notes: upgrade.notes.told().map(|text| PassedNotes { text, is_told }),
-            approval: upgrade.approval,
             why: None,
             images: Vec::new(),
         }

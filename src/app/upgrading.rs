@@ -18,7 +18,6 @@ use crate::config;
 use crate::desired::SecretSource;
 use crate::host::store;
 use crate::host::who::who;
-use crate::model::approval::Approval;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Frozen, State};
@@ -36,8 +35,6 @@ pub struct Target {
     /// What becomes frozen with it.
     pub sample: String,
     pub notes: Option<PassedNotes>,
-    /// The approval that it takes.
-    pub approval: Option<Approval>,
     /// Why a change of configuration is an upgrade.
     pub why: Option<String>,
     /// The images of tags that moved, each `name:tag@digest`.
@@ -48,7 +45,7 @@ impl Target {
     /// The version that runs with another configuration, or with images that moved.
     pub fn change(revision: Revision, read: Read, why: String) -> Self {
         let sample = read.sample.clone();
-        Self { revision, read, sample, notes: None, approval: None, why: Some(why), images: Vec::new() }
+        Self { revision, read, sample, notes: None, why: Some(why), images: Vec::new() }
     }
 
     /// Why a change of configuration is not tried by itself: it has failed before, or could not be finished twice.
@@ -199,10 +196,10 @@ impl Run<'_> {
         }))
     }
 
-    /// An approval counts once: for the transaction that begins now, however it ends.
+    /// An approval counts once: for the transaction that begins now, however it ends. Those of older versions lapse with
+    /// it, also where this one needed none.
     fn spend(&self, target: &Target) -> Result<(), Outcome> {
-        let Some(approval) = &target.approval else { return Ok(()) };
-        spend(&self.host.store, &self.app.name, &approval.revision, self.now)?;
+        spend(&self.host.store, &self.app.name, &target.revision, self.now)?;
         Ok(())
     }
 }
