@@ -1,7 +1,8 @@
 //! Which version of a recipe an app is to run.
 //!
-//! An app that is installed stays at its recorded commit: taking another version is an upgrade, with a snapshot of its
-//! volumes and a way back for both, and is never made by the way. The border: what was published is given; no git here.
+//! An app that is installed stays at its recorded commit until [`line`](mod@line) lets another version through: taking it
+//! is an upgrade, with a snapshot of its volumes and a way back for both, and is never made by the way. The border: what
+//! was published is given; no git here.
 
 pub mod barrier;
 mod disguise;
@@ -35,26 +36,6 @@ pub struct Published {
     pub named: Option<Commit>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
-    /// Nothing is installed yet: this is to be.
-    Install(Revision),
-    /// What is installed stays, and nothing else is asked for.
-    Current(Revision),
-    /// What is installed stays although something else is asked for or published.
-    Held { current: Revision, target: Revision, why: String },
-}
-
-impl Choice {
-    /// What the app is to run in any case.
-    pub fn revision(&self) -> &Revision {
-        match self {
-            Choice::Install(revision) | Choice::Current(revision) => revision,
-            Choice::Held { current, .. } => current,
-        }
-    }
-}
-
 /// Nothing that was asked for can be had; with the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
@@ -72,31 +53,6 @@ fn nearest_words(nearest: &[RecipeVersion]) -> String {
     }
     let list: Vec<String> = nearest.iter().map(RecipeVersion::to_string).collect();
     format!("the nearest ones are {}", list.join(", "))
-}
-
-/// Chooses for an app that runs `current` (or nothing yet) and whose operator asks for `wanted`.
-///
-/// # Errors
-/// When what is asked for does not exist.
-pub fn choose(current: Option<&Revision>, wanted: &Wanted, published: &Published) -> Result<Choice, PolicyError> {
-    let Some(current) = current else { return target(wanted, published).map(Choice::Install) };
-    if let Some(moved) = moved_tag(current, published) {
-        let why = format!(
-            "the tag of version {current} was moved to commit {}, {current} as it was installed stays (commit {})",
-            moved.commit.short(),
-            current.commit.short()
-        );
-        return Ok(Choice::Held { current: current.clone(), target: moved, why });
-    }
-    let target = match wanted {
-        Wanted::Latest => newer(current, published),
-        _ if is_asked_for(current, wanted) => None,
-        _ => Some(target(wanted, published)?).filter(|target| target.commit != current.commit),
-    };
-    Ok(match target {
-        None => Choice::Current(current.clone()),
-        Some(target) => Choice::Held { why: held(current, &target, wanted), current: current.clone(), target },
-    })
 }
 
 /// What a first install takes: the newest version, the newest commit of a recipe without any, or what is asked for.
@@ -131,14 +87,6 @@ fn head(published: &Published) -> Option<Revision> {
     published.head.clone().map(|commit| Revision { version: None, commit })
 }
 
-/// A published version above the current one. An app at a commit without a version stays there: nobody can say what is
-/// newer than that, unless the operator asks for a version.
-fn newer(current: &Revision, published: &Published) -> Option<Revision> {
-    let running: RecipeVersion = current.version.as_deref()?.parse().ok()?;
-    let (version, commit) = published.versions.iter().max_by_key(|(version, _)| version)?;
-    (*version > running).then(|| Revision { version: Some(version.to_string()), commit: commit.clone() })
-}
-
 /// Whether what runs is the very version or commit that the operator names.
 pub fn is_asked_for(current: &Revision, wanted: &Wanted) -> bool {
     match wanted {
@@ -153,17 +101,6 @@ fn moved_tag(current: &Revision, published: &Published) -> Option<Revision> {
     let version = current.version.as_deref()?;
     let (_, commit) = published.versions.iter().find(|(published, _)| published.to_string() == version)?;
     (*commit != current.commit).then(|| Revision { version: current.version.clone(), commit: commit.clone() })
-}
-
-fn held(current: &Revision, target: &Revision, wanted: &Wanted) -> String {
-    let what = match wanted {
-        Wanted::Latest => "is published",
-        Wanted::Version(_) | Wanted::Commit(_) => "is asked for",
-    };
-    format!(
-        "{target} {what} and {current} runs; taking it is an upgrade, which this version of evenkeel does not make: \
-         {current} stays"
-    )
 }
 
 /// The published versions around one that does not exist: the next ones below and above, at most four.
@@ -221,63 +158,32 @@ mod tests {
             ("latest", untagged, at("", 'd')),
         ];
         for (text, published, expected) in rows {
-            assert_eq!(choose(None, &wanted(text), &published), Ok(Choice::Install(expected)));
+            assert_eq!(target(&wanted(text), &published), Ok(expected));
         }
     }
 
     #[test]
-    fn what_is_installed_and_asked_for_stays() {
+    fn what_runs_is_asked_for_by_its_version_or_its_commit() {
         let rows = [
-            ("latest", at("10.0.0+2.0", 'c')),
-            ("latest", at("11.0.0+3.0", 'f')),
-            ("latest", at("", 'a')),
-            ("9.0.0+1.8", at("9.0.0+1.8", 'a')),
-            ("aaaaaaaa", at("9.0.0+1.8", 'a')),
-            ("9.0.0+1.8", at("", 'a')),
+            ("latest", at("10.0.0+2.0", 'c'), false),
+            ("9.0.0+1.8", at("9.0.0+1.8", 'a'), true),
+            ("9.0.0+1.8", at("", 'a'), false),
+            ("aaaaaaaa", at("9.0.0+1.8", 'a'), true),
+            ("eeeeeee", at("9.0.0+1.8", 'a'), false),
         ];
-        for (text, current) in rows {
-            let choice = choose(Some(&current), &wanted(text), &published());
-            assert_eq!(choice, Ok(Choice::Current(current)), "{text}");
-        }
-    }
-
-    #[test]
-    fn another_version_is_held_with_a_sentence() {
-        let rows = [
-            ("latest", at("9.0.0+1.8", 'a'), at("10.0.0+2.0", 'c'), "10.0.0+2.0 is published and 9.0.0+1.8 runs"),
-            ("9.0.0+1.8", at("9.1.0+1.9", 'b'), at("9.0.0+1.8", 'a'), "9.0.0+1.8 is asked for and 9.1.0+1.9 runs"),
-            ("eeeeeee", at("9.1.0+1.9", 'b'), at("", 'e'), "eeeeeeee is asked for"),
-        ];
-        for (text, current, expected, words) in rows {
-            let choice = choose(Some(&current), &wanted(text), &published()).unwrap();
-            assert_eq!(choice.revision(), &current);
-            let Choice::Held { target, why, .. } = choice else { panic!("{text} is not held") };
-            assert_eq!(target, expected);
-            assert!(why.contains(words) && why.contains("upgrade"), "{why}");
-        }
-    }
-
-    #[test]
-    fn a_tag_that_was_moved_is_held() {
-        let current = at("9.1.0+1.9", 'f');
-        for text in ["latest", "9.1.0+1.9"] {
-            let choice = choose(Some(&current), &wanted(text), &published()).unwrap();
-            let Choice::Held { target, why, .. } = choice else { panic!("not held") };
-            assert_eq!(target, at("9.1.0+1.9", 'b'));
-            assert!(why.contains("was moved to commit bbbbbbbb"), "{why}");
+        for (text, current, expected) in rows {
+            assert_eq!(is_asked_for(&current, &wanted(text)), expected, "{text}");
         }
     }
 
     #[test]
     fn what_nobody_published_is_told_with_the_nearest() {
-        let error = choose(None, &wanted("9.2.0+1.9"), &published()).unwrap_err().to_string();
+        let error = target(&wanted("9.2.0+1.9"), &published()).unwrap_err().to_string();
         assert!(error.contains("9.0.0+1.8, 9.1.0+1.9, 10.0.0+2.0"), "{error}");
-        let current = at("9.0.0+1.8", 'a');
-        assert!(choose(Some(&current), &wanted("9.2.0+1.9"), &published()).is_err());
         let nothing = Published::default();
-        assert_eq!(choose(None, &wanted("latest"), &nothing), Err(PolicyError::Empty));
-        let missing = choose(None, &wanted("abcdef1"), &nothing);
+        assert_eq!(target(&wanted("latest"), &nothing), Err(PolicyError::Empty));
+        let missing = target(&wanted("abcdef1"), &nothing);
         assert_eq!(missing, Err(PolicyError::NoSuchCommit("abcdef1".into())));
-        assert!(choose(None, &wanted("9.2.0+1.9"), &nothing).unwrap_err().to_string().contains("no versions"));
+        assert!(target(&wanted("9.2.0+1.9"), &nothing).unwrap_err().to_string().contains("no versions"));
     }
 }
