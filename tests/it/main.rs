@@ -26,4 +26,5 @@ mod store;
 mod terminals;
 mod timelines;
 mod truth;
+mod walk;
 mod world;
