@@ -1,5 +1,6 @@
 //! What each act of an upgrade promises, on a real Engine and on real volumes.
 
+mod killed;
 mod proving;
 mod stopping;
 mod whole;

@@ -17,6 +17,11 @@ fn new(then: &str) -> String {
     format!("echo 2 >/data/schema; echo new >/data/new; {then}")
 }
 
+/// What does not come up is at no moment taken for what runs, however slowly it ends.
+fn never_well() -> Value {
+    json!({"TaskTemplate": {"ContainerSpec": {"Healthcheck": {"Test": ["CMD", "false"], "Interval": 60_000_000_000u64}}}})
+}
+
 async fn upgraded(bench: &Bench, transaction: Transaction) -> (Ended, State) {
     let mut state = bench.state(&transaction);
     let mut journal = OnDisk::new(&bench.dir, &bench.lock);
@@ -66,10 +71,9 @@ async fn a_bad_upgrade_that_migrated_the_data_ends_with_the_old_version_on_its_o
     let own = [bench.service("app", &old(), json!({})), bench.stack.service("web")];
     let before = running(&bench, &own).await;
     // Only the failed version has this volume.
-    let mut bad = bench.service("app", &new("rm /data/pages/one; exit 9"), json!({}));
+    let mut bad = bench.service("app", &new("rm /data/pages/one; echo x >/more/x; exit 9"), never_well());
     let more = json!({"Type": "volume", "Source": bench.stack.named("more"), "Target": "/more"});
     bad["TaskTemplate"]["ContainerSpec"]["Mounts"].as_array_mut().unwrap().push(more);
-    bad["TaskTemplate"]["ContainerSpec"]["Command"][2] = json!(new("rm /data/pages/one; echo x >/more/x; exit 9"));
     let transaction = bench.transaction(&own, &[bad]).await;
 
     let (ended, state) = upgraded(&bench, transaction).await;
@@ -132,7 +136,7 @@ async fn the_snapshot_is_unpacked_while_the_verdict_is_waited_for() {
     let bench = Bench::new("up-eager").await;
     let own = [bench.service("app", &old(), json!({}))];
     running(&bench, &own).await;
-    let mut transaction = bench.transaction(&own, &[bench.service("app", &new("exit 9"), json!({}))]).await;
+    let mut transaction = bench.transaction(&own, &[bench.service("app", &new("exit 9"), never_well())]).await;
     let mut host = bench.host();
     bench.stopped(&mut host, &mut transaction).await;
     for act in [Act::Archive(bench.stack.named("data")), Act::Seal] {
