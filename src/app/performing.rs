@@ -20,7 +20,7 @@ use crate::model::transaction::Transaction;
 use crate::plan;
 use crate::reconcile::{Keeper, release};
 use crate::upgrade::on_host::{OnDisk, OnHost};
-use crate::upgrade::run::{self, Ended};
+use crate::upgrade::run::{self, Effects as _, Ended};
 
 /// One app at hand: its lock is held, and so is the slot.
 pub(super) struct Desk<'a> {
@@ -39,6 +39,9 @@ impl Desk<'_> {
     pub async fn begin(&self, state: &State, transaction: Transaction) -> Result<(Outcome, State), Outcome> {
         let mut state = state.clone();
         let (mut effects, mut journal) = self.tools(&state)?;
+        if effects.is_asked_to_end() {
+            return Err(Outcome::Waiting("this run was asked to end before it had begun anything".to_owned()));
+        }
         let ended = run::begin(&mut state, transaction, &mut effects, &mut journal).await?;
         drop((effects, journal));
         self.after(&ended).await
