@@ -5,6 +5,9 @@ use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::*;
 use crate::engine::recorder::{Moment, Recorder};
 use crate::engine::scene::each;
@@ -17,10 +20,11 @@ const GATE: &str = "gate = { stable_for = \"1s\", within = \"300s\" }\n";
 const OLD: &str = "[ -e /data/schema ] || echo 1 >/data/schema; [ \"$$(cat /data/schema)\" = 1 ] || exit 3; ";
 const MIGRATES: &str = "echo 2 >/data/schema; echo new >/data/new; ";
 
-/// A run, and the step at which it is killed.
+/// A run, the step at which it is met, and by what.
 struct Doomed {
     run: Child,
     step: &'static str,
+    signal: Signal,
 }
 
 /// An app with data behind a socket that kills whoever upgrades it.
@@ -28,32 +32,43 @@ struct Trap {
     world: World,
     recipe: RecipeRepo,
     doomed: Arc<Mutex<Option<Doomed>>>,
+    /// A run that was asked to end.
+    asked: Arc<Mutex<Option<Child>>>,
 }
 
 impl Trap {
-    /// Installed, with data of its own.
     fn new() -> Self {
+        Self::of(RUNS)
+    }
+
+    /// Installed, with data of its own.
+    fn of(script: &str) -> Self {
         let doomed = Arc::<Mutex<Option<Doomed>>>::default();
         let state = Arc::<Mutex<PathBuf>>::default();
-        let (waiting, looked_at) = (Arc::clone(&doomed), Arc::clone(&state));
+        let is_asked = Arc::<Mutex<Option<Child>>>::default();
+        let (waiting, looked_at, asked) = (Arc::clone(&doomed), Arc::clone(&state), Arc::clone(&is_asked));
         let recorder = Recorder::with_hook(PrivateEngine::shared().socket(), move |moment, _| {
             let mut doomed = waiting.lock().unwrap();
             let step = step_in(&looked_at.lock().unwrap());
             let is_over =
                 moment == Moment::Asked && doomed.as_ref().is_some_and(|doomed| step.as_deref() == Some(doomed.step));
-            if is_over {
-                let Doomed { mut run, .. } = doomed.take().unwrap();
-                run.kill().unwrap();
-                run.wait().unwrap();
+            if !is_over {
+                return true;
             }
-            !is_over
+            let Doomed { mut run, signal, .. } = doomed.take().unwrap();
+            kill(Pid::from_raw(run.id().try_into().unwrap()), signal).unwrap();
+            match signal {
+                Signal::SIGKILL => drop(run.wait().unwrap()),
+                _ => *asked.lock().unwrap() = Some(run),
+            }
+            signal != Signal::SIGKILL
         });
         let world = World::on_shared().through(recorder.endpoint());
         // The socket is served for as long as the test runs.
         std::mem::forget(recorder);
         *state.lock().unwrap() = world.state_dir().join(APP).join("state.json");
-        let mut trap = Self { world, recipe: RecipeRepo::empty(), doomed };
-        trap.publish("1.0.0+1.0.0", &format!("{OLD}{RUNS}"));
+        let mut trap = Self { world, recipe: RecipeRepo::empty(), doomed, asked: is_asked };
+        trap.publish("1.0.0+1.0.0", &format!("{OLD}{script}"));
         trap.world.declare(APP, &trap.recipe.url(), "latest", GATE);
         trap.world.ok(&["app", APP]);
         std::fs::create_dir(trap.data().join("pages")).unwrap();
@@ -81,9 +96,13 @@ impl Trap {
 
     /// Starts an upgrade and returns when it has been killed at this step.
     fn kill_at(&self, step: &'static str) {
+        self.meet_at(step, Signal::SIGKILL);
+    }
+
+    fn meet_at(&self, step: &'static str, signal: Signal) {
         {
             let mut doomed = self.doomed.lock().unwrap();
-            *doomed = Some(Doomed { run: self.world.start(&["app", APP]), step });
+            *doomed = Some(Doomed { run: self.world.start(&["app", APP]), step, signal });
         }
         loop {
             sleep(Duration::from_millis(100));
@@ -160,4 +179,23 @@ fn killed_while_a_good_version_is_judged_it_stays() {
     assert_eq!(std::fs::read_to_string(trap.data().join("schema")).unwrap(), "2\n");
     trap.runs();
     assert_eq!(trap.world.run(&["app", APP]).out, "wiki: converged\n");
+}
+
+/// Without a word it would look like a crash, and waiting for the app would cost the whole time that a unit is given.
+#[test]
+fn a_run_that_is_asked_to_end_while_the_app_stops_says_so_and_is_finished_later() {
+    let mut trap = Trap::of("trap 'sleep 30; exit 0' TERM; sleep 1000000 & wait");
+    let before = bytes(&trap.data());
+    bad(&mut trap);
+
+    trap.meet_at("stop", Signal::SIGTERM);
+    trap.asked.lock().unwrap().take().unwrap().wait().unwrap();
+
+    let open = &trap.world.state(APP)["open"];
+    assert_eq!((&open["step"], &open["left"]["kind"]), (&json!("stop"), &json!("laid-down")));
+    let said = trap.world.run(&["resume"]);
+    assert_eq!(said.code, 12, "{said:?}");
+    assert_eq!((trap.current().as_str(), bytes(&trap.data())), ("1.0.0+1.0.0", before));
+    assert!(trap.world.state(APP)["interrupted"].is_null(), "no crash");
+    trap.runs();
 }
