@@ -21,6 +21,7 @@ mod planning;
 mod refusing;
 mod removing;
 mod scene;
+mod upgrades;
 mod upgrading;
 mod verdict_recording;
 mod verdict_volumes;
