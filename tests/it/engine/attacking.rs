@@ -171,10 +171,10 @@ fn one_damaged_state_hides_no_other_app() {
 
     let said = world.run(&["status"]);
 
-    assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.out.contains("damaged; restore it") && said.out.contains("healthy"), "{said:?}");
+    assert_eq!(said.code, 12, "{said:?}");
+    assert!(said.out.contains("state.json is damaged") && said.out.contains("healthy"), "{said:?}");
     let said = world.run(&["app"]);
-    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(said.code, 12, "{said:?}");
     assert!(said.out.contains("well: converged"), "{said:?}");
 }
 
@@ -236,7 +236,8 @@ fn open_to_others(folder: &Path) -> Vec<String> {
     let mut open = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        // A node exporter, which is not root, reads the figures.
+        if mode & 0o077 != 0 && entry.file_name() != "metrics.prom" {
             open.push(format!("{} {mode:o}", entry.path().display()));
         }
         if entry.path().is_dir() && !entry.path().to_string_lossy().ends_with(".git") {
@@ -285,7 +286,7 @@ fn several_runs_make_the_shared_network_together() {
 }
 
 #[test]
-fn a_name_that_stands_for_another_image_by_now_is_not_started_as_the_old_one() {
+fn a_name_that_stands_for_another_image_by_now_starts_the_one_that_ran() {
     let repo = recipe(&compose(SLEEPS, "").replace("standin:1.0.0", "${IMAGE}"));
     let mut world = World::new();
     let (one, two) = (image_id("standin:1.0.0"), image_id("standin:2.0.0"));
@@ -297,13 +298,12 @@ fn a_name_that_stands_for_another_image_by_now_is_not_started_as_the_old_one() {
     assert_eq!(world.ok(&["app", "moved"]).out, "moved: converged\n");
     remove_service(&world, "moved");
 
-    let said = world.run(&["app", "moved"]);
+    let said = world.ok(&["app", "moved"]);
 
-    assert_eq!(said.code, 12, "{said:?}");
-    assert!(said.out.contains(&format!("docker tag {one} {name}")), "{said:?}");
-    assert!(world.observe("moved").services.is_empty());
-    tag(&one, &name);
-    assert!(world.ok(&["app", "moved"]).out.contains("repaired"));
+    assert!(said.out.contains("repaired"), "{said:?}");
+    let service = world.observe("moved").services.into_values().next().unwrap();
+    assert_eq!(service.spec["TaskTemplate"]["ContainerSpec"]["Image"], one.as_str());
+    assert_eq!(world.ok(&["app", "moved"]).out, "moved: converged\n");
 }
 
 fn image_id(name: &str) -> String {
