@@ -11,7 +11,7 @@ use super::{Host, ends};
 use crate::host::ending::Ending;
 use crate::host::progress::Progress;
 use crate::host::store::{AppDir, Lock};
-use crate::host::volumes::{drop_failed, drop_stages};
+use crate::host::volumes::{Failed, drop_failed, drop_stages};
 use crate::model::app::{AppName, StackName};
 use crate::model::observed::Volume;
 use crate::model::outcome::Outcome;
@@ -72,7 +72,8 @@ impl Desk<'_> {
             )));
         };
         let outcome = ends::outcome(self.app, ended, &state);
-        if matches!(ended, Ended::Closed { .. }) {
+        if let Ended::Closed { transaction, .. } = ended {
+            self.point_at_failed(&state, transaction);
             self.tidy(&state).await;
         }
         Ok((outcome, state))
@@ -80,6 +81,20 @@ impl Desk<'_> {
 }
 
 impl Desk<'_> {
+    /// Says in the app's own folder where the data lies that gave way. The state says it, too.
+    fn point_at_failed(&self, state: &State, transaction: &Transaction) {
+        let Some(failed) = state.failed.as_ref().filter(|failed| failed.transaction == transaction.id) else { return };
+        let pointer = Failed {
+            transaction: failed.transaction.clone(),
+            ts: transaction.began,
+            release: failed.revision.to_string(),
+            volumes: transaction.kept_volumes().map(|(name, path)| (name.to_owned(), path.clone())).collect(),
+        };
+        if let Err(cause) = self.dir.put_failed(self.lock, &pointer) {
+            warn!(cause = format!("{cause:#}"), "where the data lies that gave way could not be written down");
+        }
+    }
+
     fn keeper(&self, state: &State) -> Keeper<'_> {
         self.host.keeper_by_record(self.dir, state, self.progress)
     }
