@@ -229,6 +229,8 @@ fn a_week_of_nights_ends_each_with_a_gated_version_on_its_own_data() {
     assert_eq!(nights.data(), good, "the old version has other data than it had");
     let [failed] = &nights.given_way()[..] else { panic!("{:?}", nights.given_way()) };
     assert_eq!(files(failed)["new/all"], b"moved\n");
+    let pointers = || names(&nights.dir().join("failed")).into_iter().filter(|name| !name.starts_with('.')).count();
+    assert_eq!(pointers(), 1, "the app's folder does not say where the data lies that gave way");
 
     let again = nights.writes_nothing(10);
     tells(&again, 10, &["1.2.0+1", "failed here", "`evenkeel approve wiki 1.2.0+1`"]);
@@ -238,6 +240,7 @@ fn a_week_of_nights_ends_each_with_a_gated_version_on_its_own_data() {
     nights.stands_at("1.3.0+1");
     assert_eq!(nights.data()["page"], b"written by people");
     assert_eq!(nights.given_way(), Vec::<PathBuf>::new(), "the data that gave way stays until the next good upgrade");
+    assert_eq!(names(&nights.dir().join("failed")), Vec::<String>::new());
     assert_eq!(names(&nights.dir().join("snapshots")).len(), 1, "a snapshot stays that nothing names");
 }
 
