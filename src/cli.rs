@@ -317,3 +317,15 @@ fn tell(text: &str) {
     let line = format!("{}\n", telemetry::printable(text));
     let _ = telemetry::MOVING_LINES.suspend(|| anstream::stderr().write_all(line.as_bytes()));
 }
+
+/// Whether whoever sits at the terminal says yes; `None` where nobody sits there.
+fn asked(question: &str) -> std::io::Result<Option<bool>> {
+    use std::io::{BufRead as _, IsTerminal as _, Write as _};
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    anstream::stderr().write_all(format!("{question} [y/N] ").as_bytes())?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
+}

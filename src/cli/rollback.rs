@@ -1,6 +1,6 @@
 //! `rollback`, and what else puts data back by hand: shown first, asked for, done.
 
-use std::io::{self, BufRead, IsTerminal, Write as _};
+use std::io;
 use std::path::Path;
 
 use clap::Args;
@@ -45,19 +45,12 @@ pub async fn grant(config: &Path, app: &str, wish: &Wish, yes: bool) -> anyhow::
     Ok(outcome.exit_code())
 }
 
-/// Asks whoever sits at the terminal.
 fn is_wanted() -> io::Result<bool> {
-    if !io::stdin().is_terminal() {
-        super::tell("nothing was done: nobody can be asked here; say --yes to have it done");
-        return Ok(false);
+    let answer = super::asked("Go on?")?;
+    match answer {
+        Some(true) => {}
+        Some(false) => super::tell("nothing was done"),
+        None => super::tell("nothing was done: nobody can be asked here; say --yes to have it done"),
     }
-    eprint!("Go on? [y/N] ");
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    let yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
-    if !yes {
-        super::tell("nothing was done");
-    }
-    Ok(yes)
+    Ok(answer == Some(true))
 }
