@@ -62,11 +62,20 @@ fn out_of(app: &AppName, stuck: &Stuck) -> Result<Draft, String> {
         ));
     }
     Ok(Draft {
-        purpose: Purpose::Restore,
+        purpose: out_of_purpose(transaction.purpose),
         release: transaction.old.release.clone(),
         frozen: transaction.old.frozen.clone(),
         snapshot: transaction.snapshot.clone(),
     })
+}
+
+/// Where a way back by hand is stuck, its release is not the current one yet, and has to become that: otherwise the next
+/// run would put the one that was left over this one's data.
+fn out_of_purpose(stuck: Purpose) -> Purpose {
+    match stuck {
+        Purpose::Rollback => Purpose::Rollback,
+        Purpose::Upgrade | Purpose::Restore | Purpose::Take => Purpose::Restore,
+    }
 }
 
 /// The release that runs, with the data of a snapshot: the named one, or the newest that was taken of it.
@@ -263,6 +272,24 @@ mod tests {
         let why = rollback(&app(), &stuck(None)).unwrap_err();
         assert!(why.contains("was not touched") && why.contains("--retry"), "{why}");
         assert!(take(&app(), &stuck(Some("s1"))).is_err());
+    }
+
+    #[test]
+    fn out_of_a_stuck_way_back_its_release_becomes_the_current_one() {
+        let volume = Volume { mountpoint: Some("/v/_data".into()), left_out: false };
+        let way_back = Transaction {
+            snapshot: Some("s0".into()),
+            volumes: [("v".to_owned(), volume)].into(),
+            step: Step::Rejudge,
+            ..transaction(Purpose::Rollback)
+        };
+        let stuck = Stuck { reason: "no".into(), ts: at("2026-06-01T02:02:00Z"), transaction: Box::new(way_back) };
+        let state = State { stuck: Some(stuck), ..running() };
+        let kept = [stored("s0", "1.0.0+1", 1)];
+        for draft in [restore(&app(), &state, Some("s0"), &kept), restore(&app(), &state, None, &kept)] {
+            let draft = draft.unwrap();
+            assert_eq!((draft.purpose, draft.release.body.revision), (Purpose::Rollback, revision("1.0.0+1")));
+        }
     }
 
     #[test]
