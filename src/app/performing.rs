@@ -132,11 +132,14 @@ impl Desk<'_> {
             info!(snapshot = gone, "removed, since nothing names it any more");
         }
         let transactions: Vec<&str> = state.named_transactions().into_iter().collect();
+        let under_way: Vec<&str> = state.under_way().into_iter().collect();
         self.dir.drop_failed(self.lock, &transactions)?;
         let releases = state.current.iter().chain(state.previous.iter().map(|previous| &previous.release));
         let specs = releases.flat_map(|release| release.body.services.values());
-        for volume in plan::volumes(specs).into_iter().filter_map(|name| volumes.get(name)) {
-            drop_stages(&volume.mountpoint, &transactions)?;
+        let live = plan::volumes(specs).into_iter().filter_map(|name| volumes.get(name));
+        // A driver may tell no place, and has nothing of ours then.
+        for volume in live.filter(|volume| volume.mountpoint.is_absolute()) {
+            drop_stages(&volume.mountpoint, &under_way)?;
             drop_failed(&volume.mountpoint, &transactions)?;
         }
         Ok(())

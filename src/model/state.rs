@@ -54,9 +54,13 @@ pub struct State {
     /// The way back failed too: nothing more is tried by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<Stuck>,
-    /// The data that was left last; it stays beside the volumes until the next good upgrade, or until more is left.
+    /// The data that gave way last; it stays beside the volumes until the next good upgrade, or until more gives way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Failed>,
+    /// Transactions whose data gave way by hand: it was in use, and stays until the next good upgrade, also where others
+    /// fail before that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<String>,
     /// Alerts that have to be written to `alerts/`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub due_alerts: Vec<Alert>,
@@ -216,6 +220,7 @@ impl State {
             open: None,
             stuck: None,
             failed: None,
+            left: BTreeSet::new(),
             due_alerts: Vec::new(),
             alerted: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -241,10 +246,15 @@ impl State {
         snapshots.chain(under_way).chain(self.kept.iter().map(String::as_str)).collect()
     }
 
-    /// The transactions whose folders beside the volumes stay: stages and failed data of all others may go.
+    /// The transactions whose data beside the volumes stays: that of all others may go.
     pub fn named_transactions(&self) -> BTreeSet<&str> {
         let failed = self.failed.iter().map(|failed| failed.transaction.as_str());
-        self.transactions().map(|transaction| transaction.id.as_str()).chain(failed).collect()
+        self.under_way().into_iter().chain(failed).chain(self.left.iter().map(String::as_str)).collect()
+    }
+
+    /// The transactions whose stages stay.
+    pub fn under_way(&self) -> BTreeSet<&str> {
+        self.transactions().map(|transaction| transaction.id.as_str()).collect()
     }
 
     /// Whether runs towards this release were cut short so often that a person has to approve one more.

@@ -9,6 +9,7 @@ use super::step::End;
 use super::told;
 use crate::model::state::{Failed, Interrupted, Previous, Refused, Release, State, Stuck};
 use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
+use crate::model::version::Revision;
 
 /// The state after the open transaction has ended so, for the reason `why` where going back failed.
 pub fn closed(state: &State, end: End, why: &str, now: Timestamp) -> State {
@@ -38,6 +39,7 @@ fn upgraded(state: &mut State, open: Transaction, now: Timestamp) {
     state.changing = None;
     state.stuck = None;
     state.failed = None;
+    state.left.clear();
 }
 
 fn rolled_back(state: &mut State, open: Transaction, now: Timestamp) {
@@ -98,10 +100,13 @@ fn stuck(state: &mut State, open: Box<Transaction>, why: &str, now: Timestamp) {
 /// By hand, to the previous release or to a snapshot of the same one. The version that was left is not taken again by
 /// itself.
 fn went_back(state: &mut State, open: Transaction, now: Timestamp) {
-    state.stuck = None;
+    let stuck = state.stuck.take();
     let left = state.current.as_ref().map_or(&open.old.release, |current| current).body.revision.clone();
     if !open.is_stateless() {
-        state.failed = Some(Failed { transaction: open.id, revision: left, ts: now });
+        let revision = stuck.as_ref().and_then(wrote_last).cloned().unwrap_or(left);
+        // What was stuck may have moved data aside, too.
+        state.left.extend(stuck.map(|stuck| stuck.transaction.id).into_iter().chain([open.id.clone()]));
+        state.failed = Some(Failed { transaction: open.id, revision, ts: now });
     }
     if open.purpose != Purpose::Rollback {
         return;
@@ -115,6 +120,12 @@ fn went_back(state: &mut State, open: Transaction, now: Timestamp) {
     state.frozen = open.old.frozen;
     state.previous = None;
     state.changing = None;
+}
+
+/// Whose data was in place where undoing failed, if not that of the release that was to be put back.
+fn wrote_last(stuck: &Stuck) -> Option<&Revision> {
+    let new = stuck.transaction.new.as_ref().filter(|_| stuck.transaction.step <= Step::Restore)?;
+    Some(&new.body.revision)
 }
 
 fn refuse(state: &mut State, refused: Refused) {

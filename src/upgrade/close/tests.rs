@@ -112,6 +112,31 @@ fn a_way_back_by_hand_leaves_the_version_and_keeps_its_data() {
 }
 
 #[test]
+fn data_that_was_left_by_hand_outlives_an_upgrade_that_fails() {
+    let by_hand = closed(&under_way(Purpose::Restore, Step::Rejudge, None), End::WentBack, "", now());
+    let mut next = under_way(Purpose::Upgrade, Step::Rejudge, Some((Step::Judge, FaultKind::No))).open.unwrap();
+    next.id = "t2".into();
+    let failed = closed(&State { open: Some(next.clone()), ..by_hand.clone() }, End::RolledBack, "", now());
+    assert_eq!(failed.named_transactions(), ["t1", "t2"].into());
+
+    let good = closed(&State { open: Some(next), ..by_hand }, End::Upgraded, "", now());
+    assert_eq!(good.named_transactions(), [].into());
+}
+
+#[test]
+fn the_way_out_of_what_is_stuck_keeps_what_was_moved_aside_before() {
+    let going_back = under_way(Purpose::Upgrade, Step::Restore, Some((Step::Judge, FaultKind::No)));
+    let stuck = closed(&going_back, End::Stuck, "somebody holds the volume", now());
+    let mut out = under_way(Purpose::Restore, Step::Rejudge, None).open.unwrap();
+    out.id = "t2".into();
+    let done = closed(&State { open: Some(out), ..stuck }, End::WentBack, "", now());
+
+    assert_eq!((done.named_transactions(), done.under_way()), (["t1", "t2"].into(), [].into()));
+    assert_eq!(done.failed.unwrap().revision, body("2").revision);
+    assert_eq!(done.stuck, None);
+}
+
+#[test]
 fn a_restored_snapshot_changes_no_release() {
     let done = closed(&under_way(Purpose::Restore, Step::Rejudge, None), End::WentBack, "", now());
 
