@@ -16,6 +16,7 @@ use crate::desired::Desired;
 use crate::health;
 use crate::health::rest::{Rest, is_updating, rest};
 use crate::host::engine::EngineError;
+use crate::host::images::ImageError;
 use crate::host::store::{self, Lock};
 use crate::host::swarm::{Swarm, Written};
 use crate::model::app::StackName;
@@ -51,6 +52,15 @@ pub enum Unapplied {
 impl From<EngineError> for Unapplied {
     fn from(error: EngineError) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<ImageError> for Unapplied {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Engine(error) => Self::Engine(error),
+            gone => Self::Other(gone.into()),
+        }
     }
 }
 

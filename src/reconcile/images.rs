@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use tracing::warn;
 
-use super::{Keeper, release};
+use super::{Keeper, Unapplied, release};
 use crate::config::Resolve;
 use crate::desired::Desired;
 use crate::host::images::reference::is_id;
@@ -63,12 +63,12 @@ impl Keeper<'_> {
     /// by now, or for none, is named by its id, which no node asks a registry for; one that is gone is fetched again.
     ///
     /// # Errors
-    /// `Error` when an image is gone and what its registry gives is none, or another one.
+    /// `Other` when an image is gone and what its registry gives is none, or another one.
     pub async fn with_recorded_images(
         &self,
         desired: &mut Desired,
         recorded: &BTreeMap<String, String>,
-    ) -> Result<(), Outcome> {
+    ) -> Result<(), Unapplied> {
         let mut named = BTreeMap::new();
         for reference in plan::image_references(desired) {
             if let Some(id) = recorded.get(&reference) {
@@ -95,7 +95,7 @@ impl Keeper<'_> {
     }
 
     /// By what name this very image is started.
-    async fn name_of(&self, reference: &str, id: &str) -> Result<String, Outcome> {
+    async fn name_of(&self, reference: &str, id: &str) -> Result<String, Unapplied> {
         if self.images.id(reference).await?.as_deref() == Some(id) {
             return Ok(reference.to_owned());
         }
@@ -106,9 +106,10 @@ impl Keeper<'_> {
         self.images.pull(reference, self.auths.for_image(reference), told).await?;
         match self.images.id(reference).await? {
             Some(pulled) if pulled == id => Ok(reference.to_owned()),
-            _ => Err(Outcome::Error(format!(
-                "image {reference} is gone from this machine, and what its registry gives under that name is not the one                  that ran ({id})"
-            ))),
+            _ => Err(Unapplied::Other(Outcome::Error(format!(
+                "image {reference} is gone from this machine, and what its registry gives under that name is not the one \
+                 that ran ({id})"
+            )))),
         }
     }
 

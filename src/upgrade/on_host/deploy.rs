@@ -33,9 +33,7 @@ impl OnHost<'_> {
         self.keep_images(transaction).await?;
         match self.deployed_as_recorded(side, body).await {
             Ok(()) => DONE,
-            Err(Unapplied::Engine(error)) if error.is_refusal() => Ok(Err(error.to_string())),
-            Err(Unapplied::Engine(error)) => Err(error.into()),
-            Err(Unapplied::Other(outcome)) => no_or_failure(&outcome),
+            Err(unapplied) => undeployed(unapplied),
         }
     }
 
@@ -53,7 +51,7 @@ impl OnHost<'_> {
     }
 
     /// The stack of a release with references that name the very images that it ran.
-    async fn as_recorded(&self, body: &ReleaseBody) -> Result<Desired, Outcome> {
+    async fn as_recorded(&self, body: &ReleaseBody) -> Result<Desired, Unapplied> {
         let mut desired = release::desired(&self.stack, body, self.keeper.dir)?;
         self.keeper.with_recorded_images(&mut desired, &body.images).await?;
         Ok(desired)
@@ -98,5 +96,37 @@ impl OnHost<'_> {
         let services = body.services.keys().map(|name| (name.clone(), 0)).collect();
         let images = release::images_to_run(&desired, body);
         Ok((plan.desired, Applied { services, images }))
+    }
+}
+
+/// An image that is gone and cannot be had, or bytes that cannot be kept, may stay so all night: the new release is given
+/// up for that after a while, which it never is for an Engine that does not answer.
+fn undeployed(unapplied: Unapplied) -> Performed {
+    match unapplied {
+        Unapplied::Engine(error) if error.is_refusal() => Ok(Err(error.to_string())),
+        Unapplied::Engine(error) => Err(error.into()),
+        Unapplied::Other(Outcome::Error(why)) => Err(Failure::Disk(why)),
+        Unapplied::Other(outcome) => no_or_failure(&outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::engine::EngineError;
+    use crate::host::images::ImageError;
+    use crate::host::images::reference::Reference;
+    use crate::host::images::refusal::Refusal;
+
+    #[test]
+    fn an_image_that_is_gone_for_good_is_no_engine_that_may_be_back() {
+        let reference: Reference = "example.org/wiki:2".parse().unwrap();
+        let refusal = Box::new(Refusal::read(&reference, false, "no such host"));
+        let gone = ImageError::Unavailable { reference: "example.org/wiki:2".into(), refusal };
+        assert!(matches!(undeployed(gone.into()), Err(Failure::Disk(why)) if why.contains("example.org/wiki:2")));
+        let silent = EngineError::Garbled { act: "look".into(), cause: "nothing".into() };
+        assert!(matches!(undeployed(ImageError::Engine(silent).into()), Err(Failure::Engine(_))));
+        let blocked = Unapplied::Other(Outcome::Blocked("a name is too long".into()));
+        assert_eq!(undeployed(blocked), Ok(Err("a name is too long".into())));
     }
 }
