@@ -182,6 +182,8 @@ pub struct Mounted {
     /// The folder or file of the host that is mounted, symlinks resolved; a volume that stands for another path has that
     /// one.
     pub source: PathBuf,
+    /// The container can write to no volume that lies below the source.
+    pub only_reads: bool,
 }
 
 /// A container's end while it was watched.

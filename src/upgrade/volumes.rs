@@ -1,7 +1,8 @@
 //! Which volumes a transaction is about, and who holds them.
 //!
 //! The set is what the merged compose of both releases names, what lives, what is really mounted, and what carries the
-//! stack's label. The surprise: a container that mounts a path above a volume holds it as well as one that mounts it.
+//! stack's label. The surprise: a container that mounts a path above a volume holds it as well as one that mounts it, unless
+//! it can only read there, as monitors do that mount the whole host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -146,7 +147,8 @@ fn writable_binds(world: &World) -> Vec<String> {
 }
 
 /// Containers that hold one of these folders (volume name -> its path, symlinks resolved), each in a sentence: they run,
-/// or may at any moment, and mount the volume or a path above or below it.
+/// or may at any moment, and mount the volume or a path above or below it. Who can only read, from above, holds nothing:
+/// it neither writes to the data nor keeps the folder itself from being exchanged.
 pub fn holders(containers: &[Mounting], volumes: &BTreeMap<String, PathBuf>) -> Vec<String> {
     let may_write = |container: &&Mounting| !matches!(container.state.as_str(), "exited" | "dead" | "removing");
     let mut told = Vec::new();
@@ -163,9 +165,11 @@ pub fn holders(containers: &[Mounting], volumes: &BTreeMap<String, PathBuf>) -> 
 }
 
 fn holds(mount: &Mounted, name: &str, path: &Path) -> bool {
-    let source = Some(mount.source.as_path()).filter(|source| source.is_absolute());
-    mount.volume.as_deref() == Some(name)
-        || source.is_some_and(|source| source.starts_with(path) || path.starts_with(source))
+    let Some(source) = Some(mount.source.as_path()).filter(|source| source.is_absolute()) else {
+        return mount.volume.as_deref() == Some(name);
+    };
+    let is_above = path.starts_with(source) && path != source;
+    mount.volume.as_deref() == Some(name) || source.starts_with(path) || (is_above && !mount.only_reads)
 }
 
 fn in_words(container: &Mounting, name: &str, mount: &Mounted) -> String {

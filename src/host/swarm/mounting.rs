@@ -9,6 +9,9 @@ use super::{SERVICE_NAME, Swarm, views};
 use crate::host::engine::EngineError;
 use crate::model::observed::{Mounted, Mounting, Service, Volume};
 
+/// From this API on (Docker 25), a read-only bind is read-only with all that is mounted below it.
+const READ_ONLY_ALL_THE_WAY_DOWN: (u32, u32) = (1, 44);
+
 impl Swarm {
     /// Every container on this node, exited ones too, with the paths that it mounts, symlinks resolved. A path that does
     /// not exist is given as it was named.
@@ -18,8 +21,10 @@ impl Swarm {
         let (list, volumes) = looked.map_err(about)?;
         let mut mountings: Vec<Mounting> =
             list.as_array().into_iter().flatten().filter_map(|body| mounting(body, &volumes)).collect();
+        let all_the_way_down = self.engine.api() >= READ_ONLY_ALL_THE_WAY_DOWN;
         for mounted in mountings.iter_mut().flat_map(|mounting| &mut mounting.mounts) {
             mounted.source = resolved(&mounted.source).await;
+            mounted.only_reads &= all_the_way_down || is_one_file_system(&mounted.source, &volumes).await;
         }
         Ok(mountings)
     }
@@ -63,7 +68,26 @@ fn mounted(mount: &Value, volumes: &BTreeMap<String, Volume>) -> Mounted {
         Some(volume) => stands_for(volume).unwrap_or(&volume.mountpoint).to_owned(),
         None => views::text(&mount["Source"]).unwrap_or_default().into(),
     };
-    Mounted { volume, source }
+    let only_reads = volume.is_none() && mount["RW"] == false;
+    Mounted { volume, source, only_reads }
+}
+
+/// Whether every volume below a folder lies on the folder's own file system: what is mounted below a read-only bind can
+/// be written to on older Engines.
+async fn is_one_file_system(folder: &Path, volumes: &BTreeMap<String, Volume>) -> bool {
+    let Some(own) = file_system(folder).await else { return false };
+    for volume in volumes.values() {
+        let place = resolved(&volume.mountpoint).await;
+        if place.starts_with(folder) && file_system(&place).await.is_some_and(|other| other != own) {
+            return false;
+        }
+    }
+    true
+}
+
+async fn file_system(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    tokio::fs::metadata(path).await.ok().map(|found| found.dev())
 }
 
 /// The path that a volume stands for by its options (`o = bind`), in place of a folder of its own.
@@ -92,13 +116,32 @@ mod tests {
         ]);
         let body = json!({"Id": "c", "Names": ["/one"], "State": "created", "Labels": {}, "Mounts": [
             {"Type": "volume", "Name": "plain", "Source": ""}, {"Type": "volume", "Name": "bound"},
-            {"Type": "volume", "Name": "nfs"}, {"Type": "bind", "Source": "/var"}, {"Type": "tmpfs", "Source": ""},
+            {"Type": "volume", "Name": "nfs", "RW": false}, {"Type": "bind", "Source": "/var", "RW": true},
+            {"Type": "tmpfs", "Source": ""}, {"Type": "bind", "Source": "/", "RW": false},
         ]});
 
         let mounting = mounting(&body, &volumes).unwrap();
 
         let sources: Vec<_> = mounting.mounts.iter().map(|mount| mount.source.to_str().unwrap()).collect();
-        assert_eq!(sources, ["/v/plain/_data", "/srv/wiki", "/v/nfs/_data", "/var"]);
+        assert_eq!(sources, ["/v/plain/_data", "/srv/wiki", "/v/nfs/_data", "/var", "/"]);
+        let only_reads: Vec<_> = mounting.mounts.iter().map(|mount| mount.only_reads).collect();
+        assert_eq!(only_reads, [false, false, false, false, true]);
         assert_eq!((mounting.name.as_str(), mounting.service), ("one", None));
+    }
+
+    #[tokio::test]
+    async fn a_read_only_folder_with_a_volume_on_another_file_system_below_is_not_called_read_only() {
+        let volume = |place: &Path| {
+            let body = json!({"Name": "v", "Driver": "local", "Mountpoint": place});
+            BTreeMap::from([("v".to_owned(), views::volume(&body).unwrap())])
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let data = root.join("v/_data");
+        std::fs::create_dir_all(&data).unwrap();
+        assert!(is_one_file_system(&root, &volume(&data)).await);
+        assert!(!is_one_file_system(Path::new("/"), &volume(Path::new("/proc/self"))).await);
+        assert!(is_one_file_system(&root, &volume(Path::new("/proc/self"))).await);
+        assert!(!is_one_file_system(&root.join("gone"), &volume(&data)).await);
     }
 }

@@ -28,7 +28,7 @@ fn volume(name: &str) -> (String, Live) {
 }
 
 fn container(name: &str, state: &str, volume: Option<&str>, source: &str) -> Mounting {
-    let mounts = vec![Mounted { volume: volume.map(str::to_owned), source: source.into() }];
+    let mounts = vec![Mounted { volume: volume.map(str::to_owned), source: source.into(), only_reads: false }];
     Mounting { id: name.to_owned(), name: name.to_owned(), state: state.to_owned(), service: None, mounts }
 }
 
@@ -76,7 +76,7 @@ fn the_set_is_what_is_named_what_lives_what_is_mounted_and_what_is_labelled() {
     mounted.service = Some("wiki_app".into());
     let anonymous = "0123456789abcdef".repeat(4);
     // Made for this container alone, and gone with it.
-    mounted.mounts.push(Mounted { volume: Some(anonymous), source: "/v/0/_data".into() });
+    mounted.mounts.push(Mounted { volume: Some(anonymous), source: "/v/0/_data".into(), only_reads: false });
     scene.containers = vec![mounted, container("two", "running", Some("others"), "/v/others/_data")];
     for name in ["wiki_live", "by_hand", "others", "labelled"] {
         scene.volumes.extend([volume(name)]);
@@ -149,6 +149,33 @@ fn whoever_mounts_the_volume_or_a_path_above_or_below_it_holds_it() {
         assert_eq!(!told.is_empty(), is_held, "{container:?}: {told:?}");
         assert!(told.iter().all(|told| told.contains("container c ") && told.contains("wiki_data")), "{told:?}");
     }
+}
+
+#[test]
+fn a_monitor_that_can_only_read_the_host_holds_no_volume() {
+    let volumes = BTreeMap::from([("wiki_data".to_owned(), "/v/wiki_data/_data".into())]);
+    let only_reads = |volume, source| {
+        let mut container = container("monitor", "running", volume, source);
+        container.mounts[0].only_reads = true;
+        holders(&[container], &volumes)
+    };
+    for above in ["/", "/v", "/v/wiki_data"] {
+        assert_eq!(only_reads(None, above), [] as [&str; 0], "{above}");
+    }
+    // The folder that is to be exchanged, or something in it.
+    for held in ["/v/wiki_data/_data", "/v/wiki_data/_data/uploads"] {
+        assert_eq!(only_reads(None, held).len(), 1, "{held}");
+    }
+    assert_eq!(only_reads(Some("wiki_data"), "/v/wiki_data/_data").len(), 1);
+}
+
+#[test]
+fn a_second_mount_that_can_write_is_found_behind_one_that_cannot() {
+    let volumes = BTreeMap::from([("wiki_data".to_owned(), "/v/wiki_data/_data".into())]);
+    let mut two = container("monitor", "running", None, "/");
+    two.mounts[0].only_reads = true;
+    two.mounts.push(Mounted { volume: None, source: "/v".into(), only_reads: false });
+    assert_eq!(holders(&[two], &volumes).len(), 1);
 }
 
 #[test]
