@@ -3,7 +3,7 @@
 //! Everything is made on the spot and everything goes again, however the demo ends. The program's own commands are
 //! run as they would be by hand; only what "somebody" does to the Swarm meanwhile goes through the Engine's API.
 //!
-//! The demo needs root, `dockerd` and `git`, and no network.
+//! The demo needs root, `dockerd`, `git` and GNU `tar`, and no network.
 
 pub mod app;
 pub mod engine;
@@ -11,6 +11,7 @@ pub mod image;
 pub mod init;
 pub mod look;
 pub mod recipes;
+pub mod schema;
 pub mod story;
 
 use std::path::{Path, PathBuf};

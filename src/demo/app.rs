@@ -12,6 +12,8 @@ use std::{env, fs, io, process, thread};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{SigSet, Signal};
 
+use super::schema;
+
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the container's environment asks for.
@@ -20,6 +22,8 @@ struct Settings {
     version: String,
     port: u16,
     data: PathBuf,
+    /// The schema that this version keeps notes in; `None` where it keeps none.
+    schema: Option<u16>,
     failure: Option<Failure>,
 }
 
@@ -32,7 +36,7 @@ struct Failure {
 }
 
 impl Settings {
-    /// `VERSION`, `PORT`, `DATA`; `FAIL_AFTER` (seconds) makes it fail, with `EXIT_CODE` and `FAIL_WORDS`.
+    /// `VERSION`, `PORT`, `DATA`, `SCHEMA`; `FAIL_AFTER` (seconds) makes it fail, with `EXIT_CODE` and `FAIL_WORDS`.
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let number = |name: &str, default: u16| match variable(name) {
             Some(text) => text.parse::<u16>().with_context(|| format!("read {name}={text} as a number")),
@@ -50,6 +54,7 @@ impl Settings {
             version: variable("VERSION").unwrap_or_else(|| "unknown".to_owned()),
             port: number("PORT", 8080)?,
             data: variable("DATA").unwrap_or_else(|| "/data".to_owned()).into(),
+            schema: variable("SCHEMA").map(|_| number("SCHEMA", 1)).transpose()?,
             failure,
         })
     }
@@ -78,10 +83,14 @@ fn serve(settings: Settings) -> Result<()> {
     ends.add(Signal::SIGINT);
     // Before any thread starts: threads inherit the mask, so the signals wait for us alone.
     ends.thread_block().context("block the signals that end the app")?;
+    if let Some(schema) = settings.schema {
+        schema::keep(&settings.data.join(schema::FILE), schema)?;
+    }
+    let starts = count(&settings.data.join("starts")).context("count this start")?;
+    // Not before: what it keeps is whole whenever it fails.
     if let Some(failure) = settings.failure.clone() {
         thread::spawn(move || fail(&failure));
     }
-    let starts = count(&settings.data.join("starts")).context("count this start")?;
     let listener =
         TcpListener::bind(("0.0.0.0", settings.port)).with_context(|| format!("listen on port {}", settings.port))?;
     println!("version {} serves on port {}, start {starts}", settings.version, settings.port);
@@ -166,6 +175,7 @@ mod tests {
         let expected = Failure { after: Duration::from_secs(2), code: 3, words: "no database".to_owned() };
         assert_eq!(failing.failure, Some(expected));
         assert!(settings(&[("FAIL_AFTER", "soon")]).is_err());
+        assert!(settings(&[("SCHEMA", "two")]).is_err());
         assert!(settings(&[("FAIL_AFTER", "0"), ("EXIT_CODE", "256")]).is_err());
     }
 
