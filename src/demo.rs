@@ -10,6 +10,7 @@ pub mod engine;
 pub mod image;
 pub mod init;
 pub mod look;
+pub mod nights;
 pub mod recipes;
 pub mod schema;
 pub mod story;

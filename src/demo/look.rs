@@ -1,7 +1,7 @@
 //! What the demo does to its Engine beside the program's commands: loads the image, looks, and meddles by hand.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -69,6 +69,27 @@ pub async fn scale(engine: &Engine, service: &str, replicas: u64) -> Result<()> 
 pub async fn remove(engine: &Engine, service: &str) -> Result<()> {
     let path = format!("/services/{}", segment(service));
     engine.delete(&path, &[]).await.with_context(|| format!("remove {service}"))
+}
+
+/// The folder of a volume's files.
+pub async fn volume(engine: &Engine, name: &str) -> Result<PathBuf> {
+    let path = format!("/volumes/{}", segment(name));
+    let found = engine.get(&path, &[]).await.with_context(|| format!("inspect the volume {name}"))?;
+    Ok(found["Mountpoint"].as_str().with_context(|| format!("the volume {name} lies nowhere"))?.into())
+}
+
+/// What the running containers of a service say that they are: the `VERSION` of each one's image.
+pub async fn versions(engine: &Engine, service: &str) -> Result<Vec<String>> {
+    let filters = json!({ "label": [format!("com.docker.swarm.service.name={service}")], "status": ["running"] });
+    let containers = engine.get("/containers/json", &[("filters", &filters.to_string())]).await?;
+    let mut versions = Vec::new();
+    for container in containers.as_array().context("the containers are no list")? {
+        let id = container["Id"].as_str().context("a container without an id")?;
+        let found = engine.get(&format!("/containers/{id}/json"), &[]).await?;
+        let variables = found["Config"]["Env"].as_array().context("a container without an environment")?;
+        versions.extend(variables.iter().find_map(|entry| entry.as_str()?.strip_prefix("VERSION=").map(str::to_owned)));
+    }
+    Ok(versions)
 }
 
 async fn inspect(engine: &Engine, service: &str) -> Result<Value> {

@@ -12,12 +12,12 @@ use tokio::process::Command;
 use super::engine::PrivateEngine;
 use super::image::Contents;
 use super::look::{self, Indexes};
-use super::recipes::{self, GUESTBOOK, IMAGE, NOTES, Recipe};
+use super::recipes::{self, BAD, FIRST, GOOD, GUESTBOOK, IMAGE, MENDED, NOTES, Recipe};
 use crate::host::engine::Engine;
 
-const NOTES_STACK: &str = "notes_demo_example";
+pub(super) const NOTES_STACK: &str = "notes_demo_example";
 /// Exit codes that the story promises: all is well, a plan found changes, an app is unhealthy.
-const WELL: i32 = 0;
+pub(super) const WELL: i32 = 0;
 const CHANGES: i32 = 2;
 const UNHEALTHY: i32 = 14;
 
@@ -25,17 +25,19 @@ const UNHEALTHY: i32 = 14;
 #[derive(Debug)]
 pub struct Story {
     executable: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     config: PathBuf,
-    engine: Engine,
+    pub(super) engine: Engine,
 }
 
 impl Story {
-    /// Loads the image, publishes the recipes and writes a configuration with the first app.
+    /// Loads the images, publishes the recipes and writes a configuration with the first app.
     pub async fn prepare(executable: &Path, private: &PrivateEngine) -> Result<Self> {
         let folder = private.folder().to_owned();
         let contents = Contents::of(executable).context("make an image of this program")?;
-        look::load_image(&private.socket(), &contents, IMAGE.0, IMAGE.1).await?;
+        for tag in [FIRST, GOOD.number, BAD.number, MENDED.number] {
+            look::load_image(&private.socket(), &contents, IMAGE, tag).await?;
+        }
         let recipes = folder.join("recipes");
         NOTES.publish(&recipes).await?;
         GUESTBOOK.publish(&recipes).await?;
@@ -53,7 +55,8 @@ impl Story {
         self.first_install().await?;
         self.nothing_to_do().await?;
         self.drift().await?;
-        self.crash_loop().await
+        self.crash_loop().await?;
+        self.nights().await
     }
 
     async fn first_install(&self) -> Result<()> {
@@ -109,12 +112,12 @@ impl Story {
         config.write_all(declaration.as_bytes()).context("declare an app")
     }
 
-    async fn indexes(&self) -> Result<Indexes> {
+    pub(super) async fn indexes(&self) -> Result<Indexes> {
         look::indexes(&self.engine, Some(NOTES_STACK)).await
     }
 
     /// Runs a command of this program for the person to see, and expects it to end with this code.
-    async fn run(&self, arguments: &[&str], expected: i32) -> Result<()> {
+    pub(super) async fn run(&self, arguments: &[&str], expected: i32) -> Result<()> {
         let shown = arguments.join(" ");
         say(&format!("\n$ evenkeel --config config.toml {shown}\n"))?;
         let since = Instant::now();
@@ -126,7 +129,7 @@ impl Story {
 
     /// The command dies with the demo, also by SIGKILL. Linux means the *thread* that starts it, which here is the
     /// one that runs the demo to its end.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let parent = nix::unistd::getpid();
         let mut command = Command::new(&self.executable);
         command.arg("--config").arg(&self.config).args(arguments).env_remove("DOCKER_HOST").kill_on_drop(true);
@@ -155,12 +158,12 @@ pub fn heading(text: &str) -> Result<()> {
     say(&format!("\n{bold}{text}{bold:#}\n"))
 }
 
-fn indented(text: &str) -> String {
+pub(super) fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// A table of the services' indexes before and after.
-fn compared(before: &Indexes, after: &Indexes) -> String {
+pub(super) fn compared(before: &Indexes, after: &Indexes) -> String {
     let width = before.keys().map(String::len).max().unwrap_or_default();
     let mut table = format!("  {:width$}  Version.Index before  after\n", "service");
     for (name, index) in before {
