@@ -194,7 +194,7 @@ enum Verb {
     ///
     /// An install, a second run that writes nothing, drift repaired, a failure told; a good upgrade that keeps the data, a
     /// bad one that migrates the data and fails, version and data both back, the alert, the refusal the next night; an
-    /// upgrade killed by SIGKILL and finished by `resume`. Your own Docker is not touched, and nothing is left. Exit codes:
+    /// upgrade killed by SIGKILL at two moments, and `resume`. Your own Docker is not touched, and nothing is left. Exit codes:
     /// 0; 1 where a step did not keep its promise; 128 and the signal's number where it was interrupted.
     Demo,
     /// Print the man page or a shell's completions, for packages; or the JSON schema of what a verb prints with --json.

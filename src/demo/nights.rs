@@ -1,6 +1,6 @@
 //! The second half of the story: upgrades of the notes, each as a night's run meets it.
 //!
-//! The demo publishes versions, writes notes as people do, and kills one run; every change to the Swarm and to the
+//! The demo publishes versions, writes notes as people do, and kills two runs; every change to the Swarm and to the
 //! volume is the program's own. What is told of the data is read from the volume's files.
 
 use std::fs;
@@ -16,9 +16,10 @@ use super::story::{NOTES_STACK, Story, WELL, compared, heading, indented, say};
 use crate::host::store::Store;
 use crate::model::transaction::Step;
 
-/// Exit codes that these nights promise: a version is held, a version was rolled back.
+/// Exit codes that these nights promise: a version is held, was rolled back, or was broken off.
 const HELD: i32 = 10;
 const ROLLED_BACK: i32 = 11;
+const BLOCKED: i32 = 12;
 /// How long an upgrade may take to come to a step.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -31,7 +32,8 @@ impl Story {
         self.good_upgrade().await?;
         self.bad_upgrade().await?;
         self.next_night().await?;
-        self.killed_upgrade().await
+        self.killed_while_stopped().await?;
+        self.killed_while_judged().await
     }
 
     async fn good_upgrade(&self) -> Result<()> {
@@ -71,18 +73,30 @@ impl Story {
         say("Nothing was stopped, and nothing was written.\n")
     }
 
-    async fn killed_upgrade(&self) -> Result<()> {
-        heading("8. kill -9 in the middle of an upgrade")?;
+    async fn killed_while_stopped(&self) -> Result<()> {
+        heading("8. kill -9 in the middle of an upgrade, while the app is stopped for its snapshot")?;
+        let (app, before) = (format!("{NOTES_STACK}_app"), self.kept().await?);
         self.publish(MENDED).await?;
+        let is_scaled_down = async || look::replicas(&self.engine, &app).await.is_ok_and(|replicas| replicas == 0);
+        self.kill(&["app", "notes"], Step::Stop, is_scaled_down).await?;
+        say(&format!("{app} has 0 replicas, and nobody is left who would start it.\n"))?;
+        self.run(&["resume"], BLOCKED).await?;
+        self.runs(GOOD.number).await?;
+        ensure!(self.kept().await? == before, "the notes are others after the kill");
+        say(&format!("{} runs again, on the bytes that it had.\n", GOOD.number))
+    }
+
+    async fn killed_while_judged(&self) -> Result<()> {
+        heading("9. The next night takes that version again: kill -9 once it has migrated the data")?;
         let notes = self.notes().await?;
-        let is_migrated = || fs::read_to_string(&notes).is_ok_and(|text| text.starts_with("schema 2\n"));
+        let is_migrated = async || fs::read_to_string(&notes).is_ok_and(|text| text.starts_with("schema 2\n"));
         self.kill(&["app", "notes"], Step::Judge, is_migrated).await?;
-        self.show("The data is migrated already, and nobody has judged the new version", &notes)?;
+        self.show("Nobody has judged the new version yet, and this is its data", &notes)?;
         self.run(&["resume"], WELL).await?;
         self.runs(MENDED.number).await?;
-        self.show("What was killed is finished, from what it had written down", &notes)?;
         let migrated = "schema 2\n1: water the plants\n2: call Ada\n";
         ensure!(self.kept().await? == migrated, "the notes are not those that were migrated");
+        say(&format!("{} has passed its gate, with every note.\n", MENDED.number))?;
         self.run(&["app", "notes"], WELL).await?;
         self.run(&["status", "notes"], WELL).await
     }
@@ -125,11 +139,11 @@ impl Story {
     }
 
     /// Starts a command and kills it when the app's journal stands at this step, and this has come as well.
-    async fn kill(&self, arguments: &[&str], step: Step, has_come: impl Fn() -> bool) -> Result<()> {
+    async fn kill(&self, arguments: &[&str], step: Step, has_come: impl AsyncFn() -> bool) -> Result<()> {
         say(&format!("\n$ evenkeel --config config.toml {}\n", arguments.join(" ")))?;
         let mut run = self.command(arguments).spawn().context("start an upgrade")?;
         let since = Instant::now();
-        while self.step()? != Some(step) || !has_come() {
+        while self.step()? != Some(step) || !has_come().await {
             ensure!(run.try_wait()?.is_none(), "the upgrade ended before {}", step.word());
             ensure!(since.elapsed() < PATIENCE, "the upgrade does not come to {}", step.word());
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -90,7 +90,7 @@ impl Recipe {
     pub fn declaration(&self, recipes: &Path) -> String {
         let (name, url) = (self.name, recipes.join(self.name));
         format!(
-            "\n[app.{name}]\nrecipe = {{ url = \"{}\" }}\nresolve = \"never\"\ngate = {{ stable_for = \"3s\", within = \"2m\" }}\n",
+            "\n[app.{name}]\nrecipe = {{ url = \"{}\" }}\nresolve = \"never\"\ngate = {{ stable_for = \"2s\", within = \"2m\" }}\n",
             url.display()
         )
     }
@@ -174,7 +174,7 @@ mod tests {
             + &GUESTBOOK.declaration(recipes);
         let read: toml::Table = text.parse().unwrap();
         assert_eq!(read["app"]["notes"]["recipe"]["url"].as_str(), Some("/recipes/notes"));
-        assert_eq!(read["app"]["guestbook"]["gate"]["stable_for"].as_str(), Some("3s"));
+        assert_eq!(read["app"]["guestbook"]["gate"]["stable_for"].as_str(), Some("2s"));
         assert_eq!(read["engine"].as_str(), Some("unix:///e.sock"));
     }
 }
