@@ -94,10 +94,11 @@ pub fn restore(app: &AppName, state: &State, id: Option<&str>, stored: &[Stored]
     }
     let Some(current) = &state.current else { return Err(never_ran(app)) };
     let running = &current.body.revision;
+    let fits = |one: &Stored| one.revision == *running && !is_of_previous(state, one);
     let chosen = match asked {
-        Some(one) if one.revision != *running => return Err(of_another(app, state, one, running)),
+        Some(one) if !fits(one) => return Err(of_another(app, state, one, running)),
         Some(one) => one,
-        None => newest(running, stored).ok_or_else(|| none_of(app, running, stored))?,
+        None => newest(stored.iter().filter(|one| fits(one))).ok_or_else(|| none_of(app, running, stored))?,
     };
     Ok(Draft {
         purpose: Purpose::Restore,
@@ -142,8 +143,15 @@ pub fn with_refusal(state: &State) -> State {
     state
 }
 
-fn newest<'a>(running: &Revision, stored: &'a [Stored]) -> Option<&'a Stored> {
-    stored.iter().filter(|one| one.revision == *running).max_by_key(|one| one.taken)
+fn newest<'a>(stored: impl Iterator<Item = &'a Stored>) -> Option<&'a Stored> {
+    stored.max_by_key(|one| one.taken)
+}
+
+/// Another configuration of the same version wrote it, perhaps with another database behind it.
+fn is_of_previous(state: &State, one: &Stored) -> bool {
+    let before = state.previous.as_ref().map(|previous| &previous.release);
+    let before = before.filter(|before| state.current.as_ref().is_none_or(|current| current.key != before.key));
+    before.is_some_and(|before| before.snapshot.as_ref() == Some(&one.id))
 }
 
 fn never_ran(app: &AppName) -> String {
@@ -162,8 +170,14 @@ fn none_of(app: &AppName, running: &Revision, stored: &[Stored]) -> String {
 }
 
 fn of_another(app: &AppName, state: &State, asked: &Stored, running: &Revision) -> String {
-    let previous = state.previous.as_ref().and_then(|previous| previous.release.snapshot.as_ref());
-    let instead = match previous == Some(&asked.id) {
+    if is_of_previous(state, asked) && asked.revision == *running {
+        return format!(
+            "snapshot {} is the data of {running} before its last change: `evenkeel rollback {app}` takes that change and \
+             the data back together",
+            asked.id
+        );
+    }
+    let instead = match is_of_previous(state, asked) {
         true => format!("`evenkeel rollback {app}` takes version and data back together"),
         false => format!("pin that version (version = \"{}\") once it is the current one again", asked.revision),
     };
@@ -260,6 +274,18 @@ mod tests {
         assert!(why(None).contains("no snapshot of 1.1.0+1"), "{}", why(None));
         let nothing = restore(&app(), &running(), None, &[]).unwrap_err();
         assert!(nothing.contains("none are kept"), "{nothing}");
+    }
+
+    #[test]
+    fn data_from_before_a_change_of_the_same_version_goes_back_only_with_that_change() {
+        let before = Release { snapshot: Some("s0".into()), key: "before".into(), ..release("1.1.0+1") };
+        let previous = Some(Previous { release: before, frozen: Frozen::default() });
+        let state = State { previous, ..running() };
+        let kept = [stored("a", "1.1.0+1", 1), stored("s0", "1.1.0+1", 3)];
+        assert_eq!(restore(&app(), &state, None, &kept).unwrap().snapshot.as_deref(), Some("a"));
+        let why = restore(&app(), &state, Some("s0"), &kept).unwrap_err();
+        assert!(why.contains("before its last change") && why.contains("`evenkeel rollback wiki`"), "{why}");
+        assert!(restore(&app(), &state, None, &kept[1..]).is_err());
     }
 
     #[test]
