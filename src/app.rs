@@ -448,13 +448,19 @@ fn recorded(app: &config::App, dir: &AppDir) -> Result<State, Outcome> {
     if state.stack == app.stack.as_str() {
         return Ok(state);
     }
+    // Where something is on its way, the data to go back to may be nowhere else.
+    let ways = match state.open.is_some() || state.stuck.is_some() {
+        true => "Something is on its way there, or stuck, and its data may be in a snapshot only: `evenkeel resume` finishes \
+                 it; where it is stuck, declare the old domain again"
+            .to_owned(),
+        false => format!(
+            "Declare the old domain again, or remove that stack and {} to begin anew, which removes its snapshots, too",
+            dir.path().display()
+        ),
+    };
     Err(Outcome::Blocked(format!(
-        "app {} is recorded as stack {} and declared as {}: its volumes belong to the old domain. Declare the old domain \
-         again, or remove that stack and {} to begin anew",
-        app.name,
-        state.stack,
-        app.stack,
-        dir.path().display()
+        "app {} is recorded as stack {} and declared as {}: its volumes belong to the old domain. {ways}",
+        app.name, state.stack, app.stack
     )))
 }
 
