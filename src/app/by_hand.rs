@@ -141,8 +141,10 @@ impl Run<'_> {
             false => self.volumes(&old, &current).await?,
         };
         let volumes = self.as_stored(volumes, &draft)?;
-        if draft.purpose == Purpose::Take {
-            self.storing_is_possible(&volumes)?;
+        match (draft.purpose, &draft.snapshot) {
+            (Purpose::Take, _) => self.storing_is_possible(&volumes)?,
+            (_, Some(id)) => self.unpacking_is_possible(&volumes, &manifest(&self.dir, id)?)?,
+            (_, None) => {}
         }
         self.state = draft::with_refusal(&self.state);
         let transaction = self.beginning(&gate, volumes).by_hand(draft);

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{Run, transacting};
 use crate::desired::Desired;
 use crate::host::gnu_tar;
-use crate::host::volumes::{self, Free, Needs, Size};
+use crate::host::snapshots::Manifest;
+use crate::host::volumes::{self, Free, Needs};
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::ReleaseBody;
@@ -115,20 +116,40 @@ impl Run<'_> {
         }
         let archives = volumes::free(self.host.store.dir())?;
         free.push((format!("the state directory {}", self.host.store.dir().display()), archives.clone()));
-        wrong.extend(too_little(archives.file_system, sizes, &free));
+        wrong.extend(too_little(&Needs::of_volumes(archives.file_system, sizes), &free));
+        if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
+    }
+}
+
+impl Run<'_> {
+    /// Whether what a snapshot holds fits beside the volumes. Unpacked until a disk is full, it would take the last room
+    /// from everything that runs there.
+    pub(super) fn unpacking_is_possible(
+        &self,
+        volumes: &BTreeMap<String, Volume>,
+        stored: &Manifest,
+    ) -> Result<(), Outcome> {
+        let (mut needs, mut free) = (Needs::default(), Vec::new());
+        for (name, archived) in &stored.volumes {
+            let Some(volume) = volumes.get(name).filter(|volume| !volume.left_out) else { continue };
+            let Some(data) = volume.mountpoint.as_deref() else { continue };
+            let here = volumes::free(data)?;
+            needs.add(here.file_system, archived.content.room());
+            free.push((format!("volume {name}"), here));
+        }
+        let wrong = too_little(&needs, &free);
         if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
     }
 }
 
 /// A sentence for each file system on which archives, stages and what may fail would not fit.
-fn too_little(archives: u64, sizes: Vec<(u64, Size)>, free: &[(String, Free)]) -> Vec<String> {
-    let needs = Needs::of_volumes(archives, sizes);
+fn too_little(needs: &Needs, free: &[(String, Free)]) -> Vec<String> {
     let looked: Vec<Free> = free.iter().map(|(_, free)| free.clone()).collect();
     let place = |file_system: u64| {
         let names = free.iter().filter(|(_, free)| free.file_system == file_system).map(|(name, _)| name.as_str());
         names.collect::<Vec<_>>().join(", ")
     };
-    let short = volumes::shortfalls(&needs, &looked).into_iter();
+    let short = volumes::shortfalls(needs, &looked).into_iter();
     short
         .map(|short| {
             format!(

@@ -53,6 +53,13 @@ pub enum Of {
     Inodes,
 }
 
+impl Size {
+    /// What its data takes once more.
+    pub fn room(self) -> Room {
+        Room { bytes: self.allocated, inodes: self.inodes }
+    }
+}
+
 impl Needs {
     /// Of an upgrade: an archive of each volume, and beside each a stage and the data that failed.
     pub fn of_volumes(archives: u64, volumes: impl IntoIterator<Item = (u64, Size)>) -> Self {
@@ -64,7 +71,7 @@ impl Needs {
             let archive = content.saturating_add(size.entries.saturating_mul(PER_ENTRY));
             needs.add(archives, Room { bytes: archive, inodes: 1 });
             for _stage_then_failed in 0..2 {
-                needs.add(file_system, Room { bytes: size.allocated, inodes: size.inodes });
+                needs.add(file_system, size.room());
             }
         }
         needs
