@@ -168,7 +168,12 @@ impl Run<'_> {
                 made.join(", ")
             )));
         }
-        Ok(transacting::as_stored(volumes, &stored, draft.purpose))
+        let volumes = transacting::as_stored(volumes, &stored, draft.purpose);
+        let stuck = self.state.stuck.as_ref().map(|stuck| stuck.transaction.as_ref());
+        Ok(match stuck.filter(|stuck| stuck.snapshot == draft.snapshot) {
+            Some(stuck) => transacting::without_what_failed(volumes, stuck),
+            None => volumes,
+        })
     }
 }
 

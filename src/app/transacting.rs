@@ -97,6 +97,18 @@ pub fn as_stored(
     volumes.into_iter().map(as_stored).collect()
 }
 
+/// The volumes of a way out of what is stuck: those that the release which failed has made give way, as they would have
+/// had undoing succeeded.
+pub fn without_what_failed(mut volumes: BTreeMap<String, Volume>, stuck: &Transaction) -> BTreeMap<String, Volume> {
+    let made = stuck.volumes.iter().filter(|(_, volume)| volume.mountpoint.is_none() && !volume.left_out);
+    for (name, _) in made {
+        if let Some(volume) = volumes.get_mut(name) {
+            *volume = Volume { mountpoint: None, left_out: false };
+        }
+    }
+    volumes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +157,20 @@ mod tests {
         assert_eq!((back["data"].mountpoint.is_some(), back["new"].mountpoint.is_some()), (true, false));
         let same = as_stored(volumes, &stored, Purpose::Restore);
         assert_eq!((same["data"].left_out, same["new"].left_out), (false, true));
+    }
+
+    #[test]
+    fn out_of_what_is_stuck_only_the_volumes_that_the_failed_release_made_give_way() {
+        let mut stuck = beginning(&["data"]).upgrade(
+            &State::new(&"wiki".parse().unwrap()),
+            &release("1.0.0+1"),
+            candidate("1.1.0+1"),
+        );
+        stuck.volumes.insert("new".into(), Volume { mountpoint: None, left_out: false });
+        let live = beginning(&["data", "new", "other"]).volumes;
+        let volumes = as_stored(live, &["data".to_owned()].into(), Purpose::Restore);
+        let volumes = without_what_failed(volumes, &stuck);
+        assert_eq!(volumes["new"], Volume { mountpoint: None, left_out: false });
+        assert!(volumes["data"].mountpoint.is_some() && volumes["other"].left_out);
     }
 }
