@@ -50,8 +50,11 @@ pub fn subject(transaction: &Transaction) -> String {
 pub fn open(app: &AppName, transaction: &Transaction) -> String {
     let began = moment(transaction.began);
     let fault = transaction.fault.as_ref().map(|fault| format!(" ({})", fault.reason)).unwrap_or_default();
+    let left = transaction.left.as_ref().map(|left| format!("; the last run left it there: {}", left.reason));
+    let left = left.unwrap_or_default();
     format!(
-        "{}, begun by {} at {began}, stands at {} since {}{fault}; `evenkeel resume` finishes it (`evenkeel app {app}` too)",
+        "{}, begun by {} at {began}, stands at {} since {}{fault}{left}; `evenkeel resume` finishes it (`evenkeel app {app}` \
+         too)",
         subject(transaction),
         transaction.by,
         transaction.step.word(),
@@ -209,7 +212,9 @@ fn taken(app: &AppName, transaction: &Transaction) -> String {
 }
 
 fn left_open(app: &AppName, why: &str, after: &State) -> Outcome {
-    let stands = after.open.as_ref().map(|transaction| open(app, transaction));
+    // Why it was left is said first.
+    let unsaid = |transaction: &Transaction| Transaction { left: None, ..transaction.clone() };
+    let stands = after.open.as_deref().map(|transaction| open(app, &unsaid(transaction)));
     Outcome::Error(match stands {
         Some(stands) => format!("{why}; {stands}"),
         None => why.to_owned(),

@@ -160,8 +160,8 @@ fn next_step(alert: &Alert, app: &AppName) -> String {
              ways on; `{run} --retry` tries again what failed"
         ),
         Reason::Undecided => format!(
-            "`evenkeel status {app}` says what is waited for; see that Docker and the proxy are well (`evenkeel status \
-             proxy`), then `evenkeel resume`"
+            "`evenkeel status {app}` says what is waited for; see that Docker, its disk and the proxy are well (`evenkeel \
+             status proxy`), then `evenkeel resume`"
         ),
         Reason::Unhealthy => {
             format!("`evenkeel status {app}` says how it stands; change what is wrong and `{run}`, or `{run} --retry`")

@@ -120,6 +120,10 @@ fn standing(state: &State, now: Timestamp) -> impl Iterator<Item = Alert> + use<
             Some(fault) => format!("{why}; it goes back because: {}", cut(&fault.reason, LONGEST_EVIDENCE)),
             None => why,
         };
+        let why = match &open.left {
+            Some(left) => format!("{why}; the last run left it there: {}", cut(&left.reason, LONGEST_EVIDENCE)),
+            None => why,
+        };
         of_transaction(Reason::Undecided, open, why, format!("undecided:{}", open.id), now)
     });
     stuck.into_iter().chain(undecided)

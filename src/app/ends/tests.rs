@@ -121,6 +121,18 @@ fn an_open_one_says_where_it_stands_and_who_finishes_it() {
 }
 
 #[test]
+fn what_keeps_an_open_one_from_its_end_is_told_and_told_once() {
+    let full = "unpack /s/data.tar.zst: no space left".to_owned();
+    let left =
+        Fault { at: Step::Restore, kind: FaultKind::Failed, reason: full.clone(), ts: at("2026-06-01T02:20:00Z") };
+    let transaction = Transaction { step: Step::Restore, left: Some(left), ..gone_back() };
+    assert!(open(&app(), &transaction).contains(&full));
+    let state = State { open: Some(Box::new(transaction)), ..after() };
+    let outcome = outcome(&app(), &Ended::Open { why: full.clone() }, &state);
+    assert_eq!(outcome.sentence().matches(&full).count(), 1, "{outcome}");
+}
+
+#[test]
 fn a_change_of_configuration_is_not_called_another_version() {
     let same = Transaction { new: Some(candidate("1.0.0+1")), ..gone_back() };
     says(

@@ -227,13 +227,16 @@ fn a_state_that_was_stuck_without_a_word_is_told_by_the_next_run() {
 #[test]
 fn a_transaction_that_stays_open_is_told_after_an_hour_and_not_as_an_error() {
     let mut state = running("1.0.0+1");
-    state.open = Some(Box::new(upgrade(Some(FaultKind::No))));
+    let mut open = upgrade(Some(FaultKind::No));
+    open.left = open.fault.clone().map(|left| Fault { reason: "no space is left".into(), ..left });
+    state.open = Some(Box::new(open));
     let outcome = Outcome::Error("the Engine does not answer".into());
     assert_eq!(told(&mut state, ending(&outcome), minute(59)), []);
     let alerts = told(&mut state, ending(&outcome), minute(60));
     assert_eq!(alerts.len(), 1);
     assert_eq!(alerts[0].reason, Reason::Undecided);
     assert!(alerts[0].evidence.contains("open since 2026-11-21 02:00:00 UTC and stands at rejudge"), "{alerts:?}");
+    assert!(alerts[0].evidence.ends_with("the last run left it there: no space is left"), "{alerts:?}");
     assert_eq!(told(&mut state, ending(&outcome), minute(62)), []);
     state.open = None;
     assert_eq!(told(&mut state, ending(&Outcome::Converged), minute(64)), []);
