@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::{Applied, Keeper};
 use crate::certificate;
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredService};
 use crate::health::gate::served;
 use crate::health::{self, Rules, Verdict, Watch};
 use crate::host::probe::{self, Check, Failure, Target, Timeouts, Whose};
@@ -32,6 +32,9 @@ const TICK: Duration = Duration::from_millis(250);
 const LOG_LINES: usize = 3;
 /// A secret below this length is not looked for in logs.
 const SHORTEST_SECRET: usize = 5;
+/// Names of variables whose values are secrets; a value that is shorter (`false`, `enabled`) is a setting.
+const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
+const SHORTEST_VALUE: usize = 8;
 /// The proxy looks at the Swarm this often: within it, what is asked may still be what ran before.
 const PROXY_LOOKS_EVERY: Duration = Duration::from_secs(15);
 
@@ -198,7 +201,7 @@ impl Keeper<'_> {
     /// The reason with the last words of the services that fail.
     async fn with_log(&self, reason: String, desired: &Desired, observed: &Observed) -> String {
         let mut sentence = reason;
-        let secrets = self.lines_of_secrets();
+        let secrets = longest_first(self.lines_of_secrets().into_iter().chain(secret_variables(desired)));
         for service in suspects(observed, desired) {
             if let Some(told) = self.health_check_of(&service, observed).await {
                 sentence.push_str(&format!("; its health check says: {}", without(&secrets, told)));
@@ -246,6 +249,26 @@ fn suspects(observed: &Observed, desired: &Desired) -> Vec<String> {
     }
     let main = format!("{}_app", desired.stack);
     observed.services.keys().filter(|name| **name == main).cloned().collect()
+}
+
+/// Values of variables that are secrets by their names: many recipes have no other place for a password, and what is told
+/// of a service is sent on.
+fn secret_variables(desired: &Desired) -> impl Iterator<Item = SecretString> {
+    let env = |service: &DesiredService| service.spec.pointer("/TaskTemplate/ContainerSpec/Env")?.as_array().cloned();
+    let variables = desired.services.iter().filter_map(env).flatten();
+    variables.filter_map(|variable| {
+        let (name, value) = variable.as_str()?.split_once('=')?;
+        let name = name.to_ascii_uppercase();
+        let is_secret = !name.ends_with("_FILE") && SECRET_WORDS.iter().any(|word| name.contains(word));
+        (is_secret && value.len() >= SHORTEST_VALUE).then(|| SecretString::from(value))
+    })
+}
+
+/// One may be the beginning of another, whose end would be left.
+fn longest_first(secrets: impl Iterator<Item = SecretString>) -> Vec<SecretString> {
+    let mut secrets: Vec<SecretString> = secrets.collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+    secrets
 }
 
 fn without(secrets: &[SecretString], line: String) -> String {
@@ -352,6 +375,23 @@ mod tests {
         };
         assert_eq!(with(10), [""; 0]);
         assert!(with(11)[0].contains("10 days left: *.example.org"), "{:?}", with(11));
+    }
+
+    #[test]
+    fn a_password_in_a_variable_is_not_repeated_from_a_log() {
+        let env = serde_json::json!([
+            "SMTP_PASSWORD=hunter2hunter2",
+            "DB_PASSWORD_FILE=/run/secrets/db",
+            "USE_TOKENS=false",
+            "LANG=en_GB.UTF-8",
+            "API_TOKEN=hunter2hunter2-and-more",
+        ]);
+        let mut desired = crate::plan::world::desired();
+        let spec = serde_json::json!({"TaskTemplate": {"ContainerSpec": {"Env": env}}});
+        desired.services.push(DesiredService { name: "wiki_app".into(), spec });
+        let secrets = longest_first(secret_variables(&desired));
+        let line = "login hunter2hunter2-and-more hunter2hunter2 /run/secrets/db false en_GB.UTF-8".to_owned();
+        assert_eq!(without(&secrets, line), "login [secret] [secret] /run/secrets/db false en_GB.UTF-8");
     }
 
     #[test]
