@@ -12,6 +12,7 @@ use evenkeel::host::engine::Engine;
 use evenkeel::host::swarm::Swarm;
 use evenkeel::model::app::StackName;
 use evenkeel::model::observed::Observed;
+use evenkeel::plan::NAMESPACE_LABEL;
 use serde_json::Value;
 
 use crate::engine::Stack;
@@ -210,8 +211,15 @@ impl World {
             .values()
             .map(|service| format!("{} {} {:?}", service.name, service.index, service.previous_spec));
         let tasks = observed.tasks.iter().map(|task| format!("{} {:?}", task.id, task.state));
-        let secrets = observed.secrets.values().map(|secret| format!("{} {}", secret.name, secret.index));
-        let configs = observed.configs.values().map(|config| format!("{} {}", config.name, config.index));
+        // Worlds beside this one make and remove theirs meanwhile.
+        let stack = self.stack(app);
+        let is_own = |name: &str, labels: &BTreeMap<String, String>| {
+            name.starts_with(&stack) || labels.get(NAMESPACE_LABEL) == Some(&stack)
+        };
+        let secrets = observed.secrets.values().filter(|secret| is_own(&secret.name, &secret.labels));
+        let secrets = secrets.map(|secret| format!("{} {}", secret.name, secret.index));
+        let configs = observed.configs.values().filter(|config| is_own(&config.name, &config.labels));
+        let configs = configs.map(|config| format!("{} {}", config.name, config.index));
         let mut lines: Vec<String> = services.chain(tasks).chain(secrets).chain(configs).collect();
         lines.sort();
         lines
