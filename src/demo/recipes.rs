@@ -90,7 +90,8 @@ impl Recipe {
     pub fn declaration(&self, recipes: &Path) -> String {
         let (name, url) = (self.name, recipes.join(self.name));
         format!(
-            "\n[app.{name}]\nrecipe = {{ url = \"{}\" }}\nresolve = \"never\"\ngate = {{ stable_for = \"2s\", within = \"2m\" }}\n",
+            "\n[app.{name}]\nrecipe = {{ url = \"{}\" }}\nresolve = \"never\"\n\
+             gate = {{ stable_for = \"2s\", within = \"2m\" }}\n",
             url.display()
         )
     }
