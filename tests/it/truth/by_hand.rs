@@ -139,9 +139,13 @@ fn paused() -> Vec<Situation> {
             app("old", flickers, &format!("volumes: ['{{dir}}:/shared'], {policy}")),
         )
         .by_hand(|place| {
-            std::fs::remove_file(place.path().join("body")).unwrap();
-            place.docker(&["service", "update", "--detach", "--force", "{stack}_app"]);
-            place.until(&[Update("app", "paused"), Runs("app", 1, "old")], &Seen::default()).unwrap();
+            // A busy Swarm may overlook an end that comes at once, and complete the update.
+            let paused = (0..3).any(|_| {
+                std::fs::remove_file(place.path().join("body")).unwrap();
+                place.docker(&["service", "update", "--detach", "--force", "{stack}_app"]);
+                place.until(&[Update("app", "paused"), Runs("app", 1, "old")], &Seen::default()).is_ok()
+            });
+            assert!(paused, "the update is not paused");
         })
         .works([Runs("app", 1, "old")])
         .we_say("converged", 0, &[])
