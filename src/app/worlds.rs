@@ -9,15 +9,7 @@ pub fn revision(version: &str) -> Revision {
 }
 
 pub fn body(version: &str) -> ReleaseBody {
-    ReleaseBody {
-        revision: revision(version),
-        networks: Default::default(),
-        external_networks: vec![],
-        secrets: Default::default(),
-        configs: Default::default(),
-        services: Default::default(),
-        images: Default::default(),
-    }
+    ReleaseBody::empty(revision(version))
 }
 
 pub fn release(version: &str) -> Release {

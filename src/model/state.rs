@@ -202,6 +202,21 @@ pub struct Attempt {
     pub failed: Option<String>,
 }
 
+impl ReleaseBody {
+    /// A release that consists of nothing yet.
+    pub fn empty(revision: Revision) -> Self {
+        Self {
+            revision,
+            networks: BTreeMap::new(),
+            external_networks: Vec::new(),
+            secrets: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            services: BTreeMap::new(),
+            images: BTreeMap::new(),
+        }
+    }
+}
+
 impl State {
     /// Nothing has happened yet.
     pub fn new(stack: &StackName) -> Self {

@@ -13,15 +13,7 @@ fn revision(version: &str) -> Revision {
 }
 
 fn running(version: &str) -> State {
-    let body = ReleaseBody {
-        revision: revision(version),
-        networks: Default::default(),
-        external_networks: vec![],
-        secrets: Default::default(),
-        configs: Default::default(),
-        services: Default::default(),
-        images: Default::default(),
-    };
+    let body = ReleaseBody::empty(revision(version));
     let current = Release { body, key: "k".into(), since: at(0).to_string(), snapshot: None };
     State { current: Some(current), ..State::new(&"wiki".parse().unwrap()) }
 }

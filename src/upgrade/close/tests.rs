@@ -8,15 +8,7 @@ fn now() -> Timestamp {
 }
 
 fn body(version: &str) -> ReleaseBody {
-    ReleaseBody {
-        revision: Revision { version: Some(version.into()), commit: "0".repeat(40).parse().unwrap() },
-        networks: Default::default(),
-        external_networks: vec![],
-        secrets: Default::default(),
-        configs: Default::default(),
-        services: Default::default(),
-        images: Default::default(),
-    }
+    ReleaseBody::empty(Revision { version: Some(version.into()), commit: "0".repeat(40).parse().unwrap() })
 }
 
 fn release(version: &str) -> Release {

@@ -4,15 +4,7 @@ use crate::model::transaction::{Candidate, Fault, Old, Rules, Volume};
 use crate::model::version::Revision;
 
 fn body(version: &str) -> ReleaseBody {
-    ReleaseBody {
-        revision: Revision { version: Some(version.into()), commit: "0".repeat(40).parse().unwrap() },
-        networks: Default::default(),
-        external_networks: vec![],
-        secrets: Default::default(),
-        configs: Default::default(),
-        services: Default::default(),
-        images: Default::default(),
-    }
+    ReleaseBody::empty(Revision { version: Some(version.into()), commit: "0".repeat(40).parse().unwrap() })
 }
 
 fn at(step: Step) -> Transaction {

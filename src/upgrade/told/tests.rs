@@ -9,15 +9,7 @@ fn revision(version: &str) -> Revision {
 }
 
 fn body(version: &str) -> ReleaseBody {
-    ReleaseBody {
-        revision: revision(version),
-        networks: Default::default(),
-        external_networks: vec![],
-        secrets: Default::default(),
-        configs: Default::default(),
-        services: Default::default(),
-        images: Default::default(),
-    }
+    ReleaseBody::empty(revision(version))
 }
 
 fn release(version: &str) -> Release {
