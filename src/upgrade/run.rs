@@ -6,7 +6,7 @@
 
 use anyhow::{Error, Result, ensure};
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::close::closed;
 use super::step::{self, Act, End, Happened, Next, RETRY, When, Whose};
@@ -152,6 +152,7 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
             if self.effects.is_asked_to_end() {
                 return Happened::LaidDown;
             }
+            debug!(?act, "begun");
             let performed = match act {
                 Act::Note => self.note(),
                 act => self.effects.perform(&act, self.state.open.as_deref().expect("it is open")).await,
