@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::world;
 use crate::config::{self, Declared};
 use crate::host::alerts::{Alerts, Letter, Post, Relay, Relayed, Tally, Target};
+use crate::host::ending::Ending;
 use crate::host::store::Store;
 use crate::model::alert::Message;
 use crate::telemetry;
@@ -125,8 +126,12 @@ async fn relay(declared: &Declared, arguments: &Arguments) -> anyhow::Result<u8>
     let targets = targets(declared, arguments)?;
     let alerts = Alerts::of(&Store::open(&declared.state_dir)?);
     let Some(right) = right(&alerts).await? else { return Ok(0) };
-    let tally = right.run(&targets, said).await?;
-    Ok(told(&tally))
+    // A command hears no Ctrl-C of its own.
+    let ending = Ending::listen()?;
+    tokio::select! {
+        tally = right.run(&targets, said) => Ok(told(&tally?)),
+        () = ending.asked() => bail!("asked to end: what was not sent waits"),
+    }
 }
 
 /// The right to relay; under systemd nobody waits for it.

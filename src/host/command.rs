@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
@@ -53,6 +53,7 @@ pub struct Command {
     limit: Duration,
     output: usize,
     memory: Option<u64>,
+    is_group: bool,
 }
 
 /// Why a child gave no answer.
@@ -81,6 +82,7 @@ impl Command {
             limit: DEFAULT_LIMIT,
             output: DEFAULT_OUTPUT,
             memory: None,
+            is_group: false,
         }
     }
 
@@ -124,6 +126,14 @@ impl Command {
         self
     }
 
+    /// Ends what the child has started together with it, where it does not end by itself. A signal of the terminal's no
+    /// longer reaches the child then: whoever is asked to end has to drop the run.
+    #[must_use]
+    pub fn with_its_own(mut self) -> Self {
+        self.is_group = true;
+        self
+    }
+
     /// Lets the child hold a locked file (as its stdin), so that the lock outlives us until the child has ended.
     #[must_use]
     pub fn holding(mut self, lock: File) -> Self {
@@ -148,8 +158,8 @@ impl Command {
     /// [`CommandError::Failed`] when the child says no; the others when nothing can be said.
     pub async fn run(mut self) -> Result<Vec<u8>, CommandError> {
         let stdin = self.holding.take().map_or_else(Stdio::null, Stdio::from);
-        let mut child = self.spawn(stdin)?;
-        let ended = tokio::time::timeout(self.limit, self.read_to_end(&mut child)).await;
+        let mut running = Running { child: self.spawn(stdin)?, is_group: self.is_group };
+        let ended = tokio::time::timeout(self.limit, self.read_to_end(&mut running.child)).await;
         ended.map_err(|_| CommandError::TimedOut { command: self.name(), limit: self.limit })?
     }
 
@@ -163,7 +173,11 @@ impl Command {
 
     fn spawn(&self, stdin: Stdio) -> Result<Child, CommandError> {
         let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-        let child = tokio::process::Command::new(located(&self.program))
+        let mut command = tokio::process::Command::new(located(&self.program));
+        if self.is_group {
+            command.process_group(0);
+        }
+        let child = command
             .args(&self.args)
             .env_clear()
             .envs(kept)
@@ -181,8 +195,7 @@ impl Command {
 
     /// From outside: a step between fork and start would cost a fork of all that we are.
     fn limit_memory(&self, child: &Child) -> io::Result<()> {
-        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let (Some(most), Some(pid)) = (self.memory, pid) else { return Ok(()) };
+        let (Some(most), Some(pid)) = (self.memory, pid(child)) else { return Ok(()) };
         match prlimit(Some(pid), Resource::As, Rlimit { current: Some(most), maximum: Some(most) }) {
             // It may have ended already.
             Ok(_) | Err(Errno::SRCH) => Ok(()),
@@ -217,6 +230,27 @@ impl Command {
         let words: Vec<_> = self.argv().take(2).map(OsStr::to_string_lossy).collect();
         words.join(" ")
     }
+}
+
+/// A child on its way; killed on drop, and its group with it unless it has ended.
+struct Running {
+    child: Child,
+    is_group: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nobody has waited for it, so its number is its own still.
+        if let (true, Some(group)) = (self.is_group, pid(&self.child)) {
+            // It may have ended, with all of its own, just now.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// `None` once it was waited for.
+fn pid(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
 }
 
 impl fmt::Debug for Command {
@@ -309,6 +343,20 @@ mod tests {
         assert!(matches!(failed, CommandError::TimedOut { .. }), "{failed}");
         let failed = shell("yes | head -c 1000000 >&2; echo end >&2; exit 1").run().await;
         assert!(failed.is_err_and(|failed| failed.to_string().ends_with("end")));
+    }
+
+    #[tokio::test]
+    async fn what_a_child_has_started_ends_with_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lock = File::open(file.path()).unwrap();
+        lock.try_lock().unwrap();
+        // What it starts holds the lock as long as it lives.
+        let hangs = shell("sleep 600 <&0 & wait").reading(lock).with_its_own().within(Duration::from_millis(200));
+        let failed = hangs.run().await.unwrap_err();
+        assert!(matches!(failed, CommandError::TimedOut { .. }), "{failed}");
+        let again = File::open(file.path()).unwrap();
+        let free = tokio::task::spawn_blocking(move || again.lock());
+        tokio::time::timeout(Duration::from_secs(60), free).await.expect("nobody holds the lock").unwrap().unwrap();
     }
 
     #[tokio::test]

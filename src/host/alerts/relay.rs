@@ -209,7 +209,7 @@ async fn to_command(words: &[OsString], within: Duration, path: &Path) -> Sent {
     };
     let environment = std::env::vars_os().filter(|(name, _)| OURS.iter().all(|ours| name != ours));
     let command = environment.fold(Command::new(program), |command, (name, value)| command.env(name, value));
-    let command = command.args(arguments).env("EVENKEEL_ALERT", path).reading(file).within(within);
+    let command = command.args(arguments).env("EVENKEEL_ALERT", path).reading(file).within(within).with_its_own();
     match command.run().await {
         Ok(_) => Sent::Yes,
         Err(error @ (CommandError::Failed { .. } | CommandError::TooMuch { .. })) => Sent::Refused(error.to_string()),
