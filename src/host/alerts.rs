@@ -28,6 +28,10 @@ const LONGEST: u64 = 1 << 20;
 /// What was begun to be written before this time, a killed run has left.
 const LEFT_BEHIND: Duration = Duration::from_secs(60 * 60);
 
+/// So many that were relayed are kept, and so long.
+const SEEN_AT_MOST: usize = 10_000;
+const SEEN_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The folder of all alerts of a host.
 #[derive(Debug, Clone)]
 pub struct Alerts {
@@ -150,18 +154,33 @@ impl Alerts {
 
     /// Removes what killed runs have left half written. Young files may be on their way now.
     fn sweep(&self) -> Result<()> {
-        let is_old = |file: &fs::DirEntry| -> io::Result<bool> {
-            let age = SystemTime::now().duration_since(file.metadata()?.modified()?);
-            Ok(age.is_ok_and(|age| age > LEFT_BEHIND))
-        };
         for file in fs::read_dir(&self.dir).with_context(|| format!("read {}", self.dir.display()))? {
             let file = file?;
-            if file.file_name().to_string_lossy().starts_with(BESIDE) && is_old(&file)? {
+            if file.file_name().to_string_lossy().starts_with(BESIDE) && is_older(&file.path(), LEFT_BEHIND)? {
                 fs::remove_file(file.path()).with_context(|| format!("remove {}", file.path().display()))?;
             }
         }
         Ok(())
     }
+
+    /// Removes what was relayed long ago. What waits is never removed.
+    fn forget_seen(&self) -> Result<()> {
+        let names = self.seen()?;
+        let surplus = names.len().saturating_sub(SEEN_AT_MOST);
+        for (number, name) in names.iter().enumerate() {
+            let file = self.seen_dir().join(name);
+            if number < surplus || is_older(&file, SEEN_FOR)? {
+                remove(&file)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// By when it was written.
+fn is_older(file: &Path, than: Duration) -> io::Result<bool> {
+    let age = SystemTime::now().duration_since(file.symlink_metadata()?.modified()?);
+    Ok(age.is_ok_and(|age| age > than))
 }
 
 /// Nothing to do where it is not there.

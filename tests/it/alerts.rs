@@ -4,9 +4,11 @@ mod webhook;
 
 use std::fs;
 use std::io::Read as _;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
 use evenkeel::host::alerts::Alerts;
 use evenkeel::host::store::Store;
@@ -338,7 +340,7 @@ fn a_relay_that_is_killed_loses_no_alert() {
     let mut command = host.command(&["alerts", "relay", "--", "sh", "-c", &line]);
     let mut killed = command.stdout(Stdio::piped()).spawn().unwrap();
     while lines(&host, "got").is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     killed.kill().unwrap();
     killed.wait().unwrap();
@@ -364,17 +366,44 @@ fn a_command_that_hangs_is_ended_and_where_nobody_answers_the_rest_waits() {
 }
 
 #[test]
+fn what_was_relayed_long_ago_goes_and_what_waits_stays() {
+    let host = wiki();
+    let put = put(&host, 3);
+    tells(&relay(&host, "case $EVENKEEL_ALERT in *020002Z*) exit 1;; esac"), 1, &["020002Z-wiki-rollback.json stays"]);
+    let year_ago = SystemTime::now() - Duration::from_secs(366 * 24 * 60 * 60);
+    for file in [folder(&host).join("seen").join(&put[0]), folder(&host).join(&put[2])] {
+        fs::File::options().append(true).open(file).unwrap().set_modified(year_ago).unwrap();
+    }
+    tells(&relay(&host, "exit 1"), 1, &["020002Z-wiki-rollback.json stays"]);
+    assert_eq!((names(&host, false), names(&host, true)), (vec![put[2].clone()], vec![put[1].clone()]));
+}
+
+/// As `put` names and fills them, without a sync for each.
+fn put_quickly(folder: &Path, seconds: Range<i64>) {
+    let app = "wiki".parse().unwrap();
+    fs::create_dir_all(folder).unwrap();
+    for second in seconds {
+        let alert = alert(second);
+        let file = folder.join(format!("{}.json", alert.file_stem(&app)));
+        fs::write(file, alert.message(&app, "box").to_text()).unwrap();
+    }
+}
+
+#[test]
+fn of_those_that_were_relayed_the_newest_ten_thousand_stay() {
+    let host = wiki();
+    put_quickly(&folder(&host).join("seen"), 0..10_002);
+    put_quickly(&folder(&host), 20_000..20_001);
+    let before = names(&host, true);
+    tells(&relay(&host, "exit 1"), 1, &["stays"]);
+    assert_eq!((names(&host, false).len(), names(&host, true)), (1, before[2..].to_vec()));
+}
+
+#[test]
 fn ten_thousand_alerts_are_relayed_in_order() {
     let host = wiki();
     let store = Store::open(host.state_dir()).unwrap();
-    let app = "wiki".parse().unwrap();
-    fs::create_dir_all(folder(&host)).unwrap();
-    // As `put` names and fills them, without a sync for each.
-    for second in 0..10_000 {
-        let alert = alert(second);
-        let file = folder(&host).join(format!("{}.json", alert.file_stem(&app)));
-        fs::write(file, alert.message(&app, "box").to_text()).unwrap();
-    }
+    put_quickly(&folder(&host), 0..10_000);
     assert_eq!(host.run(&["alerts", "list", "--json"]).out.matches("\"file\"").count(), 10_000);
     let said = host.run(&["alerts", "relay", "--", "/bin/true"]);
     assert_eq!((said.code, said.out.lines().count(), said.err.as_str()), (0, 10_000, ""));

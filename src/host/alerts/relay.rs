@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tracing::warn;
 
 use super::webhook::{Post, PostError};
 use super::{Alerts, read, remove};
@@ -76,6 +77,9 @@ impl Alerts {
             return Ok(None);
         }
         self.sweep()?;
+        if let Err(cause) = self.forget_seen() {
+            warn!(cause = format!("{cause:#}"), "alerts that were relayed long ago could not be removed");
+        }
         Ok(Some(Relay { alerts: self, _lock: lock }))
     }
 
