@@ -66,10 +66,18 @@ pub fn host_failed(declared: &Declared, why: &anyhow::Error, now: Timestamp) {
         let host = of_the_host();
         tell(&store, &host, &outcome, &Report::default(), now)?;
         record(&store, &host, &outcome, None, None, now);
-        Ok(())
+        Ok(store)
     });
-    if let Err(error) = told {
-        warn!(cause = format!("{error:#}"), "no alert could be written");
+    match told {
+        Ok(store) => recount(&store),
+        Err(error) => warn!(cause = format!("{error:#}"), "no alert could be written"),
+    }
+}
+
+/// For whoever has changed how many alerts wait without ending a run of an app.
+pub fn recount(store: &Store) {
+    if let Err(error) = metrics::recount_alerts(store) {
+        warn!(cause = format!("{error:#}"), "the metrics do not know yet how many alerts wait");
     }
 }
 

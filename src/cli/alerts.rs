@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::world;
+use crate::app::telling;
 use crate::config::{self, Declared};
 use crate::host::alerts::{Alerts, Letter, Post, Relay, Relayed, Tally, Target};
 use crate::host::ending::Ending;
@@ -124,14 +125,17 @@ fn as_json(name: &str, is_seen: bool, message: &Message) -> Value {
 
 async fn relay(declared: &Declared, arguments: &Arguments) -> anyhow::Result<u8> {
     let targets = targets(declared, arguments)?;
-    let alerts = Alerts::of(&Store::open(&declared.state_dir)?);
+    let store = Store::open(&declared.state_dir)?;
+    let alerts = Alerts::of(&store);
     let Some(right) = right(&alerts).await? else { return Ok(0) };
     // A command hears no Ctrl-C of its own.
     let ending = Ending::listen()?;
-    tokio::select! {
-        tally = right.run(&targets, said) => Ok(told(&tally?)),
-        () = ending.asked() => bail!("asked to end: what was not sent waits"),
-    }
+    let ended = tokio::select! {
+        tally = right.run(&targets, said) => tally.map(|tally| told(&tally)),
+        () = ending.asked() => Err(anyhow!("asked to end: what was not sent waits")),
+    };
+    telling::recount(&store);
+    ended
 }
 
 /// The right to relay; under systemd nobody waits for it.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -23,6 +23,8 @@ use crate::model::state::State;
 
 /// Far more than the last runs of all apps of a host take.
 const LONGEST: u64 = 4 << 20;
+const FILE: &str = "metrics.prom";
+const ALERTS_WAITING: &str = "evenkeel_alerts_waiting";
 
 /// How the last run of an app ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +79,7 @@ pub struct SnapshotStand {
 /// # Errors
 /// When a file cannot be written; the file from before stands then.
 pub fn write(store: &Store, ended: Ended<'_>, certificate_days: Option<i64>, now: Timestamp) -> Result<()> {
-    // Runs of several apps end at once.
-    let path = store.dir().join("metrics.lock");
-    let lock = open_lock(&path)?;
-    lock.lock().with_context(|| format!("lock {}", path.display()))?;
-
+    let _lock = locked(store)?;
     let runs = noted(last_runs(store), ended, now);
     let text = serde_json::to_string_pretty(&runs).context("write the last runs as JSON")? + "\n";
     replace(&store.dir().join("runs.json"), text.as_bytes())?;
@@ -91,7 +89,39 @@ pub fn write(store: &Store, ended: Ended<'_>, certificate_days: Option<i64>, now
         alerts_waiting: Alerts::of(store).waiting()?.len(),
         certificate_days,
     };
-    publish(&store.dir().join("metrics.prom"), &render(&stand))
+    publish(&store.dir().join(FILE), &render(&stand))
+}
+
+/// Counts the alerts that wait anew, and leaves all else of `metrics.prom` as it is. Before the first run there is none.
+///
+/// # Errors
+/// When the file cannot be written; the one from before stands then.
+pub fn recount_alerts(store: &Store) -> Result<()> {
+    let path = store.dir().join(FILE);
+    let _lock = locked(store)?;
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(cause).with_context(|| format!("read {}", path.display())),
+    };
+    let counted = with_alerts(&text, Alerts::of(store).waiting()?.len());
+    if counted == text { Ok(()) } else { publish(&path, &counted) }
+}
+
+fn with_alerts(text: &str, waiting: usize) -> String {
+    let line = |line: &str| match line.strip_prefix(ALERTS_WAITING) {
+        Some(value) if value.starts_with(' ') => format!("{ALERTS_WAITING} {waiting}\n"),
+        _ => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Runs of several apps end at once.
+fn locked(store: &Store) -> Result<File> {
+    let path = store.dir().join("metrics.lock");
+    let lock = open_lock(&path)?;
+    lock.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(lock)
 }
 
 /// A file that cannot be read tells nothing that the next runs do not tell again.
@@ -161,7 +191,7 @@ pub fn render(stand: &Stand) -> String {
     of_runs(&mut page, &stand.runs);
     of_apps(&mut page, &stand.apps);
     of_snapshots(&mut page, &stand.apps);
-    page.family("evenkeel_alerts_waiting", "Alert files that were not relayed.");
+    page.family(ALERTS_WAITING, "Alert files that were not relayed.");
     page.sample(&[], stand.alerts_waiting);
     if let Some(days) = stand.certificate_days {
         page.family("evenkeel_certificate_days_left", "Whole days until the declared certificate expires.");

@@ -115,6 +115,10 @@ fn each_run_leaves_metrics_that_everybody_may_read_and_keeps_those_of_other_apps
     let left: Vec<String> = left.filter(|name| name.starts_with(".metrics-")).collect();
     assert_eq!(left, Vec::<String>::new());
 
+    tells(&host.run(&["alerts", "relay", "--", "/bin/true"]), 0, &["relayed"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), metrics.replace("alerts_waiting 2", "alerts_waiting 0"));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
+
     fs::write(host.state_dir().join("runs.json"), "damaged").unwrap();
     tells(&host.run(&["app", "wiki"]), 12, &["blocked"]);
     let metrics = fs::read_to_string(&file).unwrap();

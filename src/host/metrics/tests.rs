@@ -143,6 +143,14 @@ fn every_question_of_an_operator_has_its_line() {
 }
 
 #[test]
+fn alerts_are_counted_anew_and_nothing_else_changes() {
+    let before = Stand { runs: BTreeMap::new(), ..stand("evenkeel_alerts_waiting 7") };
+    let after = Stand { alerts_waiting: 0, ..before.clone() };
+    assert_eq!(with_alerts(&render(&before), 0), render(&after));
+    assert_eq!(with_alerts("", 3), "");
+}
+
+#[test]
 fn the_check_of_the_format_finds_faults() {
     let good = "# HELP a b\n# TYPE a gauge\na{x=\"1\"} 1\n";
     assert_eq!(faults(good), Vec::<String>::new());
