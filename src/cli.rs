@@ -249,13 +249,13 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Proxy(options) => told(config, app::proxy(config, options.into()).await),
         Verb::App { names, options } => told(config, app::apps(config, &names, options.into()).await),
-        Verb::Swarm => swarm::run(config).await,
+        Verb::Swarm => told(config, swarm::run(config).await),
         Verb::Plan(arguments) => plan::run(config, &arguments).await,
         Verb::Approve(arguments) => approve::run(config, &arguments).await,
         Verb::Pause(arguments) => pause::run(config, &arguments).await,
         Verb::Unpause(arguments) => pause::end(config, &arguments),
         Verb::Rollback(arguments) => rollback::run(config, &arguments).await,
-        Verb::Resume => resume::run(config).await,
+        Verb::Resume => told(config, resume::run(config).await),
         Verb::Render(arguments) => render::run(config, &arguments).await,
         Verb::Status(arguments) => status::run(config, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,
@@ -274,12 +274,14 @@ impl From<Reconcile> for crate::app::Options {
     }
 }
 
-/// A run by systemd that got to no app makes an alert. Without a configuration nobody knows where to.
+/// A run by systemd that found no Engine, or no place to write, makes an alert; one that did is the end of that. Without
+/// a configuration nobody knows where to.
 fn told(config: &Path, ended: anyhow::Result<u8>) -> anyhow::Result<u8> {
-    if let Err(why) = &ended
-        && let Some(declared) = world::declared_silently(config)
-    {
-        crate::app::telling::host_failed(&declared, why, Timestamp::now());
+    if let Some(declared) = world::declared_silently(config) {
+        match &ended {
+            Ok(_) => crate::app::telling::host_is_back(&declared),
+            Err(why) => crate::app::telling::host_failed(&declared, why, Timestamp::now()),
+        }
     }
     ended
 }

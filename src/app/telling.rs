@@ -56,7 +56,7 @@ pub fn after(host: &Host, app: &AppName, before: Option<String>, outcome: &Outco
 }
 
 /// Tells that a run got to no app at all: the Engine or the state directory is away. Only where nobody was there to read
-/// it, and once until a run gets to an app again.
+/// it, and once until a run finds both again.
 pub fn host_failed(declared: &Declared, why: &anyhow::Error, now: Timestamp) {
     if !super::started_by_systemd() {
         return;
@@ -78,6 +78,13 @@ pub fn host_failed(declared: &Declared, why: &anyhow::Error, now: Timestamp) {
 pub fn recount(store: &Store) {
     if let Err(error) = metrics::recount_alerts(store) {
         warn!(cause = format!("{error:#}"), "the metrics do not know yet how many alerts wait");
+    }
+}
+
+/// What [`host_failed`] told is over: should it come back, it is told again.
+pub fn host_is_back(declared: &Declared) {
+    if let Err(error) = Alerts::of(&Store::for_reading(&declared.state_dir)).forget_beside(&of_the_host()) {
+        warn!(cause = format!("{error:#}"), "what was told of this host could not be forgotten; the next run does it");
     }
 }
 

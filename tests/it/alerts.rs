@@ -125,26 +125,46 @@ fn an_error_is_told_only_to_who_was_not_there() {
     assert_eq!(the_one(&host)["reason"], "error");
 }
 
+/// Runs as systemd does, with this Engine.
+fn by_systemd(host: &Host, verb: &str, engine: &str) -> Said {
+    let mut command = host.command(&[verb]);
+    let config = fs::read_to_string(host.path("config.toml")).unwrap();
+    fs::write(host.path("config.toml"), config.replace(&host.engine.endpoint(), engine)).unwrap();
+    said(command.env("INVOCATION_ID", "0123456789abcdef0123456789abcdef"))
+}
+
+const AWAY: &str = "unix:///nowhere/docker.sock";
+
 #[test]
 fn a_run_that_gets_to_no_app_is_told_once_until_one_does() {
     let host = blocked();
-    let run = |engine: &str| {
-        let mut command = host.command(&["app"]);
-        let config = fs::read_to_string(host.path("config.toml")).unwrap();
-        let other = config.replace(&host.engine.endpoint(), engine);
-        fs::write(host.path("config.toml"), other).unwrap();
-        said(command.env("INVOCATION_ID", "0123456789abcdef0123456789abcdef"))
-    };
-    for _ in 0..2 {
-        tells(&run("unix:///nowhere/docker.sock"), 1, &["cannot talk to the Docker Engine"]);
+    for verb in ["app", "resume", "swarm", "app"] {
+        tells(&by_systemd(&host, verb, AWAY), 1, &["cannot talk to the Docker Engine"]);
     }
     let alert = the_one(&host);
     assert_eq!((&alert["app"], &alert["reason"]), (&json!("host"), &json!("error")));
-    assert!(alert["evidence"].as_str().unwrap().contains("unix:///nowhere/docker.sock"), "{alert}");
-    tells(&run(&host.engine.endpoint()), 12, &["wiki: blocked"]);
+    assert!(alert["evidence"].as_str().unwrap().contains(AWAY), "{alert}");
+    tells(&by_systemd(&host, "app", &host.engine.endpoint()), 12, &["wiki: blocked"]);
     tells(&relay(&host, "exit 0"), 0, &["relayed"]);
-    tells(&run("unix:///nowhere/docker.sock"), 1, &["cannot talk to the Docker Engine"]);
+    tells(&by_systemd(&host, "app", AWAY), 1, &["cannot talk to the Docker Engine"]);
     assert_eq!(the_one(&host)["app"], "host");
+}
+
+#[test]
+fn a_resume_without_an_engine_is_told_once_until_it_is_back() {
+    let host = wiki();
+    for told in [1, 2] {
+        for _ in 0..2 {
+            tells(&by_systemd(&host, "resume", AWAY), 1, &["cannot talk to the Docker Engine"]);
+        }
+        assert_eq!((names(&host, false).len(), names(&host, true).len()), (1, told - 1));
+        assert_eq!(the_one(&host)["app"], "host");
+        tells(&relay(&host, "exit 0"), 0, &["relayed"]);
+        tells(&by_systemd(&host, "resume", &host.engine.endpoint()), 0, &["nothing is open"]);
+    }
+    tells(&host.run(&["history"]), 0, &["host: error"]);
+    tells(&host.run(&["resume"]), 0, &["nothing is open"]);
+    assert_eq!(names(&host, false).len(), 0);
 }
 
 #[test]
