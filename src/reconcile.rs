@@ -6,6 +6,7 @@
 mod apply;
 mod gate;
 mod images;
+mod masking;
 pub mod release;
 
 use std::collections::{BTreeMap, BTreeSet};

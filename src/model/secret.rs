@@ -210,6 +210,11 @@ impl Hidden {
         self.values.remove(value);
     }
 
+    /// Those that are hidden wherever they stand.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(String::as_str)
+    }
+
     /// Whether this text behind this name is for nobody's eyes.
     pub fn hides(&self, name: &str, text: &str) -> bool {
         self.names.contains(name) || self.values.iter().any(|value| text.contains(value))

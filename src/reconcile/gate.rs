@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::masking::Masking;
 use super::{Applied, Keeper};
 use crate::certificate;
-use crate::desired::{Desired, DesiredService};
+use crate::desired::Desired;
 use crate::health::gate::served;
 use crate::health::{self, Rules, Verdict, Watch};
 use crate::host::probe::{self, Check, Failure, Target, Timeouts, Whose};
 use crate::model::app::StackName;
 use crate::model::observed::{Container, Observed};
 use crate::model::outcome::Outcome;
-use crate::model::secret::SecretBytes;
 
 /// Non-zero exits of one service that make a crash loop.
 const EXITS: u32 = 3;
@@ -30,11 +29,6 @@ const EXITS: u32 = 3;
 const TICK: Duration = Duration::from_millis(250);
 /// How many last lines of a failing service an operator is shown.
 const LOG_LINES: usize = 3;
-/// A secret below this length is not looked for in logs.
-const SHORTEST_SECRET: usize = 5;
-/// Names of variables whose values are secrets; a value that is shorter (`false`, `enabled`) is a setting.
-const SECRET_WORDS: [&str; 5] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY"];
-const SHORTEST_VALUE: usize = 8;
 /// The proxy looks at the Swarm this often: within it, what is asked may still be what ran before.
 const PROXY_LOOKS_EVERY: Duration = Duration::from_secs(15);
 
@@ -200,14 +194,14 @@ impl Keeper<'_> {
 
     /// The reason with the last words of the services that fail.
     async fn with_log(&self, reason: String, desired: &Desired, observed: &Observed) -> String {
-        let mut sentence = reason;
-        let secrets = longest_first(self.lines_of_secrets().into_iter().chain(secret_variables(desired)));
+        let masking = self.masking(desired, observed);
+        let mut sentence = masking.over(&reason);
         for service in suspects(observed, desired) {
             if let Some(told) = self.health_check_of(&service, observed).await {
-                sentence.push_str(&format!("; its health check says: {}", without(&secrets, told)));
+                sentence.push_str(&format!("; its health check says: {}", masking.over(&told)));
             }
             let lines = self.swarm.log_tail(&service, LOG_LINES).await.unwrap_or_default();
-            let mut lines: Vec<String> = lines.into_iter().map(|line| without(&secrets, line)).collect();
+            let mut lines: Vec<String> = lines.iter().map(|line| masking.over(line)).collect();
             lines.dedup();
             if !lines.is_empty() {
                 sentence.push_str(&format!("; last words of {service}: {}", lines.join(" | ")));
@@ -230,14 +224,22 @@ impl Keeper<'_> {
         self.swarm.last_health_check(&container.id).await.ok().flatten()
     }
 
-    /// What must not be repeated from a log: scripts with `set -x` print their secrets, and an outcome is kept and sent
-    /// on. Every line of every secret that is kept, unless it is so short that it is found in any text.
-    fn lines_of_secrets(&self) -> Vec<SecretString> {
-        let bytes = |name: &String| self.dir.secret(name).ok().flatten();
-        let kept: Vec<SecretBytes> = self.dir.kept_secrets().unwrap_or_default().iter().filter_map(bytes).collect();
-        let texts = kept.iter().filter_map(|bytes| std::str::from_utf8(bytes.expose()).ok());
-        let lines = texts.flat_map(str::lines).map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET);
-        lines.map(SecretString::from).collect()
+    /// What must not be repeated from a log: scripts with `set -x` print their secrets, many recipes have no other place
+    /// for a password than a variable, and what ran before has written there, too.
+    fn masking(&self, desired: &Desired, observed: &Observed) -> Masking {
+        let mut masking = Masking::default();
+        for name in self.dir.kept_secrets().unwrap_or_default() {
+            // A certificate's bytes may be no text, and are in no log.
+            let kept = self.dir.secret(&name).ok().flatten();
+            kept.iter()
+                .filter_map(|bytes| std::str::from_utf8(bytes.expose()).ok())
+                .for_each(|text| masking.secret(text));
+        }
+        let live = observed.services.values().flat_map(|service| [Some(&service.spec), service.previous_spec.as_ref()]);
+        let specs = desired.services.iter().map(|service| &service.spec).chain(live.flatten());
+        specs.for_each(|spec| masking.variables_of(spec, self.hidden.as_ref()));
+        self.hidden.iter().for_each(|hidden| masking.values(hidden));
+        masking
     }
 }
 
@@ -249,30 +251,6 @@ fn suspects(observed: &Observed, desired: &Desired) -> Vec<String> {
     }
     let main = format!("{}_app", desired.stack);
     observed.services.keys().filter(|name| **name == main).cloned().collect()
-}
-
-/// Values of variables that are secrets by their names: many recipes have no other place for a password, and what is told
-/// of a service is sent on.
-fn secret_variables(desired: &Desired) -> impl Iterator<Item = SecretString> {
-    let env = |service: &DesiredService| service.spec.pointer("/TaskTemplate/ContainerSpec/Env")?.as_array().cloned();
-    let variables = desired.services.iter().filter_map(env).flatten();
-    variables.filter_map(|variable| {
-        let (name, value) = variable.as_str()?.split_once('=')?;
-        let name = name.to_ascii_uppercase();
-        let is_secret = !name.ends_with("_FILE") && SECRET_WORDS.iter().any(|word| name.contains(word));
-        (is_secret && value.len() >= SHORTEST_VALUE).then(|| SecretString::from(value))
-    })
-}
-
-/// One may be the beginning of another, whose end would be left.
-fn longest_first(secrets: impl Iterator<Item = SecretString>) -> Vec<SecretString> {
-    let mut secrets: Vec<SecretString> = secrets.collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
-    secrets
-}
-
-fn without(secrets: &[SecretString], line: String) -> String {
-    secrets.iter().fold(line, |line, secret| line.replace(secret.expose_secret(), "[secret]"))
 }
 
 fn rules(applied: &Applied, gate: &Gate) -> Rules {
@@ -375,23 +353,6 @@ mod tests {
         };
         assert_eq!(with(10), [""; 0]);
         assert!(with(11)[0].contains("10 days left: *.example.org"), "{:?}", with(11));
-    }
-
-    #[test]
-    fn a_password_in_a_variable_is_not_repeated_from_a_log() {
-        let env = serde_json::json!([
-            "SMTP_PASSWORD=hunter2hunter2",
-            "DB_PASSWORD_FILE=/run/secrets/db",
-            "USE_TOKENS=false",
-            "LANG=en_GB.UTF-8",
-            "API_TOKEN=hunter2hunter2-and-more",
-        ]);
-        let mut desired = crate::plan::world::desired();
-        let spec = serde_json::json!({"TaskTemplate": {"ContainerSpec": {"Env": env}}});
-        desired.services.push(DesiredService { name: "wiki_app".into(), spec });
-        let secrets = longest_first(secret_variables(&desired));
-        let line = "login hunter2hunter2-and-more hunter2hunter2 /run/secrets/db false en_GB.UTF-8".to_owned();
-        assert_eq!(without(&secrets, line), "login [secret] [secret] /run/secrets/db false en_GB.UTF-8");
     }
 
     #[test]
