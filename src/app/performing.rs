@@ -96,7 +96,9 @@ impl Desk<'_> {
     }
 
     fn keeper(&self, state: &State) -> Keeper<'_> {
-        self.host.keeper_by_record(self.dir, state, self.progress)
+        // What the app says may be told, less what the operator's files give.
+        let hidden = self.host.declared.app(self.app.as_str()).and_then(super::variables_of_files);
+        Keeper { hidden, ..self.host.keeper_by_record(self.dir, state, self.progress) }
     }
 
     fn tools(&self, state: &State) -> Result<(OnHost<'_>, OnDisk<'_>), Outcome> {
