@@ -45,7 +45,8 @@ pub struct Transaction {
     /// first exchange.
     #[serde(default)]
     pub staged: BTreeMap<String, u64>,
-    /// When the new release was first written to the Engine.
+    /// When the app was last seen to stand still before the new release was written to the Engine: nobody can have
+    /// written to it until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed: Option<Timestamp>,
     /// Why the way back is gone.

@@ -74,6 +74,7 @@ impl<'a> OnHost<'a> {
             Act::AwaitEnd { clean } => self.await_end(transaction, *clean).await,
             Act::ReadIndexes => self.read_indexes().await,
             Act::Prove => self.prove(transaction).await,
+            Act::SeeStandstill => self.see_standstill(transaction).await,
             Act::Deploy(side) => self.deploy(*side, transaction).await,
             Act::Judge(side) => self.judge(*side, transaction).await,
             Act::Note | Act::Archive(_) | Act::Seal | Act::ReadBack => DONE,

@@ -44,6 +44,8 @@ pub type Performed = Result<Result<Fact, String>, Failure>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     Nothing,
+    /// Whether nothing of the app runs.
+    Standstill(bool),
     Indexes(std::collections::BTreeMap<String, u64>),
     /// The snapshot of this transaction is whole and was read back.
     Sealed(String),
@@ -174,9 +176,12 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
     }
 
     fn learn(&mut self, fact: Fact) {
+        let now = self.effects.now();
         let open = self.state.open.as_mut().expect("it is open");
         match fact {
             Fact::Nothing => {}
+            Fact::Standstill(true) => open.deployed = Some(now),
+            Fact::Standstill(false) => drop(open.deployed.get_or_insert(now)),
             Fact::Indexes(indexes) => open.indexes = indexes,
             Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
             Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),
@@ -298,9 +303,6 @@ fn words(happened: &Happened) -> &str {
 
 fn enter(transaction: &mut Transaction, step: Step, now: Timestamp) {
     info!(step = step.word(), "begun");
-    if step == Step::Deploy && transaction.deployed.is_none() {
-        transaction.deployed = Some(now);
-    }
     if transaction.step != step {
         transaction.step = step;
         transaction.step_began = now;

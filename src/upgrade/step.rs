@@ -59,6 +59,8 @@ pub enum Act {
     Seal,
     /// Reads every archive back. Only this gives the snapshot to the journal.
     ReadBack,
+    /// Sees whether nothing of the app runs. As long as that is so, nobody can have written to it.
+    SeeStandstill,
     /// Writes a release's objects to the Engine, without a second write for what is equal already.
     Deploy(Side),
     /// Waits for the verdict.
@@ -158,6 +160,8 @@ pub fn acts(transaction: &Transaction) -> Vec<Act> {
             let sealed = [Act::Seal, Act::Prove, Act::ReadBack];
             iter::once(Act::Prove).chain(stored().map(Act::Archive)).chain(sealed).collect()
         }
+        // However long the Engine is away: as long as nothing was started, nobody has been writing.
+        Step::Deploy if has_data => vec![Act::SeeStandstill, Act::Note, Act::Deploy(Side::New)],
         Step::Deploy => vec![Act::Deploy(Side::New)],
         Step::Judge => vec![Act::Judge(Side::New)],
         Step::Withdraw if has_data => vec![Act::Quiesce, Act::AwaitEnd { clean: false }, Act::ReadIndexes],
@@ -221,7 +225,7 @@ pub fn next(transaction: &Transaction, happened: &Happened, when: When) -> Next 
     }
 }
 
-/// Whether it is so long since the new release was first written to the Engine that people have been writing to it.
+/// Whether it is so long since the app stood still that people have been writing to it.
 pub fn is_late(transaction: &Transaction, now: Timestamp) -> bool {
     let Some(deployed) = transaction.deployed.filter(|_| !transaction.rules.late_rollback) else { return false };
     let within = SignedDuration::from_secs(i64::try_from(transaction.rules.within).unwrap_or(i64::MAX / 4));

@@ -137,6 +137,11 @@ impl OnHost<'_> {
         }
     }
 
+    pub(super) async fn see_standstill(&self, transaction: &Transaction) -> Performed {
+        let left = self.keeper.swarm.left_of(&self.stack, &names(transaction), true).await?;
+        Ok(Ok(Fact::Standstill(left.is_nothing())))
+    }
+
     pub(super) async fn prove(&mut self, transaction: &Transaction) -> Performed {
         let swarm = self.keeper.swarm;
         let (indexes, _) = swarm.indexes(&self.stack).await?;

@@ -195,6 +195,14 @@ fn a_no_that_comes_when_people_have_been_writing_takes_nothing_back() {
 }
 
 #[test]
+fn nobody_has_been_writing_for_as_long_as_the_app_stands_still() {
+    let [seen, noted, deployed] = &acts(&at(Step::Deploy))[..] else { panic!() };
+    assert_eq!((seen, noted, deployed), (&Act::SeeStandstill, &Act::Note, &Act::Deploy(Side::New)));
+    let never_seen = Transaction { deployed: None, ..at(Step::Deploy) };
+    assert_eq!(next_at(&never_seen, &no(), 600), Next::Go(Step::Withdraw));
+}
+
+#[test]
 fn an_app_without_data_is_neither_stopped_nor_stored() {
     let stateless = |step| Transaction { volumes: Default::default(), ..at(step) };
     assert_eq!(first(&stateless(Step::Stop)), Step::Deploy);

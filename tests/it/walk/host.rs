@@ -159,6 +159,11 @@ impl Host {
             }
             Act::Note => unreachable!("the runner writes the journal"),
             Act::Prove => prove(world, transaction)?,
+            Act::SeeStandstill => {
+                world.engine()?;
+                let is_seen = world.containers.is_empty() && !world.has(Mutant::StandstillIsNotSeen);
+                return Ok(Fact::Standstill(is_seen));
+            }
             Act::Archive(volume) => archive(world, volume_of(volume))?,
             Act::Seal => seal(world, transaction)?,
             Act::ReadBack => return read_back(world),

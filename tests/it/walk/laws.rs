@@ -12,7 +12,11 @@ use super::acts::stored;
 use super::disk::{Content, Data, Name, Place};
 use super::history::Event;
 use super::host::tx_name;
-use super::world::{Container, EARLIER, Life, TX, World};
+use super::world::{Container, EARLIER, Life, No, TX, WITHIN, World};
+
+/// How long after its start what a release is told is taken back, and how exactly that is known.
+const LATE_AFTER: i64 = WITHIN + 900;
+const SOON: i64 = 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Law {
@@ -238,6 +242,12 @@ fn fits(world: &mut World, state: &State, end: Option<End>) {
     let stuck_for = |event: &Event| matches!(event, Event::No | Event::Stranger | Event::RunByHand | Event::Damage);
     let no_on_the_way_back = no_on_the_way_back && world.happened.iter().any(stuck_for);
     let late_no = ghost.noes.iter().any(|no| matches!(no.step, Step::Deploy | Step::Judge) && no.is_late);
+    let hours_passed = world.happened.iter().any(|event| matches!(event, Event::Late | Event::KillAndSleep));
+    let enough = |no: &No| no.written_for > LATE_AFTER - SOON || hours_passed;
+    let late_without_a_writer = ghost.noes.iter().any(|no| no.is_late && no.step <= Step::Judge && !enough(no));
+    let too_much = |no: &No| no.step <= Step::Judge && no.written_for > LATE_AFTER + SOON;
+    let keeps_what_is_written = world.scenario.volumes > 0 && !world.scenario.late_rollback;
+    let took_back_too_much = keeps_what_is_written && ghost.noes.iter().any(too_much);
     let purpose = world.scenario.purpose;
     let mut wrong: Vec<String> = Vec::new();
     let mut must = |holds: bool, what: &str| {
@@ -256,6 +266,7 @@ fn fits(world: &mut World, state: &State, end: Option<End>) {
     }
     if state.stuck.is_some() {
         must(no_on_the_way_back || late_no, "stuck though nobody said no on the way back");
+        must(!late_without_a_writer, "stuck for people who cannot have written");
     }
     match end {
         None => {}
@@ -263,6 +274,7 @@ fn fits(world: &mut World, state: &State, end: Option<End>) {
         Some(End::RolledBack) => {
             must(refused || killed_at_deploy || disk_was_bad, "rolled back without a cause");
             must(purpose == Purpose::Upgrade, "rolled back by hand");
+            must(!took_back_too_much, "what people have been writing for long was taken back");
         }
         Some(End::Blocked) => must(!is_new || world.is_way_back(), "blocked, and the release is another"),
         Some(End::Stuck) => must(state.stuck.is_some(), "stuck, and the state does not say so"),

@@ -53,6 +53,7 @@ mutants! {
     ProofSeesNoIndex,
     UncleanIsFine,
     UnseenEndIsClean,
+    StandstillIsNotSeen,
     NotReadBack,
     UnpackedUnchecked,
     HalfStageIsTaken,

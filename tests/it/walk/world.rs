@@ -113,6 +113,8 @@ pub struct Ghost {
     pub new_passed: bool,
     pub old_passed: bool,
     pub noes: Vec<No>,
+    /// Since when a container of the other release has run, on an upgrade.
+    pub new_since: Option<i64>,
     /// Steps at which a run was killed, and whether that was found late.
     pub crashes: Vec<(Step, bool)>,
 }
@@ -121,6 +123,8 @@ pub struct Ghost {
 pub struct No {
     pub step: Step,
     pub is_late: bool,
+    /// For how many seconds people may have been writing to the new release.
+    pub written_for: i64,
 }
 
 impl World {
@@ -385,6 +389,9 @@ impl World {
         self.next_id += 1;
         let container = Container { id: self.next_id, service, side, life: Life::Running, mounts };
         super::laws::at_start(self, &container);
+        if side == Side::New && !self.is_way_back() {
+            self.ghost.new_since.get_or_insert(self.clock);
+        }
         for (volume, inode) in container.mounts.clone() {
             self.write_data(volume, inode, side, false);
         }
@@ -500,7 +507,8 @@ impl World {
     pub fn said_no(&mut self, transaction: &Transaction) {
         let deployed = self.journal().and_then(|state| state.open.as_ref()?.deployed);
         let is_late = deployed.is_some_and(|deployed| self.is_late(deployed.as_second()));
-        self.ghost.noes.push(No { step: transaction.step, is_late });
+        let written_for = self.ghost.new_since.map_or(0, |since| self.clock - since);
+        self.ghost.noes.push(No { step: transaction.step, is_late, written_for });
     }
 
     pub fn volumes_in_all(&self) -> BTreeSet<u8> {
