@@ -13,9 +13,10 @@ use super::performing::Desk;
 use super::telling::{self, Report};
 use super::turn::{self, Break};
 use super::{Host, pausing};
+use crate::config::App;
 use crate::host::progress::Progress;
 use crate::host::store::{Slot, Store};
-use crate::model::app::{AppName, Kind};
+use crate::model::app::{AppName, Kind, StackName};
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::{Step, Transaction};
@@ -47,12 +48,15 @@ pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome
 
 /// What is open, by app. A state that cannot be read is told by whoever keeps its app.
 pub(super) fn open(store: &Store) -> Vec<(AppName, Transaction)> {
+    states(store).filter_map(|(app, state)| Some((app, *state.open?))).collect()
+}
+
+fn states(store: &Store) -> impl Iterator<Item = (AppName, State)> {
     let apps = store.apps().unwrap_or_default().into_iter();
     apps.filter_map(|app| {
         let state = store.app(&app).read_state().ok()??;
-        Some((app, *state.open?))
+        Some((app, state))
     })
-    .collect()
 }
 
 async fn slot(host: &Host) -> Result<Slot, Outcome> {
@@ -81,15 +85,26 @@ async fn finish(host: &Host, app: &AppName, _slot: &Slot, now: Timestamp) -> Res
     Ok(outcome)
 }
 
-/// Has what other apps' runs left open finished, without waiting for it.
-pub fn start_for_others(host: &Host, apps: &[&AppName], config: &std::path::Path) {
-    let forgotten =
-        |(app, _): &(AppName, Transaction)| !apps.contains(&app) && matches!(host.store.app(app).holder(), Ok(None));
-    let Some((app, _)) = open(&host.store).into_iter().find(forgotten) else { return };
+/// Has what the runs of these apps will not finish themselves finished, without waiting for it.
+pub fn start_for_others(host: &Host, apps: &[&App], config: &std::path::Path) {
+    let kept: Vec<_> = apps.iter().map(|app| (&app.name, &app.stack)).collect();
+    let Some(app) = forgotten(&host.store, &kept) else { return };
     match crate::host::itself::start_resume(config) {
         Ok(()) => info!(open = %app, "`evenkeel resume` is started"),
         Err(cause) => warn!(open = %app, cause = format!("{cause:#}"), "`evenkeel resume` could not be started"),
     }
+}
+
+/// An app with an open transaction that nobody works on, and none of these finish. The run of one that is declared under
+/// another domain by now leaves the recorded stack alone.
+fn forgotten(store: &Store, kept: &[(&AppName, &StackName)]) -> Option<AppName> {
+    let unfinished = states(store).filter(|(_, state)| state.open.is_some());
+    let is_kept =
+        |app: &AppName, state: &State| kept.iter().any(|(name, stack)| *name == app && stack.as_str() == state.stack);
+    let mut forgotten = unfinished
+        .filter(|(app, state)| !is_kept(app, state))
+        .filter(|(app, _)| matches!(store.app(app).holder(), Ok(None)));
+    forgotten.next().map(|(app, _)| app)
 }
 
 /// The order in which open transactions are finished: the proxy's first, since the others are judged through it, then
@@ -117,6 +132,7 @@ pub fn reopened(state: &State, now: Timestamp) -> State {
 mod tests {
     use super::*;
     use crate::app::worlds::transaction;
+    use crate::host::store::LockAttempt;
     use crate::model::state::Stuck;
     use crate::model::transaction::Purpose;
 
@@ -136,6 +152,30 @@ mod tests {
             |list: Vec<(AppName, Transaction)>| list.into_iter().map(|(app, _)| app.to_string()).collect::<Vec<_>>();
         assert_eq!(names(in_order(list.clone(), Some(&proxy))), ["traefik", "b", "a"]);
         assert_eq!(names(in_order(list, None)), ["b", "a", "traefik"]);
+    }
+
+    #[test]
+    fn what_no_run_at_hand_finishes_is_given_to_resume() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (wiki, blog) = ("wiki".parse().unwrap(), "blog".parse().unwrap());
+        let stack = |name: &str| name.parse::<StackName>().unwrap();
+        let record = |app: &AppName, open: Option<Transaction>| {
+            let dir = store.app(app);
+            let LockAttempt::Taken(lock) = dir.lock().unwrap() else { panic!("nobody else is here") };
+            let state = State { open: open.map(Box::new), ..State::new(&stack(app.as_str())) };
+            dir.write_state(&lock, &state).unwrap();
+            lock
+        };
+        drop(record(&wiki, Some(transaction(Purpose::Upgrade))));
+        drop(record(&blog, None));
+
+        assert_eq!(forgotten(&store, &[(&wiki, &stack("wiki")), (&blog, &stack("blog"))]), None);
+        assert_eq!(forgotten(&store, &[(&blog, &stack("blog"))]), Some(wiki.clone()), "a run of another app");
+        let moved = stack("wiki_elsewhere");
+        assert_eq!(forgotten(&store, &[(&wiki, &moved)]), Some(wiki.clone()), "its own run leaves that stack alone");
+        let _at_work = record(&wiki, Some(transaction(Purpose::Upgrade)));
+        assert_eq!(forgotten(&store, &[(&wiki, &moved)]), None, "somebody works on it");
     }
 
     #[test]

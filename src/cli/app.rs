@@ -59,7 +59,7 @@ pub fn no_such_app(declared: &Declared, unknown: &[&str]) -> String {
 /// Keeps each, a line for each as soon as it and those before it have ended. The exit code is the worst one's.
 async fn keep_all(host: &Host, config: &Path, apps: &[&App], options: Options) -> u8 {
     notify::ready();
-    resuming::start_for_others(host, &apps.iter().map(|app| &app.name).collect::<Vec<_>>(), config);
+    resuming::start_for_others(host, apps, config);
     let now = Timestamp::now();
     let mut outcomes =
         stream::iter(apps).map(|app| async move { (app, app::keep(host, app, options, now).await) }).buffered(AT_ONCE);
