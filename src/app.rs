@@ -383,13 +383,16 @@ impl<'a> Run<'a> {
         let images = release::with_names_of(images, self.state.current.as_ref().map(|current| &current.body));
         let body = release::body(&desired, goal.revision.clone(), images);
         self.note_place().await?;
+        let before = self.needed_images();
         self.state.current =
             Some(Release { body, key: read.key.clone(), since: Timestamp::now().to_string(), snapshot: None });
         self.state.installing = None;
         self.state.changing = None;
         self.state.frozen.sample = read.sample.clone();
         self.state.frozen.secret_versions = read.secret_versions.clone();
-        Ok(self.dir.write_state(&self.lock, &self.state)?)
+        self.dir.write_state(&self.lock, &self.state)?;
+        self.keep_images(&before).await;
+        Ok(())
     }
 
     /// The desired stack with the images that its services really name: resolved ones, where a registry told a digest.

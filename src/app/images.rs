@@ -1,5 +1,9 @@
 //! The images of a run: at hand before anything is changed, and those of what runs kept as they were.
 
+use std::collections::BTreeSet;
+
+use tracing::warn;
+
 use super::Run;
 use super::goal::{Aim, Goal};
 use crate::config::Resolve;
@@ -10,6 +14,28 @@ use crate::policy;
 use crate::reconcile::release;
 
 impl Run<'_> {
+    /// Has the images of the current release outlive a plain prune, also those that nothing runs: of services that are
+    /// told to run nothing, and of jobs that have ended. What only the releases before needed is let go.
+    ///
+    /// It comes after the release was recorded: a run beside this one removes tags that no state names. An Engine that
+    /// does not answer here costs nothing now, since an upgrade begins with the same.
+    pub(super) async fn keep_images(&self, before: &BTreeSet<String>) {
+        let needed = self.needed_images();
+        for id in &needed {
+            if let Err(cause) = self.host.images.keep(id).await {
+                warn!(cause = %cause, "an image of what runs could not be kept");
+            }
+        }
+        if !before.is_subset(&needed) {
+            self.desk().let_images_go().await;
+        }
+    }
+
+    /// The ids of the images of every release that may be run again.
+    pub(super) fn needed_images(&self) -> BTreeSet<String> {
+        self.state.image_ids().map(str::to_owned).collect()
+    }
+
     /// Nobody changed a word of the configuration where a tag was followed, so that is told with the failure.
     pub(super) fn told_of_moved_tags(&self, plan: &Plan, reason: String) -> String {
         let current = self.state.current.as_ref().filter(|_| self.app.resolve == Resolve::Always);

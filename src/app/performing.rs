@@ -118,13 +118,13 @@ impl Desk<'_> {
         let volumes = self.host.swarm.volumes().await.unwrap_or_default();
         let on_disk = self.tidy_disk(state, &volumes);
         for tidied in [on_disk, self.tidy_swarm(state).await, self.tidy_images().await] {
-            if let Err(cause) = tidied {
-                warn!(
-                    cause = cause.sentence(),
-                    "what nobody needs any more could not be removed; a later run tries again"
-                );
-            }
+            told(tidied);
         }
+    }
+
+    /// Takes keep tags away that no recorded release needs.
+    pub async fn let_images_go(&self) {
+        told(self.tidy_images().await);
     }
 
     /// Snapshots, stages, and the data that gave way before.
@@ -171,5 +171,11 @@ impl Desk<'_> {
             self.host.images.let_go(image).await?;
         }
         Ok(())
+    }
+}
+
+fn told(tidied: Result<(), Outcome>) {
+    if let Err(cause) = tidied {
+        warn!(cause = cause.sentence(), "what nobody needs any more could not be removed; a later run tries again");
     }
 }

@@ -4,6 +4,7 @@
 pub mod authority;
 mod front;
 mod leaving;
+mod pruning;
 mod refusing;
 mod resolving;
 mod server;
