@@ -38,6 +38,13 @@ need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it starts a Docker Engin
 
 need_engine() { need dockerd=docker.io containerd=containerd ip=iproute2 iptables=iptables jq=jq busybox=busybox-static tar=tar; }
 
+# What tests/host asks for.
+need_host() {
+    need debootstrap=debootstrap systemd-nspawn=systemd-container mkfs.ext4=e2fsprogs losetup=mount nsenter=util-linux pgrep=procps \
+        perl=perl curl=curl strip=binutils
+    tests/host/host build
+}
+
 # Sets EVENKEEL_REGISTRY to a registry: this machine's, or the files of Debian's package in the cache, since to install that
 # would start a service.
 need_registry() {
