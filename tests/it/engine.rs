@@ -6,6 +6,7 @@ pub mod recorder;
 mod adopting;
 mod attacking;
 mod canon;
+mod crash;
 mod crossing;
 mod drifting;
 mod images;

@@ -3,7 +3,7 @@
 
 mod by_hand;
 mod faults;
-mod fingerprint;
+pub mod fingerprint;
 mod full;
 mod killed;
 mod places;

@@ -164,7 +164,8 @@ impl World {
         self.file("config.toml", text.as_bytes())
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program with these arguments, to be run in any way.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
         command.arg("--config").arg(self.config()).args(arguments);
         command.env_remove("DOCKER_HOST").env_remove("INVOCATION_ID").envs(&self.environment).stdin(Stdio::null());
