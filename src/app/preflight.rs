@@ -96,19 +96,23 @@ impl Run<'_> {
         wrong.extend(
             gnu_tar::self_test(self.dir.path()).err().map(|cause| format!("snapshots cannot be made here: {cause:#}")),
         );
-        let kept: Vec<(&String, &Path)> = volumes
-            .iter()
-            .filter(|(_, volume)| !volume.left_out)
-            .filter_map(|(name, volume)| Some((name, volume.mountpoint.as_deref()?)))
-            .collect();
-        let (mut sizes, mut free) = (Vec::new(), Vec::new());
-        for (name, data) in kept {
+        for (name, data) in stored(volumes) {
             for strange in volumes::find_unfaithful(data)? {
                 wrong.push(format!(
                     "volume {name} holds what cannot be brought back faithfully: {strange}; remove that, or name the \
                      volume in snapshot.exclude"
                 ));
             }
+        }
+        let (needs, free) = self.room_to_store(volumes)?;
+        wrong.extend(too_little(&needs, &free));
+        if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
+    }
+
+    /// What a snapshot, its stage and the data that may fail take, and what is free where they come.
+    fn room_to_store(&self, volumes: &BTreeMap<String, Volume>) -> Result<(Needs, Vec<(String, Free)>), Outcome> {
+        let (mut sizes, mut free) = (Vec::new(), Vec::new());
+        for (name, data) in stored(volumes) {
             let here = volumes::free(data)?;
             let (size, _sockets) = volumes::measure(data)?;
             sizes.push((here.file_system, size));
@@ -116,8 +120,25 @@ impl Run<'_> {
         }
         let archives = volumes::free(self.host.store.dir())?;
         free.push((format!("the state directory {}", self.host.store.dir().display()), archives.clone()));
-        wrong.extend(too_little(&Needs::of_volumes(archives.file_system, sizes), &free));
-        if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
+        Ok((Needs::of_volumes(archives.file_system, sizes), free))
+    }
+
+    /// How many bytes have to stay free where Docker keeps images, for all that comes after they are fetched.
+    ///
+    /// # Errors
+    /// `Blocked` where not even that is free, or the data cannot be stored at all: then nothing is fetched.
+    pub(super) async fn room_beside_images(&self, old: &Desired, new: &ReleaseBody) -> Result<u64, Outcome> {
+        if self.reconciler.is_stateless() {
+            return Ok(0);
+        }
+        let (needs, free) = self.room_to_store(&self.volumes(old, new).await?)?;
+        let wrong = too_little(&needs, &free);
+        if !wrong.is_empty() {
+            return Err(Outcome::Blocked(wrong.join("; ")));
+        }
+        // An Engine that keeps its images where nobody here can look is not judged.
+        let docker = volumes::free(&self.host.known.info(&self.host.swarm).await?.data_root).ok();
+        Ok(docker.map_or(0, |docker| needs.bytes_on(docker.file_system)))
     }
 }
 
@@ -140,6 +161,12 @@ impl Run<'_> {
         let wrong = too_little(&needs, &free);
         if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
     }
+}
+
+/// The volumes that a snapshot has, each with its folder.
+fn stored(volumes: &BTreeMap<String, Volume>) -> impl Iterator<Item = (&String, &Path)> {
+    let kept = volumes.iter().filter(|(_, volume)| !volume.left_out);
+    kept.filter_map(|(name, volume)| Some((name, volume.mountpoint.as_deref()?)))
 }
 
 /// A sentence for each file system on which archives, stages and what may fail would not fit.

@@ -103,8 +103,10 @@ impl Run<'_> {
             info!(why, "the change of configuration is made as an upgrade");
         }
         let observed = self.host.swarm.observe(&self.app.stack).await.map_err(Outcome::from)?;
-        let new = self.candidate(&target, &observed).await?;
         let old = release::desired(&self.app.stack, &current.body, &self.dir)?;
+        let unfetched = release::body(&target.read.desired, target.revision.clone(), BTreeMap::new());
+        let beside = self.room_beside_images(&old, &unfetched).await?;
+        let new = self.candidate(&target, &observed, beside).await?;
         let gate = self.reconciler.gate(&old);
         let volumes = self.preflight(&old, &new.body, &observed, &gate).await?;
         let beginning = self.beginning(&gate, volumes);
@@ -150,10 +152,11 @@ impl Run<'_> {
     }
 
     /// The target as it will be deployed: images at hand and by their digests, the bytes of its secrets on disk.
-    async fn candidate(&self, target: &Target, observed: &Observed) -> Result<Candidate, Outcome> {
+    /// So many bytes stay free `beside` the images.
+    async fn candidate(&self, target: &Target, observed: &Observed, beside: u64) -> Result<Candidate, Outcome> {
         let keeper = self.keeper();
         let mut plan = keeper.plan(observed, &target.read.desired).await?;
-        for note in keeper.fetch_images(&mut plan).await? {
+        for note in keeper.fetch_images_beside(&mut plan, beside).await? {
             warn!("{note}");
         }
         self.keep_secrets(&plan)?;

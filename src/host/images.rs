@@ -5,6 +5,7 @@
 //! verdict about an app.
 
 pub mod auth;
+pub mod filling;
 mod keep;
 mod limit;
 pub mod reference;
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 use super::engine::{Engine, EngineError, segment};
 use auth::Auth;
+use filling::{Bounds, Layers, NoRoom};
 use reference::Reference;
 use refusal::{Refusal, Why};
 
@@ -35,12 +37,20 @@ pub enum ImageError {
     Malformed(String),
     #[error("image {reference} is not on this machine, and its registry does not give it: {refusal}")]
     Unavailable { reference: String, refusal: Box<Refusal> },
+    #[error(
+        "image {reference} does not fit on this machine's disk: {no_room}; what was fetched of it is gone again: make room \
+         (old images: docker image prune)"
+    )]
+    NoRoom { reference: String, no_room: Box<NoRoom> },
 }
 
 /// Without its image nothing can be said about an app.
 impl From<ImageError> for Outcome {
     fn from(error: ImageError) -> Self {
-        Outcome::Error(error.to_string())
+        match error {
+            ImageError::NoRoom { .. } => Outcome::Blocked(error.to_string()),
+            _ => Outcome::Error(error.to_string()),
+        }
     }
 }
 
@@ -159,36 +169,72 @@ impl Images {
         auth: Option<&Auth>,
         on_progress: impl FnMut(&str),
     ) -> Result<(), ImageError> {
+        self.pull_until(reference, auth, on_progress, |_| None).await
+    }
+
+    /// The same, broken off where the disk would become too full. The Engine removes then what it had fetched.
+    ///
+    /// # Errors
+    /// `NoRoom`; else as [`Images::pull`].
+    pub async fn pull_within(
+        &self,
+        reference: &str,
+        auth: Option<&Auth>,
+        bounds: &Bounds,
+        on_progress: impl FnMut(&str),
+    ) -> Result<(), ImageError> {
+        let mut layers = Layers::default();
+        let is_full = |line: &Value| {
+            layers.learn(line);
+            bounds.broken_by(&layers)
+        };
+        self.pull_until(reference, auth, on_progress, is_full).await
+    }
+
+    async fn pull_until(
+        &self,
+        reference: &str,
+        auth: Option<&Auth>,
+        on_progress: impl FnMut(&str),
+        is_full: impl FnMut(&Value) -> Option<NoRoom>,
+    ) -> Result<(), ImageError> {
         let asked = parsed(reference)?;
-        match self.pull_of_engine(&asked, auth, on_progress).await? {
+        match self.pull_of_engine(&asked, auth, on_progress, is_full).await? {
             Ok(()) => Ok(()),
-            Err(words) => Err(unavailable(reference, self.refused(&asked, auth, &words).await)),
+            Err(Broken::Off(no_room)) => {
+                Err(ImageError::NoRoom { reference: reference.to_owned(), no_room: Box::new(no_room) })
+            }
+            Err(Broken::ByRegistry(words)) => Err(unavailable(reference, self.refused(&asked, auth, &words).await)),
         }
     }
 
-    /// `Err` inside is what the registry said.
     async fn pull_of_engine(
         &self,
         asked: &Reference,
         auth: Option<&Auth>,
         mut on_progress: impl FnMut(&str),
-    ) -> Result<Result<(), String>, EngineError> {
+        mut is_full: impl FnMut(&Value) -> Option<NoRoom>,
+    ) -> Result<Result<(), Broken>, EngineError> {
+        let no = |words| Ok(Err(Broken::ByRegistry(words)));
         let query = [("fromImage", asked.name.as_str()), ("tag", asked.version())];
         let header = auth.map(Auth::header);
         let patience = self.patience.pull;
         let begun = timeout(patience, self.engine.stream(Method::POST, "/images/create", &query, header.as_deref()));
         let mut answer = match begun.await {
-            Err(_) => return Ok(Err(no_word(patience))),
-            Ok(Err(EngineError::Refused { message, .. })) => return Ok(Err(message)),
+            Err(_) => return no(no_word(patience)),
+            Ok(Err(EngineError::Refused { message, .. })) => return no(message),
             Ok(answer) => answer?,
         };
         let mut lines = Lines::default();
         loop {
-            let Ok(chunk) = timeout(patience, answer.chunk()).await else { return Ok(Err(no_word(patience))) };
+            let Ok(chunk) = timeout(patience, answer.chunk()).await else { return no(no_word(patience)) };
             let Some(chunk) = chunk.map_err(|e| self.engine.broken(&e))? else { return Ok(Ok(())) };
-            for line in lines.push(&chunk) {
+            for line in lines.push(&chunk).iter().filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
                 if let Err(words) = progress(&line, &mut on_progress) {
-                    return Ok(Err(words));
+                    return no(words);
+                }
+                if let Some(no_room) = is_full(&line) {
+                    return Ok(Err(Broken::Off(no_room)));
                 }
             }
         }
@@ -232,6 +278,13 @@ impl Images {
     }
 }
 
+/// Why a pull did not come to its end.
+enum Broken {
+    /// In the registry's words.
+    ByRegistry(String),
+    Off(NoRoom),
+}
+
 fn no_word(patience: Duration) -> String {
     format!("no answer within {} s", patience.as_secs())
 }
@@ -252,8 +305,7 @@ fn digest_of(image: &Value, reference: &Reference) -> Option<String> {
 }
 
 /// Passes one line of a pull on; the error that it may hold is the answer's true status.
-fn progress(line: &[u8], on_progress: &mut impl FnMut(&str)) -> Result<(), String> {
-    let Ok(line) = serde_json::from_slice::<Value>(line) else { return Ok(()) };
+fn progress(line: &Value, on_progress: &mut impl FnMut(&str)) -> Result<(), String> {
     if let Some(error) = line["error"].as_str().or_else(|| line["errorDetail"]["message"].as_str()) {
         return Err(error.to_owned());
     }

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{Keeper, Unapplied, release};
 use crate::config::Resolve;
 use crate::desired::Desired;
+use crate::host::images::filling::Bounds;
 use crate::host::images::reference::is_id;
 use crate::host::images::{ImageError, Resolved};
 use crate::model::outcome::Outcome;
@@ -27,14 +28,40 @@ impl Keeper<'_> {
     /// Has every image that the plan needs on this node, and the plan name exactly these.
     ///
     /// # Errors
-    /// `Error` when an image is neither here nor to be had: nothing has been changed then.
+    /// `Error` when an image is neither here nor to be had, `Blocked` when it would fill the disk: nothing has been changed
+    /// then.
     pub async fn fetch_images(&self, plan: &mut Plan) -> Result<Vec<String>, Outcome> {
+        self.fetch_images_beside(plan, 0).await
+    }
+
+    /// The same, with so many bytes to stay free beside the images.
+    ///
+    /// # Errors
+    /// As [`Keeper::fetch_images`].
+    pub async fn fetch_images_beside(&self, plan: &mut Plan, reserve: u64) -> Result<Vec<String>, Outcome> {
         let mut resolved = self.resolved(&plan.images()).await?;
+        let mut pulled = Vec::new();
         for image in resolved.values_mut().filter(|image| image.id.is_none()) {
-            self.pull(image).await?;
+            if let Err(in_the_way) = self.pull(image, reserve).await {
+                self.give_back(&pulled, &in_the_way).await;
+                return Err(in_the_way);
+            }
+            pulled.push(image.reference.clone());
         }
         plan.with_images(&references_of(&resolved));
         Ok(taken_from_here(&resolved))
+    }
+
+    /// Where the disk has no room for all images of a release, those that came are only in the way.
+    async fn give_back(&self, pulled: &[String], in_the_way: &Outcome) {
+        if !matches!(in_the_way, Outcome::Blocked(_)) {
+            return;
+        }
+        for reference in pulled {
+            if let Err(cause) = self.images.remove(reference).await {
+                warn!(cause = %cause, "an image that was fetched for nothing could not be removed");
+            }
+        }
     }
 
     /// For `resolve = "always"`: the desired stack with what its references mean today. What a silent registry does
@@ -114,11 +141,12 @@ impl Keeper<'_> {
     }
 
     /// An image that came by its tag is named by the digest that came.
-    async fn pull(&self, image: &mut Resolved) -> Result<(), Outcome> {
+    async fn pull(&self, image: &mut Resolved, reserve: u64) -> Result<(), Outcome> {
         let reference = image.reference.clone();
         self.progress.waiting_for(&format!("image {reference}"));
         let told = |line: &str| self.progress.waiting_for(&format!("image {reference}: {line}"));
-        self.images.pull(&reference, self.auths.for_image(&reference), told).await?;
+        let bounds = Bounds { root: self.swarm.info().await?.data_root, reserve };
+        self.images.pull_within(&reference, self.auths.for_image(&reference), &bounds, told).await?;
         if let Some(here) = self.images.here(&reference).await? {
             *image = Resolved { silent: image.silent.take(), ..here };
         }

@@ -2,6 +2,7 @@
 //! front of it.
 
 pub mod authority;
+mod filling;
 mod front;
 mod leaving;
 mod pruning;

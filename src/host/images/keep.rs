@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tracing::debug;
 
-use super::{ImageError, Images};
+use super::{ImageError, Images, parsed};
 use crate::host::engine::segment;
 
 /// Of all keep tags.
@@ -40,14 +40,20 @@ impl Images {
     /// Whoever lists the kept images first, and only then reads which ones are needed, takes none that a run beside it has
     /// just kept and recorded.
     pub async fn let_go(&self, id: &str) -> Result<(), ImageError> {
-        match self.engine.delete(&format!("/images/{REPOSITORY}:{}", hash(id)), &[]).await {
+        self.remove(&format!("{REPOSITORY}:{}", hash(id))).await
+    }
+
+    /// Takes this one name of an image away, and the image with its last one, unless a container uses it.
+    pub async fn remove(&self, reference: &str) -> Result<(), ImageError> {
+        let lookup = parsed(reference)?.lookup();
+        match self.engine.delete(&format!("/images/{}", segment(&lookup)), &[]).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) if error.is_conflict() => {
-                debug!(image = id, cause = %error, "still kept, since it is in use");
+                debug!(image = reference, cause = %error, "not removed, since it is in use");
                 Ok(())
             }
-            Err(error) => Err(error.during(format!("let go of image {id}")).into()),
+            Err(error) => Err(error.during(format!("remove image {reference}")).into()),
         }
     }
 }

@@ -95,6 +95,28 @@ async fn an_error_inside_a_good_answer_is_an_error() {
     assert_eq!(seen, ["Pulling", "1 Pulling", "Done"]);
 }
 
+#[tokio::test]
+async fn a_pull_that_would_fill_the_disk_is_broken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = images(dir.path(), SILENT).await;
+    let auths = auth::Auths::parse(r#"{"auths":{"https://index.docker.io/v1/":{"auth":"YTpi"}}}"#).unwrap();
+    let pull = async |reserve| {
+        let bounds = Bounds { root: dir.path().into(), reserve };
+        let mut seen = Vec::new();
+        let told = |line: &str| seen.push(line.to_owned());
+        let pulled = images.pull_within("there:1", auths.for_image("there:1"), &bounds, told).await;
+        (pulled, seen)
+    };
+
+    let (pulled, seen) = pull(1 << 60).await;
+    let error = pulled.unwrap_err();
+    assert!(error.to_string().starts_with("image there:1 does not fit on this machine's disk: "), "{error}");
+    assert!(matches!(Outcome::from(error), Outcome::Blocked(_)));
+    assert_eq!(seen, ["1 Pulling"]);
+    let elsewhere = Bounds { root: "/nowhere at all".into(), reserve: 1 << 60 };
+    images.pull_within("there:1", auths.for_image("there:1"), &elsewhere, |_| ()).await.unwrap();
+}
+
 #[test]
 fn lines_end_where_they_end_and_not_where_chunks_do() {
     let mut lines = Lines::default();

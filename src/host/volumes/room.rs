@@ -77,6 +77,11 @@ impl Needs {
         needs
     }
 
+    /// What is asked of this file system, the spare included.
+    pub fn bytes_on(&self, file_system: u64) -> u64 {
+        self.0.get(&file_system).map_or(0, |room| with_spare(room.bytes))
+    }
+
     pub fn add(&mut self, file_system: u64, room: Room) {
         let sum = self.0.entry(file_system).or_default();
         sum.bytes = sum.bytes.saturating_add(room.bytes);
@@ -91,13 +96,17 @@ pub fn shortfalls(needs: &Needs, free: &[Free]) -> Vec<Shortfall> {
         let Some(free) = free.iter().find(|free| free.file_system == *file_system) else { continue };
         let counted = [(Of::Bytes, need.bytes, Some(free.bytes)), (Of::Inodes, need.inodes, free.inodes)];
         for (of, needed, free) in counted {
-            let needed = needed.saturating_add(needed / 100 * SPARE).saturating_add(needed % 100 * SPARE / 100);
+            let needed = with_spare(needed);
             if let Some(free) = free.filter(|free| *free < needed) {
                 found.push(Shortfall { file_system: *file_system, needed, free, of });
             }
         }
     }
     found
+}
+
+fn with_spare(needed: u64) -> u64 {
+    needed.saturating_add(needed / 100 * SPARE).saturating_add(needed % 100 * SPARE / 100)
 }
 
 /// What is free where `path` lies, for us.
@@ -142,6 +151,7 @@ mod tests {
         assert!((3 * GIB..3 * GIB + (1 << 20)).contains(&needs.0[&1].bytes), "{needs:?}");
         let plenty = [has(1, 4 * GIB, None), has(2, 3 * GIB, Some(100)), has(3, 5 * GIB, Some(100))];
         assert_eq!(shortfalls(&needs, &plenty), []);
+        assert_eq!((needs.bytes_on(3), needs.bytes_on(9)), (4 * GIB + 4 * GIB / 10, 0));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::thread;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +26,8 @@ pub enum Mood {
     Good,
     /// Tells what a tag means, and hangs up in the middle of each layer.
     BreaksOff,
+    /// Gives half of each layer, and then neither more nor an end.
+    Stalls,
     /// Takes every request and never answers.
     Silent,
     /// Too many requests, as Docker Hub says it: with its headers, and not before somebody has logged in.
@@ -86,7 +89,8 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         Mood::Silent => std::future::pending().await,
         Mood::Limited if asked.contains("/manifests/") && request.headers().contains_key("authorization") => limited(),
         Mood::BreaksOff if asked.contains("/blobs/") => break_off(inner.passed_on(request).await).await,
-        Mood::Good | Mood::BreaksOff | Mood::Limited => inner.passed_on(request).await,
+        Mood::Stalls if asked.contains("/blobs/") => stall(inner.passed_on(request).await).await,
+        Mood::Good | Mood::BreaksOff | Mood::Stalls | Mood::Limited => inner.passed_on(request).await,
     }
 }
 
@@ -109,11 +113,21 @@ fn without_framing(mut headers: HeaderMap) -> HeaderMap {
 }
 
 async fn break_off(answer: Response) -> Response {
-    let (parts, body) = answer.into_parts();
-    let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let half = whole.slice(..whole.len() / 2);
+    let (parts, half) = half(answer).await;
     let broken = stream::iter([Ok::<Bytes, std::io::Error>(half), Err(std::io::ErrorKind::ConnectionReset.into())]);
     Response::from_parts(parts, Body::from_stream(broken))
+}
+
+async fn stall(answer: Response) -> Response {
+    let (parts, half) = half(answer).await;
+    let stalled = stream::iter([Ok::<Bytes, std::io::Error>(half)]).chain(stream::pending());
+    Response::from_parts(parts, Body::from_stream(stalled))
+}
+
+async fn half(answer: Response) -> (Parts, Bytes) {
+    let (parts, body) = answer.into_parts();
+    let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    (parts, whole.slice(..whole.len() / 2))
 }
 
 fn limited() -> Response {

@@ -1,0 +1,127 @@
+//! Disks without room for what an upgrade needs.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use evenkeel::host::engine::Engine;
+use evenkeel::host::images::auth::Auths;
+use evenkeel::host::images::filling::Bounds;
+use evenkeel::host::images::{ImageError, Images};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::front::{Front, Mood};
+use super::server::{PASSWORD, Registry, USER};
+use super::{APP, Customer};
+use crate::engine::private::PrivateEngine;
+use crate::world::on_engine;
+
+const MIB: usize = 1 << 20;
+
+/// A small file system in a folder's place, until it is dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn on(folder: &Path, bytes: usize) -> Self {
+        fs::create_dir_all(folder).unwrap();
+        let options = format!("size={bytes},mode=0700");
+        mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    evenkeel::host::store::random(&mut bytes);
+    bytes
+}
+
+/// An image of one layer of two megabytes.
+fn make(name: &str) {
+    let mut tarball = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2 * MIB as u64);
+    header.set_mode(0o644);
+    tarball.append_data(&mut header, "noise", noise(2 * MIB).as_slice()).unwrap();
+    let docker = ["--host", PrivateEngine::shared().endpoint(), "import", "-", name];
+    let mut import = Command::new("docker").args(docker).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    import.stdin.take().unwrap().write_all(&tarball.into_inner().unwrap()).unwrap();
+    assert!(import.wait().unwrap().success());
+}
+
+#[test]
+fn a_pull_that_would_fill_the_disk_is_broken_off_before_it_does_and_leaves_nothing() {
+    let registry = Registry::start();
+    registry.push_from("heavy:1", make);
+    let front = Front::of(&registry.name, Mood::Stalls);
+    let name = format!("{}/heavy:1", front.name);
+    let disk = tempfile::tempdir().unwrap();
+    let _small = Small::on(disk.path(), 4 * MIB);
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let auths = Auths::parse(&serde_json::json!({"auths": {&front.name: {"auth": login}}}).to_string()).unwrap();
+    let begun = Instant::now();
+
+    let error = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let images = Images::new(Engine::connect(PrivateEngine::shared().endpoint()).await.unwrap());
+        let bounds = Bounds { root: disk.path().to_owned(), reserve: 0 };
+        images.pull_within(&name, auths.for_image(&name), &bounds, |_| ()).await.unwrap_err()
+    });
+
+    assert!(matches!(error, ImageError::NoRoom { .. }), "{error}");
+    assert!(error.to_string().contains("MiB for its layers"), "{error}");
+    // What is fetched and not yet unpacked lies here, and the Engine takes a moment to let go of it.
+    let fetched = PrivateEngine::shared().data_root().join("tmp");
+    let of_this = || {
+        let entries = fs::read_dir(&fetched).unwrap().filter_map(|entry| entry.ok()?.metadata().ok());
+        entries.filter(|entry| entry.len() > MIB as u64 / 2 && entry.len() < 2 * MIB as u64).count()
+    };
+    while of_this() > 0 {
+        assert!(begun.elapsed() < crate::engine::DEADLINE, "the Engine keeps half a layer");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let path = format!("/images/{name}/json");
+    on_engine(async |swarm| assert!(swarm.engine().get(&path, &[]).await.unwrap_err().is_not_found()));
+}
+
+#[test]
+fn where_a_snapshot_has_no_room_no_image_is_fetched_and_nothing_is_stopped() {
+    let registry = Registry::start();
+    let repository = registry.image("tight");
+    registry.push("tight:1");
+    registry.push("tight:2");
+    let more = "    volumes: [data:/data]\nvolumes: {data: {}}\n";
+    let mut customer = Customer::with_service(&format!("{repository}:${{TAG}}"), more).logged_in(&registry.name);
+    let _small = Small::on(&customer.world.state_dir(), 8 * MIB);
+    customer.declare("env = { TAG = \"1\" }\n");
+    customer.applies();
+    let volume = customer.world.observe(APP).volumes[&format!("{}_data", customer.world.stack(APP))].clone();
+    let large = volume.mountpoint.join("large");
+    fs::write(&large, noise(16 * MIB)).unwrap();
+    customer.declare("env = { TAG = \"2\" }\n");
+
+    let alerts = || {
+        let names = fs::read_dir(customer.world.state_dir().join("alerts")).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "json")).count()
+    };
+    for _night in 0..2 {
+        let (said, requests) = customer.writes_nothing(12);
+        let words = ["blocked: there is too little room for a snapshot", " MiB are needed and ", "the state directory"];
+        words.iter().for_each(|word| assert!(said.out.contains(word), "{word}: {said:?}"));
+        assert!(!requests.iter().any(|request| request.contains("/images/create")), "{requests:?}");
+        assert_eq!(alerts(), 1, "once per fact");
+    }
+    fs::remove_file(&large).unwrap();
+    let (said, _) = customer.run();
+    assert!(said.code == 0 && said.out.contains("upgraded"), "{said:?}");
+    assert!(customer.image().starts_with(&format!("{repository}:2@")), "{}", customer.image());
+}
