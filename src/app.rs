@@ -67,7 +67,7 @@ pub use pausing::{Unpaused, pause, paused, unpause};
 pub use place::KnownOfEngine;
 pub use previewing::{Coming, Preview, preview};
 pub use reading::variables_of_files;
-pub use standing::{Snapshot, Standing, standing};
+pub use standing::{Aside, Snapshot, Standing, standing};
 
 /// The reconciler of an app.
 ///

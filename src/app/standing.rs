@@ -1,6 +1,10 @@
 //! How an app stands: what is recorded of it beside what runs. Reads only; fetches nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::offering::Offer;
 use super::place::Sight;
@@ -10,6 +14,7 @@ use crate::config;
 use crate::health::{self, Verdict};
 use crate::host::progress::Progress;
 use crate::host::store::AppDir;
+use crate::host::volumes::{Failed, failed_name, walk};
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Refused, State};
@@ -46,8 +51,21 @@ pub struct Standing {
     pub previous: Option<Revision>,
     /// The newest one.
     pub snapshot: Option<Snapshot>,
+    /// Data that gave way, by when.
+    pub aside: Vec<Aside>,
     /// Who works on it now.
     pub busy: Option<String>,
+}
+
+/// One volume's data that gave way, as it lies beside the volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    pub volume: String,
+    pub path: PathBuf,
+    /// Which release wrote it, and when the transaction began that moved it aside; `None` of one that ended stuck.
+    pub of: Option<(String, Timestamp)>,
+    /// What it takes on disk; `None` where that cannot be told.
+    pub bytes: Option<u64>,
 }
 
 /// A snapshot that is kept.
@@ -112,8 +130,37 @@ fn of_state(app: &config::App, dir: &AppDir, state: &State) -> Result<Standing, 
         refused: state.refused.clone(),
         previous: state.previous.as_ref().map(|previous| previous.release.body.revision.clone()),
         snapshot: newest_snapshot(dir),
+        aside: aside(&pointers(dir), state),
         ..Standing::default()
     })
+}
+
+fn pointers(dir: &AppDir) -> Vec<Failed> {
+    dir.failed().unwrap_or_else(|cause| {
+        warn!(cause = format!("{cause:#}"), "where data lies that gave way cannot be read");
+        Vec::new()
+    })
+}
+
+/// What is there of it. A transaction that ended stuck left no pointer; its app's volumes are those of the others.
+fn aside(pointers: &[Failed], state: &State) -> Vec<Aside> {
+    let named = state.left.iter().chain(state.failed.as_ref().map(|failed| &failed.transaction));
+    let is_pointed_at = |id: &str| pointers.iter().any(|pointer| pointer.transaction == id);
+    let others: BTreeSet<&String> = named.filter(|id| !is_pointed_at(id)).collect();
+    let volumes: BTreeMap<&str, &Path> = pointers.iter().flat_map(Failed::mountpoints).collect();
+    let pointed_at = pointers.iter().flat_map(|pointer| {
+        let of = Some((pointer.release.clone(), pointer.ts));
+        pointer.folders().map(move |(volume, path)| (volume, path, of.clone()))
+    });
+    let rest = others
+        .into_iter()
+        .flat_map(|id| volumes.iter().map(move |(volume, data)| (*volume, data.with_file_name(failed_name(id)), None)));
+    let there = pointed_at.chain(rest).filter(|(_, path, _)| path.symlink_metadata().is_ok());
+    there.map(|(volume, path, of)| Aside { volume: volume.to_owned(), bytes: taken_by(&path), path, of }).collect()
+}
+
+fn taken_by(folder: &Path) -> Option<u64> {
+    walk(folder, |_| Ok(())).ok().map(|size| size.allocated)
 }
 
 fn failed(state: &State) -> Option<String> {
@@ -133,4 +180,41 @@ fn newest_snapshot(dir: &AppDir) -> Option<Snapshot> {
     let listed = dir.snapshots().list().ok()?;
     let manifest = listed.into_iter().filter_map(|listed| listed.manifest.ok()).next_back()?;
     Some(Snapshot { bytes: manifest.bytes(), taken: manifest.taken, id: manifest.id })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::model::state;
+
+    #[test]
+    fn all_data_that_gave_way_is_told_with_its_place() {
+        let docker = tempfile::tempdir().unwrap();
+        let mountpoint = docker.path().join("wiki_data/_data");
+        for id in ["tx-1", "tx-2", "tx-3", "tx-4"] {
+            let folder = mountpoint.with_file_name(failed_name(id));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("page"), [1; 5000]).unwrap();
+        }
+        let ts = "2026-06-01T02:00:00Z".parse().unwrap();
+        let pointer = |id: &str| Failed {
+            transaction: id.to_owned(),
+            ts,
+            release: "1.1.0+1".to_owned(),
+            volumes: [("wiki_data".to_owned(), mountpoint.clone())].into(),
+        };
+        let revision = Revision { version: None, commit: "0".repeat(40).parse().unwrap() };
+        let mut state = State::new(&"wiki".parse().unwrap());
+        state.failed = Some(state::Failed { transaction: "tx-2".into(), revision, ts });
+        state.left = ["tx-2", "tx-3", "gone"].map(str::to_owned).into();
+        let found = aside(&[pointer("tx-1"), pointer("tx-2"), pointer("gone")], &state);
+        let of: Vec<_> = found.iter().map(|aside| aside.of.as_ref().map(|(release, _)| release.as_str())).collect();
+        assert_eq!(of, [Some("1.1.0+1"), Some("1.1.0+1"), None]);
+        let paths: Vec<&Path> = found.iter().map(|aside| aside.path.as_path()).collect();
+        let expected = ["tx-1", "tx-2", "tx-3"].map(|id| mountpoint.with_file_name(failed_name(id)));
+        assert_eq!(paths, expected);
+        assert!(found.iter().all(|aside| aside.volume == "wiki_data" && aside.bytes >= Some(5000)), "{found:?}");
+    }
 }

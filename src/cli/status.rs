@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::app::chosen;
 use super::{Which, world};
-use crate::app::{self, Host, Snapshot, Standing, ends};
+use crate::app::{self, Aside, Host, Snapshot, Standing, ends};
 use crate::config::App;
 use crate::model::app::Kind;
 use crate::model::outcome::{Outcome, worst};
@@ -81,6 +81,7 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> 
     standing.refused.iter().for_each(|refused| told("refused", &Some(refusal(app, refused))));
     told("before", &standing.previous.as_ref().map(|previous| before(app, previous)));
     told("stored", &standing.snapshot.as_ref().map(|snapshot| stored(snapshot, now)));
+    standing.aside.iter().for_each(|aside| told("aside", &Some(lies(aside))));
     told("at work", &standing.busy);
     text
 }
@@ -104,6 +105,18 @@ fn stored(snapshot: &Snapshot, now: Timestamp) -> String {
         (hours, _) => format!("{} days", hours / 24),
     };
     format!("snapshot {} is {age} old, {} MiB", snapshot.id, snapshot.bytes.div_ceil(1 << 20))
+}
+
+fn lies(aside: &Aside) -> String {
+    let path = aside.path.display();
+    let of = aside.of.as_ref().map(|(release, ts)| format!(" of {release} since {}", ts.strftime("%F %H:%M UTC")));
+    let size = aside.bytes.map(|bytes| format!(", {} MiB", bytes.div_ceil(1 << 20)));
+    format!(
+        "volume {}{}{} is kept in {path}; the next good upgrade removes it, and so does `rm -r '{path}'`",
+        aside.volume,
+        of.unwrap_or_default(),
+        size.unwrap_or_default()
+    )
 }
 
 fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
@@ -133,6 +146,7 @@ fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
         "snapshot": standing.snapshot.as_ref().map(|snapshot| {
             json!({"id": snapshot.id, "taken": snapshot.taken, "bytes": snapshot.bytes})
         }),
+        "aside": standing.aside.iter().map(aside).collect::<Vec<_>>(),
         "at_work": standing.busy,
         "paused": paused.sentence,
         "pause": pause,
@@ -160,6 +174,16 @@ fn refused(refused: &Refused) -> Value {
         "since": refused.ts,
         "reason": refused.reason,
         "by_hand": refused.by_hand,
+    })
+}
+
+fn aside(aside: &Aside) -> Value {
+    json!({
+        "volume": aside.volume,
+        "path": aside.path,
+        "release": aside.of.as_ref().map(|(release, _)| release),
+        "since": aside.of.as_ref().map(|(_, ts)| ts),
+        "bytes": aside.bytes,
     })
 }
 

@@ -187,7 +187,7 @@ fn json_for_programs_has_a_shape_to_build_on() {
     let status = host.run(&["status", "--json"]);
     assert_eq!(status.code, 0, "{status:#?}");
     let words = [
-        "app", "at_work", "commit", "domain", "failed", "health", "held", "kind", "open", "pause", "paused",
+        "app", "aside", "at_work", "commit", "domain", "failed", "health", "held", "kind", "open", "pause", "paused",
         "previous", "reason", "refused", "since", "snapshot", "stack", "stuck", "version", "waiting",
     ];
     assert_eq!(keys(&json(&status)[1]), words);

@@ -31,6 +31,11 @@ pub struct Failed {
 }
 
 impl Failed {
+    /// Where each volume is.
+    pub fn mountpoints(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.volumes.iter().map(|(name, mountpoint)| (name.as_str(), mountpoint.as_path()))
+    }
+
     /// Where the data of each volume lies, if it is there.
     pub fn folders(&self) -> impl Iterator<Item = (&str, PathBuf)> {
         let beside = |mountpoint: &Path| mountpoint.with_file_name(failed_name(&self.transaction));

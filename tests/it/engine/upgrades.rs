@@ -285,6 +285,8 @@ fn rollback_by_hand_takes_version_and_data_back_together_and_keeps_what_was_ther
     assert_eq!(nights.data(), before);
     let [left] = &nights.given_way()[..] else { panic!("{:?}", nights.given_way()) };
     assert_eq!(files(left)["page"], b"written since");
+    let told = format!("is kept in {}; the next good upgrade removes it", left.display());
+    tells(&nights.world.run(&["status"]), 0, &["_data of 1.1.0+1 since ", &told]);
 
     tells(&nights.writes_nothing(10), 10, &["1.1.0+1", "left by hand"]);
     tells(&nights.world.run(&["rollback", APP, "--yes"]), 12, &["no release to go back to"]);
