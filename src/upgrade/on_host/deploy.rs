@@ -1,13 +1,17 @@
 //! Writing a release to the Engine as it was recorded, and judging it.
 
-use tracing::info;
+use std::collections::BTreeMap;
+
+use tracing::{info, warn};
 
 use super::data::Eager;
 use super::{DONE, OnHost, bodies, body_of, no_or_failure};
 use crate::desired::Desired;
+use crate::model::observed::{Observed, Service, UpdateState};
 use crate::model::outcome::Outcome;
 use crate::model::state::ReleaseBody;
 use crate::model::transaction::Transaction;
+use crate::plan::{Act, Plan};
 use crate::reconcile::{Applied, Gate, Judged, Unapplied, release};
 use crate::upgrade::run::{Failure, Performed};
 use crate::upgrade::step::Side;
@@ -38,14 +42,12 @@ impl OnHost<'_> {
     }
 
     async fn deployed_as_recorded(&mut self, side: Side, body: &ReleaseBody) -> Result<(), Unapplied> {
-        let desired = self.as_recorded(body).await?;
-        let observed = self.keeper.swarm.observe(&self.stack).await?;
-        let plan = self.keeper.plan_exactly(&observed, &desired)?;
+        let (plan, observed) = self.compared(body).await?;
         for note in &plan.notes {
             info!("{note}");
         }
         let applied = self.keeper.apply(self.lock, &plan, &observed).await?;
-        let applied = Applied { images: release::images_to_run(&desired, body), ..applied };
+        let applied = Applied { images: release::images_to_run(&plan.desired, body), ..applied };
         self.deployed = Some((side, plan.desired, applied));
         Ok(())
     }
@@ -64,39 +66,81 @@ impl OnHost<'_> {
             Side::New => transaction.new.as_ref().map_or(&serde_json::Value::Null, |new| &new.gate),
         };
         let gate = Gate::of_kept(gate).map_err(|cause| Failure::Disk(format!("{cause:#}")))?;
-        let (desired, applied) = match self.deployed.take() {
-            Some((deployed, desired, applied)) if deployed == side => (desired, applied),
-            _ => match self.found_deployed(body).await {
-                Ok(found) => found,
-                Err(outcome) => return no_or_failure(&outcome),
-            },
+        let (desired, applied) = match self.found_deployed(side, body).await {
+            Ok(found) => found,
+            Err(unapplied) => return undeployed(unapplied),
         };
         if side == Side::New && self.eager.is_none() {
             self.eager = Eager::begin(self.keeper.dir, self.lock, transaction);
         }
-        let judged = self.keeper.judge(&desired, &applied, &gate).await;
-        self.deployed = Some((side, desired, applied));
-        match judged {
+        match self.keeper.judge(&desired, &applied, &gate).await {
             Ok(Judged::Healthy) => {
                 if let Some(eager) = self.eager.take() {
                     eager.not_needed(transaction).await;
                 }
                 DONE
             }
-            Ok(Judged::Unhealthy(reason)) => Ok(Err(reason)),
+            Ok(Judged::Unhealthy(reason)) => match self.changed_by_others(body).await {
+                Ok(changed) if !changed.is_empty() => Err(Failure::Engine(meddled(&changed))),
+                Ok(_) => Ok(Err(reason)),
+                Err(unapplied) => undeployed(unapplied),
+            },
             Err(outcome) => Err(Failure::Engine(outcome.sentence().to_owned())),
         }
     }
 
-    /// What a run before this one has deployed. Its writes count as ours, so Swarm's word on them does too.
-    async fn found_deployed(&self, body: &ReleaseBody) -> Result<(Desired, Applied), Outcome> {
-        let desired = self.as_recorded(body).await?;
-        let observed = self.keeper.swarm.observe(&self.stack).await?;
-        let plan = self.keeper.plan_exactly(&observed, &desired)?;
-        let services = body.services.keys().map(|name| (name.clone(), 0)).collect();
-        let images = release::images_to_run(&desired, body);
+    /// What was deployed, by this run or one before it, whose writes count as ours; so Swarm's word on them does too. What
+    /// somebody else has made of it since is made as it was deployed: left so, a service that was scaled to nothing by hand
+    /// would be held against the version, and its data taken back.
+    async fn found_deployed(&mut self, side: Side, body: &ReleaseBody) -> Result<(Desired, Applied), Unapplied> {
+        let found = body.services.keys().map(|name| (name.clone(), 0));
+        let by_us = self.deployed.take().filter(|(deployed, ..)| *deployed == side);
+        let by_us = by_us.map(|(_, _, applied)| applied.services).unwrap_or_default();
+        let mut services: BTreeMap<String, u64> = found.chain(by_us).collect();
+        let (plan, observed) = self.compared(body).await?;
+        let changed = changed_by_others(&plan, &observed);
+        if !changed.is_empty() {
+            warn!(services = changed.join(" "), "changed by somebody else since it was deployed; made so again");
+            services.extend(self.keeper.apply(self.lock, &plan, &observed).await?.services);
+        }
+        let images = release::images_to_run(&plan.desired, body);
         Ok((plan.desired, Applied { services, images }))
     }
+
+    /// The services that are not as they were deployed.
+    async fn changed_by_others(&self, body: &ReleaseBody) -> Result<Vec<String>, Unapplied> {
+        let (plan, observed) = self.compared(body).await?;
+        Ok(changed_by_others(&plan, &observed))
+    }
+
+    async fn compared(&self, body: &ReleaseBody) -> Result<(Plan, Observed), Unapplied> {
+        let desired = self.as_recorded(body).await?;
+        let observed = self.keeper.swarm.observe(&self.stack).await?;
+        Ok((self.keeper.plan_exactly(&observed, &desired)?, observed))
+    }
+}
+
+/// Services of the release that are gone or other than it says. One that Swarm itself has rolled back was changed by
+/// nobody.
+fn changed_by_others(plan: &Plan, observed: &Observed) -> Vec<String> {
+    use UpdateState::{RollbackCompleted, RollbackPaused, RollbackStarted};
+    let rolled_back = |service: &Service| {
+        let state = service.update.as_ref().map(|update| &update.state);
+        matches!(state, Some(RollbackStarted | RollbackPaused | RollbackCompleted))
+    };
+    let differ = plan
+        .changes
+        .iter()
+        .filter(|change| matches!(change.act, Act::CreateService { .. } | Act::UpdateService { .. }));
+    let by_others = differ.filter(|change| !observed.services.get(&change.name).is_some_and(rolled_back));
+    by_others.map(|change| change.name.clone()).collect()
+}
+
+fn meddled(services: &[String]) -> String {
+    format!(
+        "changed by somebody else while it was judged, so nothing can be said of what was deployed: {}",
+        services.join(", ")
+    )
 }
 
 /// An image that is gone and cannot be had, or bytes that cannot be kept, may stay so all night: the new release is given
