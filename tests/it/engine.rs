@@ -17,6 +17,7 @@ mod leaking;
 mod looking;
 mod losing;
 mod mending;
+mod nights;
 mod overlaying;
 mod planning;
 mod refusing;

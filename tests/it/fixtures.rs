@@ -43,12 +43,23 @@ impl RecipeRepo {
 
     /// One more version: the newest one with these files written over it.
     pub fn publish(&mut self, tag: &str, files: &[(&str, &str)]) {
+        self.write(files);
+        self.release(tag);
+    }
+
+    /// Work between two versions: these files, and no tag.
+    pub fn commit(&mut self, files: &[(&str, &str)]) {
+        self.write(files);
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message", "Work"]);
+    }
+
+    fn write(&self, files: &[(&str, &str)]) {
         for (path, text) in files {
             let path = self.path().join(path);
             fs::create_dir_all(path.parent().expect("a file has a folder")).expect("make the file's folder");
             fs::write(path, text).expect("write the file");
         }
-        self.release(tag);
     }
 
     pub fn path(&self) -> &Path {

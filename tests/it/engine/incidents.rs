@@ -1,4 +1,10 @@
-//! What has cost operators of such hosts their nights, each as a promise.
+//! What has cost operators of such hosts their nights, each as a promise: here of a stack that is converged, below of
+//! upgrades.
+
+mod judging;
+mod meddling;
+mod refusing;
+mod undoing;
 
 use std::time::{Duration, Instant};
 
