@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 use zstd::stream::read::Decoder;
 
@@ -52,8 +53,11 @@ impl Archive {
         self.compare(bytes, &sha256)
     }
 
-    /// Reads all of it, with all that it holds.
+    /// Reads all of it, with all that it holds, from the disk: what was just written is in memory still, where a disk
+    /// that lies has no part in it.
     pub fn read_back(&mut self, watch: &Watch<'_>) -> Result<(), CopyError> {
+        // A file system may not know how; then what it gives is read.
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
         let (entries, unpacked) = self.decoded(watch, |tar| {
             let mut archive = tar::Archive::new(tar);
             let mut entries = 0;

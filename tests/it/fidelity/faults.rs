@@ -134,6 +134,31 @@ fn another_archive_under_the_name_is_found() {
 }
 
 #[test]
+fn a_snapshot_is_read_back_from_the_disk_and_not_from_memory() {
+    // A build's own folder: `/tmp` may be memory.
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    assert_ne!(nix::sys::statfs::statfs(place).unwrap().filesystem_type(), nix::sys::statfs::TMPFS_MAGIC);
+    let dir = tempfile::tempdir_in(place).unwrap();
+    let (state, volumes) = (dir.path().join("state"), dir.path().join("volumes"));
+    let kept = Kept::at(dir, &state, &volumes);
+    let noise: Vec<u8> = (0..1_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    write(&kept.volume("wiki_data"), "noise", &noise);
+    kept.stored(&["wiki_data"]);
+    let archive = fs::metadata(kept.snapshot_file(FILE)).unwrap().len();
+    let before = read_from_disk();
+    kept.snapshots().verify(ID, &Watch::none()).unwrap();
+    let read = read_from_disk() - before;
+    assert!(read >= archive && archive > 100_000, "{read} of {archive} bytes");
+}
+
+/// What this thread has had disks read so far.
+fn read_from_disk() -> u64 {
+    let counted = fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = counted.lines().find_map(|line| line.strip_prefix("read_bytes: ")).unwrap();
+    line.parse().unwrap()
+}
+
+#[test]
 fn a_disk_that_cannot_be_read_is_no_damage_and_is_told_with_the_file() {
     let kept = stored();
     for file in [FILE, MANIFEST] {
