@@ -57,7 +57,18 @@ impl OnHost<'_> {
         Ok(Fact::Nothing)
     }
 
+    /// A disk, or memory, may be wrong once; the snapshot on the disk counts.
     async fn read_back(&mut self, transaction: &Transaction) -> Result<Fact, CopyError> {
+        match self.verify(transaction).await {
+            Err(CopyError::Damaged(damage)) => {
+                warn!(%damage, "the snapshot was not read as it was stored; it is read once more");
+                self.verify(transaction).await
+            }
+            read => read,
+        }
+    }
+
+    async fn verify(&mut self, transaction: &Transaction) -> Result<Fact, CopyError> {
         let (snapshots, id) = (self.keeper.dir.snapshots(), transaction.id.clone());
         let verify = move |watch: &Watch<'_>| snapshots.verify(&id, watch);
         self.on_a_thread("the snapshot to be read back", verify).await?;
