@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use nix::fcntl::{FcntlArg, fcntl};
+use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 use zstd::stream::write::Encoder;
 
@@ -21,8 +22,10 @@ const LEVEL: i32 = 3;
 const WORKERS: u32 = 2;
 /// What a worker takes at once. Smaller ones compress no better and larger ones cost memory only.
 const JOB: u32 = 2 << 20;
-/// Of the pipe from tar, and what is read from it at once.
+/// What is read from tar at once.
 const PIECE: usize = 256 << 10;
+/// So much goes to the disk while the rest is compressed; the sync at the end has to wait for the last one only.
+const SENT: u64 = 16 << 20;
 
 /// Stores a volume as `file` in the folder; on disk under that name when this returns.
 pub(super) fn archive(
@@ -37,7 +40,7 @@ pub(super) fn archive(
     }
     let (content, sockets) = measure(mountpoint)?;
     let mut beside = folder.begin(file)?;
-    let mut digest = Digesting { inner: &mut beside.file, digest: Sha256::new(), bytes: 0 };
+    let mut digest = Digesting { inner: &mut beside.file, digest: Sha256::new(), bytes: 0, sent: 0 };
     let unpacked = compress(mountpoint, lock, content.bytes, &mut digest, watch);
     let unpacked = unpacked.map_err(|error| named(error, mountpoint, &folder.path_of(file)))?;
     let (sha256, bytes) = (hex(&digest.digest.finalize()), digest.bytes);
@@ -53,8 +56,6 @@ fn compress(
     watch: &Watch<'_>,
 ) -> Result<u64, CopyError> {
     let (tar, mut packed) = Tar::create(mountpoint, lock)?;
-    // A small pipe works too, with more waiting.
-    let _ = fcntl(&packed, FcntlArg::F_SETPIPE_SZ(PIECE as i32));
     let mut encoder = encoder(into).context("prepare zstd")?;
     let mut piece = vec![0; PIECE];
     let mut done = 0;
@@ -90,11 +91,22 @@ fn named(error: CopyError, mountpoint: &Path, file: &Path) -> CopyError {
     }
 }
 
-/// Counts and digests what goes through.
+/// Counts and digests what goes through, and has it written out as it comes.
 struct Digesting<'a> {
     inner: &'a mut File,
     digest: Sha256,
     bytes: u64,
+    sent: u64,
+}
+
+impl Digesting<'_> {
+    /// Linux begins to write dirty pages that nobody needs any more, and drops none before it is on disk.
+    fn send(&mut self) {
+        let length = NonZeroU64::new(self.bytes - self.sent);
+        // A hint: the sync at the end is what counts.
+        let _ = fadvise(&*self.inner, self.sent, length, Advice::DontNeed);
+        self.sent = self.bytes;
+    }
 }
 
 impl Write for Digesting<'_> {
@@ -102,6 +114,9 @@ impl Write for Digesting<'_> {
         let written = self.inner.write(bytes)?;
         self.digest.update(&bytes[..written]);
         self.bytes += written as u64;
+        if self.bytes - self.sent >= SENT {
+            self.send();
+        }
         Ok(written)
     }
 

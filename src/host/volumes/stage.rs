@@ -4,10 +4,12 @@
 //! read twice. Nothing of one that does not match its digest is ever unpacked, also not into a stage.
 
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
-use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::syncfs;
 
 use super::measure;
@@ -18,6 +20,8 @@ use crate::host::snapshots::{Archive, Archived};
 use crate::host::store::Lock;
 
 const PIECE: usize = 256 << 10;
+/// So much is unpacked before the disk gets it.
+const UNSYNCED: usize = 64 << 20;
 
 /// Unpacks an archive into the stage of this transaction; on disk when this returns. Gives the stage's inode, which
 /// [`exchange`](super::exchange) asks for.
@@ -75,16 +79,18 @@ fn standing(place: &Place, transaction: &str, journalled: Option<u64>, stored: &
 
 fn fill(lock: &Lock, archive: &mut Archive, place: &Place, part: &str, watch: &Watch<'_>) -> Result<(), CopyError> {
     let path = place.path_of(part);
+    // Entered before anything is written, so that no failed write is missed.
+    let folder = place.open(part)?;
     let told = format!("unpack {} into {}", archive.path().display(), path.display());
     let mut fill = || -> Result<(), CopyError> {
-        extract(lock, archive, &path, watch)?;
+        extract(lock, archive, &path, &folder, watch)?;
         let (size, sockets) = measure(&path)?;
         let stored = archive.stored().content;
         let is_whole = (size.entries, size.bytes) == (stored.entries, stored.bytes) && sockets.is_empty();
         if !is_whole {
             return Err(anyhow!("{} entries came out instead of {}", size.entries, stored.entries).into());
         }
-        syncfs(place.open(part)?).context("sync the file system")?;
+        syncfs(&folder).context("sync the file system")?;
         Ok(())
     };
     fill().map_err(|error| match error {
@@ -93,13 +99,25 @@ fn fill(lock: &Lock, archive: &mut Archive, place: &Place, part: &str, watch: &W
     })
 }
 
-fn extract(lock: &Lock, archive: &mut Archive, into: &Path, watch: &Watch<'_>) -> Result<(), CopyError> {
+fn extract(
+    lock: &Lock,
+    archive: &mut Archive,
+    into: &Path,
+    folder: &OwnedFd,
+    watch: &Watch<'_>,
+) -> Result<(), CopyError> {
     let (tar, mut stdin) = Tar::extract(into, lock.share()?)?;
-    // A small pipe works too, with more waiting.
-    let _ = fcntl(&stdin, FcntlArg::F_SETPIPE_SZ(PIECE as i32));
+    let (due, syncs) = mpsc::sync_channel(0);
+    let (fed, synced) = thread::scope(|scope| {
+        let syncing = scope.spawn(move || syncs.iter().try_for_each(|()| syncfs(folder)));
+        let fed = archive.decoded(watch, move |stream| feed(stream, &mut stdin, &due));
+        (fed, syncing.join().expect("nothing panics there"))
+    });
     // What it cannot be given whole is told before tar's words, which would tell less.
-    let (fed, _) = archive.decoded(watch, move |stream| feed(stream, &mut stdin))?;
+    let (fed, _) = fed?;
     tar.finish()?;
+    // Linux tells a failed write once: what this sync was told, the one at the end is not.
+    synced.context("sync the file system")?;
     match fed {
         // tar ends where the archive does, and takes the zeros behind that or not.
         Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(anyhow!(cause).context("write to tar").into()),
@@ -107,9 +125,11 @@ fn extract(lock: &Lock, archive: &mut Archive, into: &Path, watch: &Watch<'_>) -
     }
 }
 
-/// Outside: what cannot be read. Inside: what tar does not take.
-fn feed(stream: &mut dyn Read, tar: &mut impl Write) -> io::Result<io::Result<()>> {
+/// Outside: what cannot be read. Inside: what tar does not take. What was unpacked goes to the disk while more is, so
+/// that the sync at the end has less to wait for.
+fn feed(stream: &mut dyn Read, tar: &mut impl Write, due: &SyncSender<()>) -> io::Result<io::Result<()>> {
     let mut piece = vec![0; PIECE];
+    let mut unsynced = 0;
     loop {
         let length = stream.read(&mut piece)?;
         if length == 0 {
@@ -117,6 +137,11 @@ fn feed(stream: &mut dyn Read, tar: &mut impl Write) -> io::Result<io::Result<()
         }
         if let Err(cause) = tar.write_all(&piece[..length]) {
             return Ok(Err(cause));
+        }
+        unsynced += length;
+        // While one is under way the next is not due.
+        if unsynced >= UNSYNCED && due.try_send(()).is_ok() {
+            unsynced = 0;
         }
     }
 }
