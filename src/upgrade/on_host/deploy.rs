@@ -89,11 +89,14 @@ impl OnHost<'_> {
         }
     }
 
-    /// What was deployed, by this run or one before it, whose writes count as ours; so Swarm's word on them does too. What
-    /// somebody else has made of it since is made as it was deployed: left so, a service that was scaled to nothing by hand
-    /// would be held against the version, and its data taken back.
+    /// What was deployed, by this run or one before it. What somebody else has made of it since is made as it was deployed:
+    /// left so, a service that was scaled to nothing by hand would be held against the version, and its data taken back.
+    ///
+    /// Swarm's word counts on each write of the new release, by a killed run too. Of the old release it counts on this run's
+    /// writes alone: where Swarm has rolled the new one back by itself, nothing had to be written, and its word is about the
+    /// other one.
     async fn found_deployed(&mut self, side: Side, body: &ReleaseBody) -> Result<(Desired, Applied), Unapplied> {
-        let found = body.services.keys().map(|name| (name.clone(), 0));
+        let found = body.services.keys().filter(|_| side == Side::New).map(|name| (name.clone(), 0));
         let by_us = self.deployed.take().filter(|(deployed, ..)| *deployed == side);
         let by_us = by_us.map(|(_, _, applied)| applied.services).unwrap_or_default();
         let mut services: BTreeMap<String, u64> = found.chain(by_us).collect();
