@@ -22,18 +22,18 @@ use crate::model::state::State;
 use crate::model::transaction::{Step, Transaction};
 
 /// Finishes every open transaction of this host, one after the other, and tells how each ended. Nothing is open: nothing
-/// is told.
+/// is told. Of a state that cannot be read nobody knows whether something is open in it, so that is told, too.
 ///
 /// # Errors
 /// When it cannot be told what is open, or the slot is somebody else's.
 pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome)>, Outcome> {
     let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
     let unfinished = in_order(open(&host.store), proxy);
+    let mut told = unreadable(&host.store);
     if unfinished.is_empty() {
-        return Ok(Vec::new());
+        return Ok(told);
     }
     let slot = slot(host).await?;
-    let mut told = Vec::new();
     for (app, _) in unfinished {
         let finish = finish(host, &app, &slot, now).instrument(error_span!("resume", app = %app));
         let before = telling::before(&host.store, &app);
@@ -44,6 +44,12 @@ pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome
         told.push((app, outcome));
     }
     Ok(told)
+}
+
+/// The states that cannot be read, each with what to do about it.
+fn unreadable(store: &Store) -> Vec<(AppName, Outcome)> {
+    let apps = store.apps().unwrap_or_default().into_iter();
+    apps.filter_map(|app| store.app(&app).read_state().err().map(|cause| (app, cause.into()))).collect()
 }
 
 /// What is open, by app. A state that cannot be read is told by whoever keeps its app.
