@@ -8,26 +8,53 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Run, transacting};
 use crate::desired::Desired;
 use crate::host::gnu_tar;
 use crate::host::snapshots::Manifest;
 use crate::host::volumes::{self, Free, Needs};
-use crate::model::observed::Observed;
+use crate::model::observed::{Observed, Service, UpdateState};
 use crate::model::outcome::Outcome;
 use crate::model::state::ReleaseBody;
 use crate::model::transaction::Volume;
 use crate::reconcile::{Gate, Judged};
 use crate::upgrade::on_host;
+use crate::upgrade::volumes::{Here, may_start_elsewhere};
+
+/// How long an update that somebody else has begun is waited for.
+const SETTLE: Duration = Duration::from_secs(120);
+/// The longest pause between two looks.
+const TICK: Duration = Duration::from_millis(500);
 
 impl Run<'_> {
+    /// The stack once Swarm has ended what it was told by somebody else: the verdict on an update that is under way is not
+    /// in yet, and a snapshot would cut it short.
+    ///
+    /// # Errors
+    /// `Waiting` where it takes too long.
+    pub(super) async fn settled(&self) -> Result<Observed, Outcome> {
+        let swarm = &self.host.swarm;
+        let deadline = Instant::now() + SETTLE;
+        let mut changes = swarm.changes().await?;
+        loop {
+            let observed = swarm.observe(&self.app.stack).await?;
+            let Some(service) = under_way(&observed) else { return Ok(observed) };
+            if Instant::now() >= deadline {
+                return Err(Outcome::Waiting(format!(
+                    "Swarm still makes an update of service {service} that was under way before; the next run looks again"
+                )));
+            }
+            self.progress.waiting_for(&format!("an update of service {service} that is under way"));
+            changes.wait(TICK).await;
+        }
+    }
+
     /// The volumes of both releases, and what their services really mount.
     pub(super) async fn volumes(&self, old: &Desired, new: &ReleaseBody) -> Result<BTreeMap<String, Volume>, Outcome> {
-        let specs: Vec<&Value> =
-            old.services.iter().map(|service| &service.spec).chain(new.services.values()).collect();
         let left_out = transacting::rules(self.app, Duration::ZERO).left_out;
-        on_host::volumes(&self.host.swarm, &self.app.stack, &specs, &left_out).await
+        on_host::volumes(&self.host.swarm, &self.app.stack, &specs(old, new), &left_out).await
     }
 
     /// Gives the volumes of a transaction from what runs (`old`) to `new`.
@@ -56,8 +83,24 @@ impl Run<'_> {
             return Ok(BTreeMap::new());
         }
         let volumes = self.volumes(old, new).await?;
+        self.comes_up_here(old, new, &volumes).await?;
         self.storing_is_possible(&volumes)?;
         Ok(volumes)
+    }
+
+    /// Not asked of a way back by hand: where the app is down, a person has to be able to say so.
+    async fn comes_up_here(
+        &self,
+        old: &Desired,
+        new: &ReleaseBody,
+        volumes: &BTreeMap<String, Volume>,
+    ) -> Result<(), Outcome> {
+        let node = self.host.known.info(&self.host.swarm).await?;
+        let here = Here { id: &node.node, hostname: &node.hostname, nodes: node.nodes, managers: node.managers };
+        match may_start_elsewhere(&specs(old, new), volumes, here) {
+            Some(why) => Err(Outcome::Blocked(why)),
+            None => Ok(()),
+        }
     }
 
     /// Every image of a release that may be put back is on this machine, and stays: no registry is asked on the way back.
@@ -163,6 +206,19 @@ impl Run<'_> {
     }
 }
 
+/// A service of which Swarm makes an update, or takes one back. What is paused never goes on by itself.
+fn under_way(observed: &Observed) -> Option<&str> {
+    let moves = |service: &&Service| {
+        let state = service.update.as_ref().map(|update| &update.state);
+        matches!(state, Some(UpdateState::Updating | UpdateState::RollbackStarted))
+    };
+    observed.services.values().find(moves).map(|service| service.name.as_str())
+}
+
+fn specs<'a>(old: &'a Desired, new: &'a ReleaseBody) -> Vec<&'a Value> {
+    old.services.iter().map(|service| &service.spec).chain(new.services.values()).collect()
+}
+
 /// The volumes that a snapshot has, each with its folder.
 fn stored(volumes: &BTreeMap<String, Volume>) -> impl Iterator<Item = (&String, &Path)> {
     let kept = volumes.iter().filter(|(_, volume)| !volume.left_out);
@@ -186,4 +242,40 @@ fn too_little(needs: &Needs, free: &[(String, Free)]) -> Vec<String> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::observed::UpdateStatus;
+
+    #[test]
+    fn only_what_swarm_will_end_by_itself_is_waited_for() {
+        let service = |name: &str, state: Option<UpdateState>| {
+            let update = state.map(|state| UpdateStatus { state, message: String::new() });
+            let service = Service {
+                id: String::new(),
+                name: name.into(),
+                index: 1,
+                spec: Value::Null,
+                previous_spec: None,
+                update,
+                endpoint_ports: Vec::new(),
+            };
+            (name.to_owned(), service)
+        };
+        let of = |state| {
+            let services = BTreeMap::from([service("a", None), service("b", Some(state))]);
+            under_way(&Observed { services, ..Observed::default() }).map(str::to_owned)
+        };
+        for moves in [UpdateState::Updating, UpdateState::RollbackStarted] {
+            assert_eq!(of(moves).as_deref(), Some("b"));
+        }
+        use UpdateState::{Completed, Paused, RollbackCompleted, RollbackPaused};
+        for rests in [Completed, Paused, RollbackCompleted, RollbackPaused] {
+            assert_eq!(of(rests.clone()), None, "{rests:?}");
+        }
+    }
 }

@@ -102,7 +102,7 @@ impl Run<'_> {
         if let Some(why) = &target.why {
             info!(why, "the change of configuration is made as an upgrade");
         }
-        let observed = self.host.swarm.observe(&self.app.stack).await.map_err(Outcome::from)?;
+        let observed = self.settled().await?;
         let old = release::desired(&self.app.stack, &current.body, &self.dir)?;
         let unfetched = release::body(&target.read.desired, target.revision.clone(), BTreeMap::new());
         let beside = self.room_beside_images(&old, &unfetched).await?;

@@ -67,6 +67,10 @@ pub struct SwarmInfo {
     pub state: String,
     /// Of the whole Swarm; 0 where this is no manager.
     pub nodes: u64,
+    /// Of those.
+    pub managers: u64,
+    /// As constraints of services name this node.
+    pub hostname: String,
     /// Swarm and live-restore exclude each other.
     pub live_restore: bool,
     pub data_root: PathBuf,
@@ -163,6 +167,8 @@ fn info_of(info: &Value) -> SwarmInfo {
         active: swarm["LocalNodeState"] == "active",
         state: views::text(&swarm["LocalNodeState"]).unwrap_or_default(),
         nodes: swarm["Nodes"].as_u64().unwrap_or_default(),
+        managers: swarm["Managers"].as_u64().unwrap_or_default(),
+        hostname: views::text(&info["Name"]).unwrap_or_default(),
         live_restore: info["LiveRestoreEnabled"].as_bool().unwrap_or_default(),
         data_root: views::text(&info["DockerRootDir"]).unwrap_or_default().into(),
     }

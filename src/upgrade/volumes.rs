@@ -4,6 +4,8 @@
 //! stack's label. The surprise: a container that mounts a path above a volume holds it as well as one that mounts it, unless
 //! it can only read there, as monitors do that mount the whole host.
 
+mod placed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,8 @@ use crate::model::observed::{Mounted, Mounting, Service, Volume as Live};
 use crate::model::transaction::Volume;
 use crate::plan;
 use crate::plan::NAMESPACE_LABEL;
+
+pub use placed::{Here, may_start_elsewhere};
 
 /// What the volume set is made of.
 #[derive(Debug, Clone, Copy)]
