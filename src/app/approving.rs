@@ -178,3 +178,46 @@ pub fn spend(store: &Store, app: &AppName, revision: &Revision, now: Timestamp) 
     }
     Ok(spent)
 }
+
+/// Has an approval count again that was spent on a transaction which was never begun.
+///
+/// # Errors
+/// When it cannot be written: a person has to say it again.
+pub fn give_back(store: &Store, approval: Approval, app: &AppName, now: Timestamp) -> anyhow::Result<()> {
+    let Approval { revision, by, .. } = &approval;
+    let told = format!("the try of {revision} was never begun, so what {by} approved counts still");
+    let act = history::Line::of_act(app.as_str(), "approved", &told, &who(), now);
+    let line = history::Line { to: Some(revision.to_string()), ..act };
+    // Nobody is there to be told that other approvals cannot be read; the next person who approves is.
+    let _damage = store.app(app).put_approval(approval)?;
+    note(store, &line);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::worlds::revision;
+
+    #[test]
+    fn an_approval_is_spent_once_and_given_back_where_nothing_was_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (app, now) = ("wiki".parse().unwrap(), "2026-06-01T02:00:00Z".parse().unwrap());
+        let lifts = ["a major step".to_owned()].into();
+        let approval = Approval { revision: revision("2.0.0+1"), by: "alice".into(), ts: now, lifts };
+        store.app(&app).put_approval(approval.clone()).unwrap();
+
+        let spent = spend(&store, &app, &approval.revision, now).unwrap();
+        assert_eq!(spent.as_ref(), Some(&approval));
+        assert_eq!(spend(&store, &app, &approval.revision, now).unwrap(), None);
+        give_back(&store, approval.clone(), &app, now).unwrap();
+        assert_eq!(spend(&store, &app, &approval.revision, now).unwrap(), Some(approval));
+
+        let history = std::fs::read_to_string(folder.path().join("history.jsonl")).unwrap();
+        let told = ["approval-spent", "was never begun, so what alice approved counts still", "approval-spent"];
+        let lines: Vec<&str> = history.lines().collect();
+        assert_eq!(lines.len(), told.len(), "{history}");
+        lines.iter().zip(told).for_each(|(line, words)| assert!(line.contains(words), "{words}: {line}"));
+    }
+}
