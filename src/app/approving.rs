@@ -120,8 +120,10 @@ impl Front<'_> {
             return Ok(format!("{running} is not held: it runs"));
         }
         let Ok(version) = text.parse::<RecipeVersion>() else {
+            let like = self.published_like(text);
+            let meant = if like.is_empty() { String::new() } else { format!("; published: {}", like.join(", ")) };
             return refuse(format!(
-                "{text:?} is no version (such as 2.4.0+1.9.1), and no commit that the configuration names"
+                "{text:?} is no version (such as 2.4.0+1.9.1), and no commit that the configuration names{meant}"
             ));
         };
         if !self.is_published(&version) {

@@ -126,6 +126,14 @@ impl<'a> Front<'a> {
         self.published.versions.iter().any(|(published, _)| published == version)
     }
 
+    /// The published versions that a text names in part: `2.4.0`, or `v2.4`.
+    pub fn published_like(&self, text: &str) -> Vec<String> {
+        let part = text.trim().trim_start_matches('v');
+        let goes_on = |version: &String| version.strip_prefix(part).is_some_and(|rest| rest.starts_with(['+', '.']));
+        let versions = self.published.versions.iter().map(|(version, _)| version.to_string());
+        versions.filter(|version| !part.is_empty() && goes_on(version)).collect()
+    }
+
     /// With the nearest ones.
     pub fn not_published(&self, version: RecipeVersion) -> PolicyError {
         let nearest = policy::nearest(&version, &self.published);

@@ -108,6 +108,9 @@ fn what_cannot_be_approved_is_refused_with_the_reason() {
     for text in ["latest", "v2", "", "2.0.0", "deadbeef", "../../etc/passwd"] {
         world.host.refuses(&["approve", "wiki", text], 1, &["is no version (such as 2.4.0+1.9.1)"]);
     }
+    for part in ["2.0.0", "v2", "2.0"] {
+        world.host.refuses(&["approve", "wiki", part], 1, &["is no version", "; published: 2.0.0+1.0.0"]);
+    }
     world.host.refuses(&["approve", "wikki", NEWEST], 1, &["wikki", "wiki"]);
     world.host.put_state("wiki", &world.state(NEWEST).to_string());
     let older = ["1.1.0+1.0.0 is older than 2.0.0+1.0.0, which runs", "`evenkeel rollback`"];
