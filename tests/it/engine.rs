@@ -5,6 +5,7 @@ pub mod recorder;
 
 mod adopting;
 mod attacking;
+mod beforehand;
 mod canon;
 mod crash;
 mod crossing;

@@ -1,0 +1,94 @@
+//! What stands in an upgrade's way is found before anything is stopped.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+
+use super::DEADLINE;
+use super::nights::{APP, MIGRATES_AND_FAILS, Nights, runs, tells};
+use super::private::PrivateEngine;
+
+fn docker(arguments: &[&str]) {
+    let mut docker = Command::new("docker");
+    let ended = docker.args(["--host", PrivateEngine::shared().endpoint()]).args(arguments).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn whatever_keeps_data_from_coming_back_is_told_while_the_app_runs_and_goes_on() {
+    let mut nights = Nights::begin();
+    nights.publish("1.1.0+1", &runs("1.1.0"));
+    let volume = format!("{}_data", nights.world.stack(APP));
+    let bind = format!("{volume}:/x");
+    let other = format!("{}-other", nights.world.stack(APP));
+    let image = PrivateEngine::shared().image();
+    let device = nights.volume("data").join("disk");
+    let blocked = |words: &[&str]| {
+        let before = nights.world.fingerprint(APP);
+        let said = nights.ends(12, words);
+        tells(&said, 12, &["wiki: blocked: ", volume.as_str()]);
+        assert_eq!(nights.world.fingerprint(APP), before, "something was touched");
+        nights.stands_at("1.0.0+1");
+    };
+
+    mknod(&device, SFlag::S_IFBLK, Mode::S_IRUSR, makedev(7, 200)).unwrap();
+    blocked(&["disk", "snapshot.exclude"]);
+    fs::remove_file(&device).unwrap();
+
+    docker(&["run", "--detach", "--name", &other, "--volume", &bind, image, "sh", "-c", "sleep 1000"]);
+    blocked(&["the app's data is in use: container", &other]);
+    docker(&["rm", "--force", &other]);
+
+    // An update that somebody has begun is let come to its end first.
+    docker(&["service", "update", "--force", "--detach", &nights.named("app")]);
+    nights.ends(0, &["upgraded: 1.0.0+1 -> 1.1.0+1"]);
+    nights.stands_at("1.1.0+1");
+}
+
+#[test]
+fn an_app_that_its_data_keeps_from_running_is_left_alone_and_no_version_is_blamed() {
+    let mut nights = Nights::begin();
+    let bad = nights.volume("data").join("bad");
+    let script = |version: &str| format!("[ ! -f /data/bad ] || exit 4; {}", runs(version));
+    nights.publish("1.1.0+1", &script("1.1.0"));
+    nights.ends(0, &["upgraded"]);
+    nights.publish("1.2.0+1", &script("1.2.0"));
+    fs::write(&bad, "").unwrap();
+    let containers = nights.world.observe(APP).containers;
+    containers.iter().for_each(|container| docker(&["rm", "--force", &container.id]));
+
+    let said = nights.writes_nothing(14);
+    tells(&said, 14, &["wiki: unhealthy: ", "exit code 4"]);
+    assert!(nights.state().get("refused").is_none_or(|refused| refused.as_array().unwrap().is_empty()));
+    assert_eq!(nights.current(), "1.1.0+1");
+
+    fs::remove_file(&bad).unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while !nights.world.run(&["app", APP]).out.contains("upgraded: 1.1.0+1 -> 1.2.0+1") {
+        assert!(Instant::now() < deadline, "the app has come up again, and is not upgraded");
+    }
+    nights.stands_at("1.2.0+1");
+}
+
+#[test]
+fn a_run_of_an_app_under_another_domain_has_the_open_upgrade_finished() {
+    let mut nights = Nights::begin();
+    let before = nights.data();
+    nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
+    nights.kill_at(&["app", APP], "withdraw");
+    let url = nights.recipe.url();
+    nights.world.table(APP, &format!("[app.{APP}]\nrecipe = {{ url = \"{url}\" }}\ndomain = \"elsewhere.example\"\n"));
+
+    tells(&nights.night(), 12, &["its volumes belong to the old domain", "`evenkeel resume` finishes it"]);
+
+    let deadline = Instant::now() + DEADLINE * 3;
+    while nights.state().get("open").is_some() {
+        assert!(Instant::now() < deadline, "nobody finishes it");
+        thread::sleep(Duration::from_millis(100));
+    }
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+}
