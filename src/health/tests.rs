@@ -1,7 +1,9 @@
 //! Verdicts on situations as Swarm was seen to make them.
 
+mod crashes;
 mod rest;
 mod rows;
+mod updates;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -107,6 +109,12 @@ fn fails(verdict: Verdict, words: &[&str]) {
     }
 }
 
+fn crashed(service: &str, times: u64) -> Vec<Task> {
+    let mut tasks: Vec<Task> = (1..=times).map(|number| ended(service, 1, number, 1)).collect();
+    tasks.push(task(service, 1, times + 1, TaskState::Ready));
+    tasks
+}
+
 fn without_a_program(service: &str, number: u64) -> Task {
     let error = "starting container failed: OCI runtime create failed: exec: \"serve\": executable file not found";
     Task { id: format!("{service}-{number}"), error: error.into(), ..task(service, 1, number, TaskState::Failed) }
@@ -179,87 +187,6 @@ fn a_container_that_has_ended_is_not_up_although_its_task_runs_still() {
     }
 }
 
-#[test]
-fn an_update_in_flight_is_waited_for_although_all_tasks_run() {
-    for state in [UpdateState::Updating, UpdateState::Unknown("preparing".into())] {
-        let world = World::of(&["app"]).tasks([running("app")]).update(state, "");
-        waits(world.first_look(), "under way");
-        waits(world.glance(), "under way");
-    }
-}
-
-#[test]
-fn what_swarm_rolled_back_is_unhealthy_however_well_it_runs() {
-    for state in [UpdateState::RollbackStarted, UpdateState::RollbackCompleted, UpdateState::RollbackPaused] {
-        let tasks = [running("app"), Task { up_to_date: false, ..ended("app", 1, 2, 3) }];
-        let world = World::of(&["app"]).tasks(tasks).update(state, "rollback completed");
-        fails(
-            world.first_look(),
-            &["service wiki_app", "rolled back by Swarm itself", "exit code 3", "non-zero exit (3)"],
-        );
-        assert_eq!(failing_services(&world.seen, &world.desired), ["wiki_app"]);
-    }
-}
-
-#[test]
-fn a_rollback_that_begins_while_one_looks_is_told_although_one_wrote_nothing() {
-    let mut world = World::of(&["app"]).tasks([running("app")]).not_written();
-    let mut watch = Watch::new(&world.desired, world.rules.clone());
-    waits(watch.look(&world.seen, Duration::ZERO), "watched");
-    let live = world.seen.services.get_mut("wiki_app").unwrap();
-    live.spec["TaskTemplate"]["ForceUpdate"] = json!(1);
-    waits(watch.look(&world.seen, Duration::from_secs(1)), "watched");
-    let live = world.seen.services.get_mut("wiki_app").unwrap();
-    live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
-    waits(watch.look(&world.seen, Duration::from_secs(40)), "changed by somebody else");
-    let world = world.update(UpdateState::RollbackCompleted, "rollback completed");
-    fails(watch.look(&world.seen, Duration::from_secs(41)), &["service wiki_app", "rolled back by Swarm itself"]);
-}
-
-#[test]
-fn what_somebody_else_does_meanwhile_is_no_fault_of_what_was_asked_for() {
-    let started = UpdateStatus { state: UpdateState::RollbackStarted, message: "manually requested rollback".into() };
-    let completed = UpdateStatus { state: UpdateState::RollbackCompleted, message: "rollback completed".into() };
-    let rolled_back = |update: UpdateStatus| {
-        move |world: &mut World| {
-            let live = world.seen.services.get_mut("wiki_app").unwrap();
-            live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
-            live.update = Some(update.clone());
-        }
-    };
-    let scaled = |world: &mut World| {
-        world.seen.services.get_mut("wiki_app").unwrap().spec["Mode"]["Replicated"]["Replicas"] = json!(0);
-    };
-    let removed = |world: &mut World| world.seen.services.clear();
-    type Deed<'a> = &'a dyn Fn(&mut World);
-    let rows: [(&str, [Deed; 2]); 3] = [
-        ("was changed", [&scaled, &scaled]),
-        ("was removed", [&removed, &removed]),
-        ("was rolled back", [&rolled_back(started), &rolled_back(completed)]),
-    ];
-    for (how, [first, then]) in rows {
-        let mut world = World::of(&["app"]).tasks([running("app")]);
-        let mut watch = Watch::new(&world.desired, world.rules.clone());
-        watch.look(&world.seen, Duration::ZERO);
-        first(&mut world);
-        waits(watch.look(&world.seen, Duration::from_secs(2)), how);
-        assert_eq!(watch.due(Duration::from_secs(2)), Some(PATIENCE));
-        then(&mut world);
-        waits(watch.look(&world.seen, Duration::from_secs(11)), &format!("service wiki_app {how} by somebody else"));
-        assert_eq!(watch.meddled(Duration::from_secs(11)), None, "it may be taken back");
-        watch.look(&world.seen, Duration::from_secs(12));
-        assert!(watch.meddled(Duration::from_secs(12)).unwrap().contains(how));
-    }
-    let world = World::of(&["app"]).tasks([running("app")]);
-    let mut watch = Watch::new(&world.desired, world.rules.clone());
-    let mut other = world.seen.clone();
-    other.services.clear();
-    for (second, seen) in [(0, &world.seen), (1, &other), (5, &world.seen), (6, &other), (12, &other)] {
-        watch.look(seen, Duration::from_secs(second));
-    }
-    assert_eq!(watch.meddled(Duration::from_secs(12)), None, "it was taken back between");
-}
-
 /// Between two ends a crash loop looks like a service that runs.
 #[test]
 fn what_has_just_been_started_again_is_not_well_at_a_glance() {
@@ -291,35 +218,6 @@ fn a_service_that_is_to_stay_and_ends_well_again_and_again_is_a_verdict() {
     let once = World::one(&[("/TaskTemplate/RestartPolicy", json!({ "Condition": "on-failure" }))]);
     let verdicts = watch(&once, [(0, ends(0)), (2, ends(3))]);
     assert!(matches!(verdicts[1], Verdict::Healthy), "{verdicts:?}");
-}
-
-#[test]
-fn paused_counts_only_for_what_was_written() {
-    let message = "update paused due to failure or early termination of task x";
-    let tasks =
-        [task("app", 1, 2, TaskState::Failed), Task { up_to_date: false, ..task("app", 2, 1, TaskState::Running) }];
-    let world = World::of(&["app"]).tasks(tasks).update(UpdateState::Paused, message);
-    fails(world.first_look(), &["service wiki_app", "not updated to the end", message]);
-    waits(world.glance(), "wiki_app");
-    waits(world.not_written().first_look(), "wiki_app");
-}
-
-#[test]
-fn paused_is_no_verdict_where_every_slot_has_the_new_spec() {
-    let world = World::of(&["app"]).update(UpdateState::Paused, "update paused due to failure of task app-1-1");
-    let up_again = vec![ended("app", 1, 1, 1), task("app", 1, 2, TaskState::Running)];
-    let verdicts = watch(&world, [(0, crashed("app", 1)), (5, up_again.clone()), (25, up_again)]);
-    waits(verdicts[0].clone(), "exit code 1");
-    assert_eq!(verdicts[2], Verdict::Healthy);
-    let verdicts = watch(&world, (0..=3).map(|times| (times * 5, crashed("app", times))));
-    fails(verdicts[3].clone(), &["service wiki_app", "3 times", "exit code 1"]);
-    assert_eq!(World::of(&["app"]).tasks([running("app")]).update(UpdateState::Paused, "").glance(), Verdict::Healthy);
-}
-
-#[test]
-fn a_rollback_of_old_is_no_news_for_a_stack_that_is_as_declared() {
-    let world = World::of(&["app"]).tasks([running("app")]).update(UpdateState::RollbackCompleted, "");
-    assert_eq!(world.glance(), Verdict::Healthy);
 }
 
 #[test]
@@ -441,61 +339,6 @@ fn the_first_task_of_a_job_has_no_slot_and_may_move_to_another_node() {
     let job = World::one(&[("/Mode", json!({ "ReplicatedJob": { "TotalCompletions": 2 } }))]);
     let on = |node: &str, number| Task { node: node.into(), ..ended("app", 0, number, 0) };
     waits(job.tasks([on("a", 1), on("b", 2)]).glance(), "too few tasks");
-}
-
-/// A slot that has ended `times` times, with its next task on the way.
-fn crashed(service: &str, times: u64) -> Vec<Task> {
-    let mut tasks: Vec<Task> = (1..=times).map(|number| ended(service, 1, number, 1)).collect();
-    tasks.push(task(service, 1, times + 1, TaskState::Ready));
-    tasks
-}
-
-#[test]
-fn a_crash_loop_is_a_verdict_after_three_exits() {
-    let verdicts = watch(&World::of(&["app"]), (0..=3).map(|times| (times * 5, crashed("app", times))));
-    waits(verdicts[2].clone(), "wiki_app");
-    fails(verdicts[3].clone(), &["service wiki_app", "3 times", "exit code 1", "non-zero exit (1)"]);
-}
-
-#[test]
-fn exits_are_remembered_although_swarm_forgets_them() {
-    let last = |times: u64| vec![ended("app", 1, times, 1), task("app", 1, times + 1, TaskState::Running)];
-    let looks = [(0, vec![])].into_iter().chain((1..=3).map(|times| (times * 15, last(times))));
-    fails(watch(&World::of(&["app"]), looks).pop().unwrap(), &["3 times"]);
-}
-
-#[test]
-fn exits_from_before_the_watch_are_old_news() {
-    let verdicts = watch(&World::of(&["app"]), [(0, crashed("app", 5)), (1, crashed("app", 5))]);
-    waits(verdicts[1].clone(), "wiki_app");
-}
-
-#[test]
-fn exits_count_only_once_everything_else_has_run_for_ten_seconds() {
-    let both = |db: TaskState, times| [vec![task("db", 1, 1, db)], crashed("app", times)].concat();
-    let looks = [
-        (0, both(TaskState::Starting, 0)),
-        (30, both(TaskState::Starting, 5)),
-        (31, both(TaskState::Running, 6)),
-        (40, both(TaskState::Running, 8)),
-        (41, both(TaskState::Running, 9)),
-        (50, both(TaskState::Running, 10)),
-        (55, both(TaskState::Running, 11)),
-    ];
-    let verdicts = watch(&World::of(&["app", "db"]), looks);
-    for early in &verdicts[..6] {
-        waits(early.clone(), "wiki_app");
-    }
-    fails(verdicts[6].clone(), &["service wiki_app", "3 times"]);
-}
-
-#[test]
-fn a_finished_one_shot_holds_nobody_back() {
-    let migrate = with(spec("migrate", "wiki:1"), "/TaskTemplate/RestartPolicy", json!({ "Condition": "none" }));
-    let world = World::specs([spec("app", "wiki:1"), migrate]);
-    let both = |times| [vec![ended("migrate", 1, 1, 0)], crashed("app", times)].concat();
-    let verdicts = watch(&world, (0..=3).map(|times| (times, both(times))));
-    fails(verdicts[3].clone(), &["service wiki_app"]);
 }
 
 #[test]

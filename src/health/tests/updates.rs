@@ -1,0 +1,113 @@
+//! Swarm's own updates: in flight, paused, rolled back.
+
+use super::*;
+
+#[test]
+fn an_update_in_flight_is_waited_for_although_all_tasks_run() {
+    for state in [UpdateState::Updating, UpdateState::Unknown("preparing".into())] {
+        let world = World::of(&["app"]).tasks([running("app")]).update(state, "");
+        waits(world.first_look(), "under way");
+        waits(world.glance(), "under way");
+    }
+}
+
+#[test]
+fn what_swarm_rolled_back_is_unhealthy_however_well_it_runs() {
+    for state in [UpdateState::RollbackStarted, UpdateState::RollbackCompleted, UpdateState::RollbackPaused] {
+        let tasks = [running("app"), Task { up_to_date: false, ..ended("app", 1, 2, 3) }];
+        let world = World::of(&["app"]).tasks(tasks).update(state, "rollback completed");
+        fails(
+            world.first_look(),
+            &["service wiki_app", "rolled back by Swarm itself", "exit code 3", "non-zero exit (3)"],
+        );
+        assert_eq!(failing_services(&world.seen, &world.desired), ["wiki_app"]);
+    }
+}
+
+#[test]
+fn a_rollback_that_begins_while_one_looks_is_told_although_one_wrote_nothing() {
+    let mut world = World::of(&["app"]).tasks([running("app")]).not_written();
+    let mut watch = Watch::new(&world.desired, world.rules.clone());
+    waits(watch.look(&world.seen, Duration::ZERO), "watched");
+    let live = world.seen.services.get_mut("wiki_app").unwrap();
+    live.spec["TaskTemplate"]["ForceUpdate"] = json!(1);
+    waits(watch.look(&world.seen, Duration::from_secs(1)), "watched");
+    let live = world.seen.services.get_mut("wiki_app").unwrap();
+    live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
+    waits(watch.look(&world.seen, Duration::from_secs(40)), "changed by somebody else");
+    let world = world.update(UpdateState::RollbackCompleted, "rollback completed");
+    fails(watch.look(&world.seen, Duration::from_secs(41)), &["service wiki_app", "rolled back by Swarm itself"]);
+}
+
+#[test]
+fn what_somebody_else_does_meanwhile_is_no_fault_of_what_was_asked_for() {
+    let started = UpdateStatus { state: UpdateState::RollbackStarted, message: "manually requested rollback".into() };
+    let completed = UpdateStatus { state: UpdateState::RollbackCompleted, message: "rollback completed".into() };
+    let rolled_back = |update: UpdateStatus| {
+        move |world: &mut World| {
+            let live = world.seen.services.get_mut("wiki_app").unwrap();
+            live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
+            live.update = Some(update.clone());
+        }
+    };
+    let scaled = |world: &mut World| {
+        world.seen.services.get_mut("wiki_app").unwrap().spec["Mode"]["Replicated"]["Replicas"] = json!(0);
+    };
+    let removed = |world: &mut World| world.seen.services.clear();
+    type Deed<'a> = &'a dyn Fn(&mut World);
+    let rows: [(&str, [Deed; 2]); 3] = [
+        ("was changed", [&scaled, &scaled]),
+        ("was removed", [&removed, &removed]),
+        ("was rolled back", [&rolled_back(started), &rolled_back(completed)]),
+    ];
+    for (how, [first, then]) in rows {
+        let mut world = World::of(&["app"]).tasks([running("app")]);
+        let mut watch = Watch::new(&world.desired, world.rules.clone());
+        watch.look(&world.seen, Duration::ZERO);
+        first(&mut world);
+        waits(watch.look(&world.seen, Duration::from_secs(2)), how);
+        assert_eq!(watch.due(Duration::from_secs(2)), Some(PATIENCE));
+        then(&mut world);
+        waits(watch.look(&world.seen, Duration::from_secs(11)), &format!("service wiki_app {how} by somebody else"));
+        assert_eq!(watch.meddled(Duration::from_secs(11)), None, "it may be taken back");
+        watch.look(&world.seen, Duration::from_secs(12));
+        assert!(watch.meddled(Duration::from_secs(12)).unwrap().contains(how));
+    }
+    let world = World::of(&["app"]).tasks([running("app")]);
+    let mut watch = Watch::new(&world.desired, world.rules.clone());
+    let mut other = world.seen.clone();
+    other.services.clear();
+    for (second, seen) in [(0, &world.seen), (1, &other), (5, &world.seen), (6, &other), (12, &other)] {
+        watch.look(seen, Duration::from_secs(second));
+    }
+    assert_eq!(watch.meddled(Duration::from_secs(12)), None, "it was taken back between");
+}
+
+#[test]
+fn paused_counts_only_for_what_was_written() {
+    let message = "update paused due to failure or early termination of task x";
+    let tasks =
+        [task("app", 1, 2, TaskState::Failed), Task { up_to_date: false, ..task("app", 2, 1, TaskState::Running) }];
+    let world = World::of(&["app"]).tasks(tasks).update(UpdateState::Paused, message);
+    fails(world.first_look(), &["service wiki_app", "not updated to the end", message]);
+    waits(world.glance(), "wiki_app");
+    waits(world.not_written().first_look(), "wiki_app");
+}
+
+#[test]
+fn paused_is_no_verdict_where_every_slot_has_the_new_spec() {
+    let world = World::of(&["app"]).update(UpdateState::Paused, "update paused due to failure of task app-1-1");
+    let up_again = vec![ended("app", 1, 1, 1), task("app", 1, 2, TaskState::Running)];
+    let verdicts = watch(&world, [(0, crashed("app", 1)), (5, up_again.clone()), (25, up_again)]);
+    waits(verdicts[0].clone(), "exit code 1");
+    assert_eq!(verdicts[2], Verdict::Healthy);
+    let verdicts = watch(&world, (0..=3).map(|times| (times * 5, crashed("app", times))));
+    fails(verdicts[3].clone(), &["service wiki_app", "3 times", "exit code 1"]);
+    assert_eq!(World::of(&["app"]).tasks([running("app")]).update(UpdateState::Paused, "").glance(), Verdict::Healthy);
+}
+
+#[test]
+fn a_rollback_of_old_is_no_news_for_a_stack_that_is_as_declared() {
+    let world = World::of(&["app"]).tasks([running("app")]).update(UpdateState::RollbackCompleted, "");
+    assert_eq!(world.glance(), Verdict::Healthy);
+}
