@@ -77,9 +77,9 @@ impl OnHost<'_> {
 
     /// What was unpacked while the verdict was waited for is found whole, and is not unpacked again.
     async fn unpack(&mut self, volume: &str, transaction: &Transaction) -> Result<Fact, CopyError> {
-        self.keeper.progress.waiting_for(&format!("volume {volume} to be unpacked"));
         if let Some(eager) = self.eager.take() {
-            eager.finished(&self.ending).await;
+            let told = |done: &str| self.keeper.progress.waiting_for(&format!("the snapshot to be unpacked{done}"));
+            eager.finished(&self.ending, told).await;
         }
         let (snapshots, lock, one) = (self.keeper.dir.snapshots(), self.lock.twin()?, One::of(volume, transaction)?);
         let unpack = move |watch: &Watch<'_>| one.unpack(&snapshots, &lock, watch);
@@ -197,6 +197,7 @@ impl One {
 pub(super) struct Eager {
     thread: JoinHandle<()>,
     enough: Arc<AtomicBool>,
+    done: Arc<Done>,
 }
 
 impl Drop for Eager {
@@ -212,9 +213,10 @@ impl Eager {
             transaction.kept_volumes().map(|(name, _)| One::of(name, transaction)).collect();
         let (all, lock) = (all.ok().filter(|all| !all.is_empty())?, lock.twin().ok()?);
         let (snapshots, enough) = (dir.snapshots(), Arc::<AtomicBool>::default());
-        let asked = Arc::clone(&enough);
+        let done = Arc::<Done>::default();
+        let (asked, told) = (Arc::clone(&enough), Arc::clone(&done));
         let thread = tokio::task::spawn_blocking(move || {
-            let watch = Watch { progress: &|_| {}, asked_to_end: &|| asked.load(Ordering::Relaxed) };
+            let watch = Watch { progress: &|at| told.tell(at), asked_to_end: &|| asked.load(Ordering::Relaxed) };
             for one in &all {
                 match one.unpack(&snapshots, &lock, &watch) {
                     Ok(_) => {}
@@ -223,14 +225,18 @@ impl Eager {
                 }
             }
         });
-        Some(Self { thread, enough })
+        Some(Self { thread, enough, done })
     }
 
-    /// Waits until all is unpacked, or until this run is asked to end.
-    pub async fn finished(mut self, ending: &Ending) {
-        tokio::select! {
-            _ = &mut self.thread => return,
-            () = ending.asked() => {}
+    /// Waits until all is unpacked, or until this run is asked to end; `told` hears again and again how far it is.
+    pub async fn finished(mut self, ending: &Ending, told: impl Fn(&str)) {
+        loop {
+            told(&self.done.in_words());
+            tokio::select! {
+                _ = &mut self.thread => return,
+                () = ending.asked() => break,
+                () = tokio::time::sleep(TICK) => {}
+            }
         }
         self.given_up().await;
     }
@@ -263,4 +269,30 @@ fn tell(one: &One, cause: &CopyError) {
         cause = cause.to_string(),
         "the snapshot cannot be unpacked; should the new version fail its gate, there is no way back by itself"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_what_is_being_unpacked_hears_of_it_again_and_again() {
+        let (enough, done) = (Arc::<AtomicBool>::default(), Arc::<Done>::default());
+        let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+        let thread = tokio::spawn(async move { waits.await.unwrap() });
+        done.tell(Progress { done: 31, of: 100 });
+        let eager = Eager { thread, enough, done };
+        let (heard, go_on) = (Mutex::new(Vec::new()), Mutex::new(Some(go_on)));
+        let told = |words: &str| {
+            let mut heard = heard.lock().unwrap();
+            heard.push(words.to_owned());
+            if heard.len() == 5 {
+                go_on.lock().unwrap().take().unwrap().send(()).unwrap();
+            }
+        };
+        eager.finished(&Ending::unheard(), told).await;
+        assert_eq!(*heard.lock().unwrap(), [" (30 %)"; 5]);
+    }
 }
