@@ -176,8 +176,8 @@ enum Verb {
     },
     /// Show who did what to which app, when and why; the newest last.
     ///
-    /// A line for each run that changed or decided something, for each pause and for each approval. A damaged line is told
-    /// and left out.
+    /// A line for each run that changed or decided something, for each pause, each approval and each dropped snapshot. A
+    /// damaged line is told and left out.
     #[command(after_help = "Examples:\n  evenkeel history\n  evenkeel history wiki --limit 10")]
     History(history::Arguments),
     /// Show an app's secrets, as the state directory keeps them.

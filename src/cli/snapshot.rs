@@ -6,16 +6,20 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::secret::kept_app;
 use super::{rollback, world};
 use crate::app::by_hand::Wish;
+use crate::app::telling::note;
 use crate::host::copying::{self, CopyError, Watch};
 use crate::host::progress::Progress;
 use crate::host::snapshots::{Listed, Manifest, Snapshots};
 use crate::host::store::{AppDir, Store};
+use crate::host::who::person;
 use crate::model::app::AppName;
+use crate::model::history::Line;
 use crate::model::state::State;
 use crate::telemetry;
 
@@ -32,13 +36,13 @@ pub enum Verb {
     /// Every archive is decompressed and compared with its manifest; a flipped, cut, missing or foreign file is named.
     /// Nothing is changed. Exit codes: 0 all is whole, 1 something is damaged.
     #[command(
-        after_help = "Examples:\n  evenkeel snapshot verify wiki\n  evenkeel snapshot verify wiki 20261121-0200-wiki"
+        after_help = "Examples:\n  evenkeel snapshot verify wiki\n  evenkeel snapshot verify wiki 20261121t020000-1a2b3c4d"
     )]
     Verify(Verify),
     /// Remove one snapshot of an app.
     ///
     /// One that a way back needs is not removed: it goes by itself with the next good upgrade.
-    #[command(after_help = "Example:\n  evenkeel snapshot drop wiki 20261121-0200-wiki")]
+    #[command(after_help = "Example:\n  evenkeel snapshot drop wiki 20261121t020000-1a2b3c4d")]
     Drop(DropOne),
     /// Store an app's data as it is now.
     ///
@@ -51,7 +55,7 @@ pub enum Verb {
     /// shown which data goes out of use; without a terminal, --yes is needed. What was there is kept beside the volumes
     /// until the next good upgrade.
     #[command(
-        after_help = "Examples:\n  evenkeel snapshot restore wiki\n  evenkeel snapshot restore wiki 20261121t0200-1a2b3c4d --yes"
+        after_help = "Examples:\n  evenkeel snapshot restore wiki\n  evenkeel snapshot restore wiki 20261121t020000-1a2b3c4d --yes"
     )]
     Restore(Restore),
 }
@@ -121,7 +125,18 @@ pub async fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
         }
         Verb::Drop(arguments) => {
             let (app, dir) = dir(&arguments.app)?;
-            drop_one(&app, &dir, &arguments.id).await
+            let dropped = drop_one(&app, &dir, &arguments.id).await?;
+            if dropped {
+                let told = format!("snapshot {} was dropped", arguments.id);
+                let line = Line::of_act(app.as_str(), "dropped", &told, &person(), Timestamp::now());
+                note(&Store::for_reading(&declared.state_dir), &line);
+            }
+            super::answer(&format!(
+                "{}: {}\n",
+                arguments.id,
+                if dropped { "dropped" } else { "is not there any more" }
+            ));
+            Ok(0)
         }
     }
 }
@@ -234,7 +249,8 @@ async fn read_back(app: &AppName, snapshots: Snapshots, id: String) -> Result<Ma
     ended.map_err(|cause| anyhow::anyhow!("a thread ended without an answer: {cause}"))?
 }
 
-async fn drop_one(app: &AppName, dir: &AppDir, id: &str) -> anyhow::Result<u8> {
+/// Gives whether it was there until now.
+async fn drop_one(app: &AppName, dir: &AppDir, id: &str) -> anyhow::Result<bool> {
     let snapshots = dir.snapshots();
     let all: Vec<String> = snapshots.list()?.into_iter().map(|listed| listed.id).collect();
     if !all.iter().any(|known| known == id) {
@@ -254,9 +270,7 @@ async fn drop_one(app: &AppName, dir: &AppDir, id: &str) -> anyhow::Result<u8> {
             dir.write_state(&lock, &state)?;
         }
     }
-    let told = if snapshots.remove(&lock, id)? { "dropped" } else { "is not there any more" };
-    super::answer(&format!("{id}: {told}\n"));
-    Ok(0)
+    snapshots.remove(&lock, id)
 }
 
 fn no_such(app: &AppName, id: &str, all: &[String]) -> String {

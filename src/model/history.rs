@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Line {
     pub ts: Timestamp,
     pub app: String,
-    /// An outcome's word, or `paused`, `unpaused`, `approved`.
+    /// An outcome's word, or `paused`, `unpaused`, `approved`, `dropped`.
     pub outcome: String,
     /// Why, in the words that the operator was told.
     pub sentence: String,

@@ -113,6 +113,7 @@ fn a_damaged_one_is_told_by_its_file_and_in_the_exit_code() {
 fn one_that_was_taken_by_hand_is_dropped_and_is_named_no_more() {
     let (host, said) = Scene::new().runs_alone(&["snapshot", "drop", "wiki", "snapshot-2"]);
     tells(&said, 0, &["snapshot-2: dropped"]);
+    tells(&host.run(&["history", "wiki"]), 0, &["wiki: dropped by ", "    snapshot snapshot-2 was dropped\n"]);
     assert_eq!(kept(&host), [ID, "snapshot-3"]);
     let state: Value = serde_json::from_slice(&fs::read(host.state_dir().join("wiki/state.json")).unwrap()).unwrap();
     assert!(state.get("kept").is_none_or(|kept| kept == &json!([])), "{state}");
