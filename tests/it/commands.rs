@@ -8,14 +8,17 @@ use serde_json::Value;
 use crate::refusing::{Host, PLAIN, program, said, tells};
 use crate::world::Said;
 
-const VERBS: [&[&str]; 22] = [
+const VERBS: [&[&str]; 27] = [
     &[],
     &["proxy"],
     &["app"],
     &["swarm"],
     &["plan"],
+    &["approve"],
     &["pause"],
     &["unpause"],
+    &["rollback"],
+    &["resume"],
     &["render"],
     &["status"],
     &["check"],
@@ -29,6 +32,8 @@ const VERBS: [&[&str]; 22] = [
     &["snapshot", "list"],
     &["snapshot", "verify"],
     &["snapshot", "drop"],
+    &["snapshot", "take"],
+    &["snapshot", "restore"],
     &["demo"],
     &["generate"],
 ];

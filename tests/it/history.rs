@@ -124,3 +124,26 @@ fn each_run_leaves_metrics_that_everybody_may_read_and_keeps_those_of_other_apps
     let metrics = fs::read_to_string(&file).unwrap();
     assert!(metrics.contains("evenkeel_last_run_exit_code{app=\"wiki\"} 12\n"), "{metrics}");
 }
+
+#[test]
+fn a_line_that_was_torn_costs_no_other() {
+    let host = two_apps();
+    let whole = json!({"ts": "2026-01-01T00:00:00Z", "app": "gone", "outcome": "applied", "sentence": "b"});
+    fs::create_dir_all(host.state_dir()).unwrap();
+    fs::write(host.state_dir().join("history.jsonl"), format!("{whole}\n{{\"ts\": \"2026-01-0")).unwrap();
+    tells(&host.run(&["app", "wiki"]), 12, &["blocked"]);
+    let told = host.run(&["history"]);
+    tells(&told, 0, &["history.jsonl:2 is no line of a history", "gone: applied\n    b\n", "wiki: blocked"]);
+}
+
+#[test]
+fn metrics_that_cannot_be_written_fail_no_run() {
+    let host = two_apps();
+    for file in ["metrics.prom", "runs.json", "metrics.lock"] {
+        fs::create_dir_all(host.state_dir().join(file)).unwrap();
+        tells(&host.run(&["app", "wiki"]), 12, &["wiki: blocked", "no metrics could be written", file]);
+        fs::remove_dir(host.state_dir().join(file)).unwrap();
+    }
+    tells(&host.run(&["app", "wiki"]), 12, &["wiki: blocked"]);
+    assert!(host.state_dir().join("metrics.prom").is_file());
+}

@@ -136,9 +136,12 @@ fn every_exit_code_is_in_the_table() {
     let outcomes = [
         Outcome::Converged,
         Outcome::Applied(String::new()),
+        Outcome::Upgraded(String::new()),
         Outcome::Waiting(String::new()),
         Outcome::Held(String::new()),
+        Outcome::RolledBack(String::new()),
         Outcome::Blocked(String::new()),
+        Outcome::Stuck(String::new()),
         Outcome::Unhealthy(String::new()),
         Outcome::Error(String::new()),
     ];
