@@ -7,6 +7,7 @@
   curl,
   docker,
   docker-distribution,
+  e2fsprogs,
   git,
   gnutar,
   iproute2,
@@ -17,6 +18,7 @@
   python3,
   rustc,
   rustfmt,
+  strace,
 }:
 mkShell {
   packages = [
@@ -26,6 +28,8 @@ mkShell {
     curl
     docker
     docker-distribution
+    e2fsprogs
+    e2fsprogs.fuse2fs
     git
     gnutar
     iproute2
@@ -36,5 +40,6 @@ mkShell {
     python3
     rustc
     rustfmt
+    strace
   ];
 }

@@ -2,6 +2,7 @@
 //! live data is touched.
 
 mod by_hand;
+mod exchanging;
 mod faults;
 pub mod fingerprint;
 mod full;
