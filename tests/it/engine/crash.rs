@@ -4,7 +4,9 @@
 //! `EVENKEEL_KILLS=N`: N random moments, on every way; all writes of each way are killed before and after, too.
 //! `EVENKEEL_SEED`: the same random moments again.
 
+mod daemon;
 mod doomed;
+mod doubt;
 mod life;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +14,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use doomed::{Moment, Seen, acts};
+use doomed::{Moment, Seen, acts, kill_at};
 use life::{Going, Life, Way};
 
 /// So many apps live side by side: most of their time is waiting.
@@ -46,7 +48,7 @@ impl Death {
 /// One kill from its beginning to its end.
 fn dies_and_is_finished(life: &mut Life, way: Way, moment: Moment) -> Death {
     let going = life.going(way);
-    let seen = life.sets_out(&going, moment);
+    let seen = life.sets_out(&going, vec![kill_at(moment)]);
     let step = life.state().open.map(|open| open.step.word());
     life.good_data_is_somewhere(&going);
     let stand = life.is_finished_by_resume(&going, seen.writes > 0);
@@ -62,7 +64,7 @@ fn dies_and_is_finished(life: &mut Life, way: Way, moment: Moment) -> Death {
 /// One way that nobody disturbs: how many writes its journal has, and how long it takes.
 fn undisturbed(life: &mut Life, way: Way) -> Seen {
     let going: Going = life.going(way);
-    let seen = life.sets_out(&going, Moment::Never);
+    let seen = life.sets_out(&going, vec![]);
     let code = if way == Way::Bad { 11 } else { 0 };
     assert_eq!(seen.code, Some(code), "{}", seen.said);
     life.has_ended(&going, true);

@@ -62,6 +62,18 @@ impl PrivateEngine {
         IMAGE
     }
 
+    /// Kills dockerd as a crash does; `all`: containerd and every container, too.
+    pub fn kill(&self, all: bool) {
+        let dir = self.dir.as_ref().expect("an Engine of our own").display().to_string();
+        let all = if all { "all" } else { "dockerd" };
+        script(&["kill", &dir, all]);
+    }
+
+    /// Starts again what was killed.
+    pub fn again(&self) {
+        script(&["again", &self.dir.as_ref().expect("an Engine of our own").display().to_string()]);
+    }
+
     /// Where it keeps its volumes.
     pub fn data_root(&self) -> PathBuf {
         self.dir.as_ref().expect("an Engine of our own").join("data")

@@ -1,5 +1,6 @@
-//! One run of the program that is killed at a moment, and what was seen of it until then.
+//! One run of the program, what happens to it at some moment, and what was seen of it until then.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -17,7 +18,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 /// Nothing that is walked takes a quarter of it, on a busy machine either.
 const HANGS: Duration = Duration::from_secs(600);
 
-/// When a run is killed. Writes of the journal count from one.
+/// When a run is struck. Writes of the journal count from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// The new journal lies beside the old one.
@@ -26,6 +27,8 @@ pub enum Moment {
     After(usize),
     /// The run has just told that it begins this act.
     At(&'static str),
+    /// It has just told something with these words.
+    Told(&'static str),
     /// So long after the first write.
     Since(Duration),
     /// It is left alone.
@@ -103,14 +106,23 @@ enum Noticed {
     Silent,
 }
 
-/// Watches a run whose journal is in this folder, kills it at the moment, and returns when it has ended.
-pub fn watch(folder: &Path, moment: Moment, start: impl FnOnce() -> Child) -> Seen {
+/// What happens to a run at a moment.
+pub type Strike<'a> = (Moment, Box<dyn FnOnce(&mut Child) + 'a>);
+
+/// At this moment it is killed.
+pub fn kill_at(moment: Moment) -> Strike<'static> {
+    // It may have ended a moment ago.
+    (moment, Box::new(|run| drop(run.kill())))
+}
+
+/// Watches a run whose journal is in this folder, strikes one time after the other, and returns when it has ended.
+pub fn watch(folder: &Path, strikes: Vec<Strike<'_>>, start: impl FnOnce() -> Child) -> Seen {
     let (notices, noticed) = channel();
     let journal = Journal::watched(folder, notices.clone());
     let mut run = start();
     let stderr = run.stderr.take().expect("it is listened to");
     let listener = thread::spawn(move || listen(stderr, &notices));
-    let mut seen = follow(&mut run, moment, &noticed);
+    let mut seen = follow(&mut run, strikes.into(), &noticed);
     listener.join().unwrap();
     journal.leave();
     // The last writes may be noticed later than the end.
@@ -118,17 +130,16 @@ pub fn watch(folder: &Path, moment: Moment, start: impl FnOnce() -> Child) -> Se
     seen
 }
 
-fn follow(run: &mut Child, moment: Moment, noticed: &Receiver<Noticed>) -> Seen {
+fn follow(run: &mut Child, mut strikes: VecDeque<Strike<'_>>, noticed: &Receiver<Noticed>) -> Seen {
     let mut seen = Seen { code: None, writes: 0, act: None, took: Duration::ZERO, said: String::new() };
-    let (mut besides, mut first) = (0, None::<Instant>);
-    let begun = Instant::now();
+    let (mut besides, mut first, begun) = (0, None::<Instant>, Instant::now());
     loop {
+        let moment = strikes.front().map_or(Moment::Never, |(moment, _)| *moment);
         let wait = match (moment, first) {
             (Moment::Since(time), Some(first)) => (first + time).saturating_duration_since(Instant::now()),
-            _ => HANGS.checked_sub(begun.elapsed()).expect("the run hangs"),
+            _ => HANGS.saturating_sub(begun.elapsed()),
         };
-        let notice = noticed.recv_timeout(wait);
-        let is_now = match &notice {
+        let is_now = match noticed.recv_timeout(wait) {
             Ok(Noticed::Silent) | Err(RecvTimeoutError::Disconnected) => break,
             Ok(Noticed::Beside) => {
                 besides += 1;
@@ -140,16 +151,22 @@ fn follow(run: &mut Child, moment: Moment, noticed: &Receiver<Noticed>) -> Seen 
                 moment == Moment::After(seen.writes)
             }
             Ok(Noticed::Said(line)) => {
-                let act = act_in(line);
+                let act = act_in(&line);
                 seen.act = act.or(seen.act);
                 seen.said.push_str(&format!("{line}\n"));
-                act.is_some_and(|act| moment == Moment::At(act))
+                match moment {
+                    Moment::At(wanted) => act == Some(wanted),
+                    Moment::Told(words) => line.contains(words),
+                    _ => false,
+                }
             }
-            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Timeout) => {
+                assert!(matches!(moment, Moment::Since(_)), "the run hangs: {}", seen.said);
+                true
+            }
         };
-        if is_now {
-            // It may have ended a moment ago.
-            let _ = run.kill();
+        if is_now && let Some((_, strike)) = strikes.pop_front() {
+            strike(run);
         }
     }
     let status = run.wait().unwrap();

@@ -14,7 +14,7 @@ use nix::unistd::{Gid, Uid, chown, mkfifo};
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Value, json};
 
-use super::doomed::{Moment, Seen, watch};
+use super::doomed::{Seen, Strike, watch};
 use crate::engine::Stack;
 use crate::engine::private::PrivateEngine;
 use crate::engine::recorder::{Recorder, writes};
@@ -62,6 +62,7 @@ pub struct Life {
     pub world: World,
     pub recorder: Recorder,
     recipe: RecipeRepo,
+    image: &'static str,
     endpoint: String,
     version: u32,
 }
@@ -77,7 +78,7 @@ impl Life {
         let mut world = world.through(recorder.endpoint());
         world.environment.insert("EVENKEEL_LOG".to_owned(), "warn,evenkeel::upgrade=debug".to_owned());
         let (recipe, endpoint) = (RecipeRepo::empty(), engine.endpoint().to_owned());
-        let mut life = Self { world, recorder, recipe, endpoint, version: 0 };
+        let mut life = Self { world, recorder, recipe, image: engine.image(), endpoint, version: 0 };
         life.publish_good();
         life.world.declare(APP, &life.recipe.url(), "latest", GATE);
         life.world.ok(&["app", APP]);
@@ -88,9 +89,9 @@ impl Life {
     fn publish(&mut self, script: &str, more: &Value) -> String {
         let tag = format!("1.{}.0+1", self.version);
         let mut app = json!({
-            "image": PrivateEngine::shared().image(),
+            "image": self.image,
             "entrypoint": ["sh", "-c", script.replace('$', "$$")],
-            "stop_grace_period": "30s",
+            "stop_grace_period": "120s",
             "environment": {"RELEASE": tag},
             "volumes": ["data:/data"],
             "deploy": {"endpoint_mode": "dnsrr"},
@@ -111,8 +112,9 @@ impl Life {
     fn publish_good(&mut self) -> String {
         self.version += 1;
         let script = "n=$(cat /data/schema 2>/dev/null || echo 0); [ $n -le VERSION ] || exit 3; \
-            [ $n = VERSION ] || echo VERSION >/data/schema; trap 'exit 0' TERM; sleep 1000000 & wait";
-        self.publish(&script.replace("VERSION", &self.version.to_string()), &Value::Null)
+            [ $n = VERSION ] || echo VERSION >/data/schema; trap '[ ! -e /data/slow ] || sleep 60; exit 0' TERM; sleep 1000000 & wait";
+        let script = script.replace("VERSION", &self.version.to_string());
+        self.publish(&script, &Value::Null)
     }
 
     /// Has a volume that no other version has. Its check never passes, so that it is at no moment taken for one that
@@ -157,14 +159,23 @@ impl Life {
         Going { way, arguments, before, after, alerts: self.alerts().into_keys().collect() }
     }
 
+    /// Whether the app takes a minute to end.
+    pub fn is_slow(&self, slow: bool) {
+        let mark = self.data().join("slow");
+        match slow {
+            true => fs::write(mark, "").unwrap(),
+            false => fs::remove_file(mark).unwrap(),
+        }
+    }
+
     /// As people do.
     fn write_page(&self) {
         fs::write(self.data().join("pages/written-since"), self.version.to_string()).unwrap();
     }
 
-    /// Sets out, and is killed at the moment.
-    pub fn sets_out(&self, going: &Going, moment: Moment) -> Seen {
-        watch(self.dir().path(), moment, || self.start(self.world.command(&going.arguments)))
+    /// Sets out, and is struck.
+    pub fn sets_out(&self, going: &Going, strikes: Vec<Strike<'_>>) -> Seen {
+        watch(self.dir().path(), strikes, || self.start(self.world.command(&going.arguments)))
     }
 
     /// Its log can be listened to.
