@@ -15,6 +15,7 @@ mod logins;
 mod oracle;
 mod overlays;
 mod pausing;
+mod power;
 mod promises;
 mod readme;
 mod real;
