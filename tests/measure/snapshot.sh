@@ -47,11 +47,13 @@ compare() {
 # fresh FOLDER MIB: a new file system there, in the place of the one that was.
 fresh() {
     ! mountpoint -q "$1" || umount "$1"
-    rm -f "$1.img"
-    truncate -s "$2M" "$1.img"
-    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$1.img"
+    local image
+    image=$work/$(basename "$1").img
+    rm -f "$image"
+    truncate -s "$2M" "$image"
+    mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$image"
     mkdir -p "$1"
-    mount -o loop "$1.img" "$1"
+    mount -o loop "$image" "$1"
 }
 
 # by_hand FUNCTION UNSYNCED: one of the two above, measured.
@@ -71,6 +73,7 @@ ours() {
 one() {
     [ "$1" = store ] || { fresh "$folder/unpack" 2048 && mkdir "$folder/unpack/volume"; }
     sync -f "$folder"
+    sync -f "$work"
     case $2 in
         ours) ours "$1" "$([ "$1" = store ] || echo unpack)" ;;
         *) by_hand "$1" "${2#hand}" ;;
@@ -80,7 +83,7 @@ one() {
 bench_snapshot() {
     local folder=$work/snapshot program round what who failed=0
     program=$(cargo metadata --format-version 1 --no-deps | jq -r .target_directory)/release/examples/snapshot
-    trap 'umount "$work/snapshot/unpack" "$work/snapshot" 2>/dev/null; rm -rf "$work"' EXIT
+    trap 'umount -l "$work"/snapshot{/unpack,} 2>/dev/null || true; rm -rf "$work"' EXIT
     fresh "$folder" 8192
     "$program" make "$folder"
     printf '%s files, %s MiB, the median of %s runs in turn; a ratio above 1 is faster than by hand\n' \
