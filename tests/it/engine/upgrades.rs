@@ -6,7 +6,13 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use super::nights::{APP, MIGRATES_AND_FAILS, Nights, files, names, read, runs, tells};
+use evenkeel::model::observed::{Observed, TaskState};
+use serde_json::json;
+
+use super::Stack;
+use super::nights::{APP, MIGRATES_AND_FAILS, Nights, entrypoint, files, names, read, runs, tells};
+use super::private::PrivateEngine;
+use super::recorder::writes;
 use super::scene::each;
 use crate::world::on_engine;
 
@@ -196,7 +202,10 @@ fn an_app_without_data_is_upgraded_without_being_stopped_and_goes_back_too() {
     assert_eq!((nights.current(), nights.running().unwrap()), ("1.1.0+1".to_owned(), "1.1.0+1".to_owned()));
     assert!(!nights.dir().join("snapshots").exists());
 
-    nights.publish_with("1.2.0+1", "exit 3", &[]);
+    // Swarm itself may be there first, and then there is nothing left to write.
+    let undone = json!({"services": {"app": {
+        "deploy": {"update_config": {"failure_action": "rollback", "monitor": "60s"}}}}});
+    nights.publish_laid_over("1.2.0+1", "exit 3", &[], &undone);
     nights.ends(11, &["did not pass its gate", "1.1.0+1 runs again;"]);
     assert_eq!((nights.current(), nights.running().unwrap()), ("1.1.0+1".to_owned(), "1.1.0+1".to_owned()));
     nights.writes_nothing(10);
@@ -221,6 +230,84 @@ fn an_app_that_is_not_healthy_gets_no_upgrade() {
 }
 
 #[test]
+fn an_app_that_stays_red_gets_no_upgrade() {
+    let checked = json!({"services": {"app": {
+        "healthcheck": {"test": ["CMD-SHELL", "test ! -e /data/red"], "interval": "1s", "timeout": "30s", "retries": 2}}}});
+    let mut nights = Nights::laid_over(&runs("1.0.0"), &[("data", "/data")], &checked);
+    nights.publish_laid_over("1.1.0+1", &runs("1.1.0"), &[("data", "/data")], &checked);
+    let (red, name) = (nights.volume("data").join("red"), nights.world.stack(APP).parse().unwrap());
+    fs::write(&red, "").unwrap();
+    let is_red = |observed: &Observed| observed.tasks.iter().any(|task| task.state > TaskState::Running);
+    on_engine(async |swarm| drop(Stack { name, swarm }.until("the app is red", is_red).await));
+
+    nights.declare("latest", "gate = { stable_for = \"1s\", within = \"5s\" }\n");
+    tells(&nights.writes_nothing(14), 14, &["wiki: unhealthy: "]);
+    assert_eq!((nights.current().as_str(), nights.state().get("open")), ("1.0.0+1", None));
+    assert!(!nights.dir().join("snapshots").exists());
+
+    fs::remove_file(&red).unwrap();
+    nights.declare("latest", "");
+    nights.ends(0, &["upgraded: 1.0.0+1 -> 1.1.0+1"]);
+}
+
+/// One of an image is an upgrade, with a snapshot; one of a value is made in place, where no data gives way.
+#[test]
+fn a_change_of_configuration_that_fails_goes_back_to_the_recorded_release_and_data() {
+    let script = format!("[ \"$MOOD\" != wild ] || exit 4; {}", runs("1.0.0"));
+    let mood = json!({"services": {"app": {"environment": {"MOOD": "${MOOD:-calm}"}}}});
+    let mut nights = Nights::laid_over(&script, &[("data", "/data")], &mood);
+    fs::write(nights.volume("data").join("page"), "written by people").unwrap();
+    let before = nights.data();
+
+    let image = "evenkeel-test/busybox:changed";
+    PrivateEngine::shared().make_image(image);
+    let overlay =
+        json!({"services": {"app": {"image": image, "entrypoint": entrypoint(MIGRATES_AND_FAILS)}}}).to_string();
+    let overlay = nights.world.file("overlay.yml", overlay.as_bytes());
+    nights.declare("latest", &format!("compose = [\"compose.yml\", \"{}\"]\n", overlay.display()));
+    nights.ends(11, &["the change of 1.0.0+1 did not pass its gate", "exit code 3", "`evenkeel app wiki --retry`"]);
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+    assert_eq!(files(&nights.given_way()[0])["new/all"], b"moved\n");
+    tells(&nights.writes_nothing(10), 10, &["was tried at", "exit code 3"]);
+
+    nights.declare("latest", "env = { MOOD = \"wild\" }\n");
+    nights.ends(14, &["the change of configuration failed", "exit code 4"]);
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+    nights.declare("latest", "");
+    assert_eq!(nights.writes_nothing(0).out, "wiki: converged\n");
+}
+
+#[test]
+fn a_state_that_is_damaged_or_newer_while_an_upgrade_is_open_is_told_and_nothing_is_guessed() {
+    let mut nights = Nights::begin();
+    let before = nights.data();
+    nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
+    nights.kill_at(&["app", APP], "withdraw");
+    let path = nights.dir().join("state.json");
+    let whole = fs::read(&path).unwrap();
+    let verbs: [&[&str]; 4] =
+        [&["resume"], &["app", APP], &["rollback", APP, "--yes"], &["snapshot", "restore", APP, "--yes"]];
+    for (bytes, told) in [(&whole[..whole.len() / 2], "is damaged"), (&br#"{"schema": 99}"#[..], "a newer evenkeel")] {
+        fs::write(&path, bytes).unwrap();
+        for verb in verbs {
+            nights.recorder.take();
+            let said = nights.world.run(verb);
+            assert!([1, 12].contains(&said.code), "{verb:?}: {said:#?}");
+            assert!(said.out.contains(told) || said.err.contains(told), "{verb:?}: {said:#?}");
+            assert_eq!(writes(&nights.recorder.take()), Vec::<&String>::new(), "{verb:?}: {said:#?}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    fs::write(&path, &whole).unwrap();
+    tells(&nights.world.run(&["resume"]), 11, &["wiki: rolled-back", "1.0.0+1 runs again"]);
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+}
+
+#[test]
 fn no_upgrade_converges_without_a_look_at_newer_versions() {
     let mut nights = Nights::begin();
     nights.publish("1.1.0+1", &runs("1.1.0"));
@@ -240,7 +327,7 @@ fn a_unit_that_finds_the_slot_taken_ends_as_waiting_and_names_who_has_it() {
 
     let said = nights.night();
 
-    assert_eq!(said.code, 0, "{said:#?}");
+    tells(&said, 0, &["wiki: waiting: ", "pid 1 somebody else", "has the run slot"]);
     nights.stands_at("1.0.0+1");
     assert!(held.as_raw_fd() > 0);
     drop(held);
