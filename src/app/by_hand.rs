@@ -13,14 +13,14 @@ use tracing::{Instrument, error_span, warn};
 
 use super::telling::{self, Report};
 use super::turn::{self, Break};
-use super::{Host, Options, Run, recorded, transacting};
+use super::{Host, Options, Run, ends, recorded, resuming, transacting};
 use crate::config;
 use crate::host::snapshots::Manifest;
 use crate::host::store::AppDir;
 use crate::model::app::AppName;
 use crate::model::outcome::Outcome;
-use crate::model::state::State;
-use crate::model::transaction::{Purpose, Volume};
+use crate::model::state::{Previous, State};
+use crate::model::transaction::{Old, Purpose, Transaction, Volume};
 use crate::model::version::Revision;
 use crate::reconcile::release;
 use draft::{Draft, Stored};
@@ -41,6 +41,9 @@ pub enum Wish {
 pub fn prospect(host: &Host, app: &config::App, wish: &Wish) -> Result<String, Outcome> {
     let dir = host.store.app(&app.name);
     let state = recorded(app, &dir)?;
+    if let Some(stuck) = turns(&state, wish) {
+        return Ok(ends::turning(&app.name, stuck));
+    }
     let draft = drafted(&app.name, &dir, &state, wish)?;
     let taken = match &draft.snapshot {
         Some(id) => Some(manifest(&dir, id)?.taken),
@@ -100,8 +103,16 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
             finished.and("that had been begun before and was finished first; say it again if you still want more")
         );
     }
+    if turns(&run.state, wish).is_some() {
+        return run.undo_way_back().await;
+    }
     let draft = drafted(&app.name, &run.dir, &run.state, wish)?;
     run.grant(draft).await
+}
+
+/// The stuck way back that is undone by this wish.
+fn turns<'a>(state: &'a State, wish: &Wish) -> Option<&'a Transaction> {
+    draft::turns(state).filter(|_| *wish == Wish::Rollback)
 }
 
 fn drafted(app: &AppName, dir: &AppDir, state: &State, wish: &Wish) -> Result<Draft, Outcome> {
@@ -131,6 +142,15 @@ fn manifest(dir: &AppDir, id: &str) -> Result<Manifest, Outcome> {
 }
 
 impl Run<'_> {
+    /// Nothing is asked again: what it takes was written down when the way back began.
+    async fn undo_way_back(&mut self) -> Result<Outcome, Outcome> {
+        self.state = resuming::turned(&self.state, self.now);
+        self.dir.write_state(&self.lock, &self.state)?;
+        let (outcome, state) = self.desk().finish(&self.state).await?;
+        self.state = state;
+        Ok(outcome)
+    }
+
     async fn grant(&mut self, draft: Draft) -> Result<Outcome, Outcome> {
         let old = release::desired(&self.app.stack, &draft.release.body, &self.dir)?;
         let gate = self.reconciler.gate(&old);
@@ -146,9 +166,16 @@ impl Run<'_> {
             (_, Some(id)) => self.unpacking_is_possible(&volumes, &manifest(&self.dir, id)?)?,
             (_, None) => {}
         }
+        let before = draft.before.as_ref().map(|before| self.with_gate(before)).transpose()?;
         self.state = draft::with_refusal(&self.state);
-        let transaction = self.beginning(&gate, volumes).by_hand(draft);
+        let transaction = self.beginning(&gate, volumes).by_hand(draft, before);
         self.perform(transaction).await
+    }
+
+    fn with_gate(&self, recorded: &Previous) -> Result<Old, Outcome> {
+        let Previous { release, frozen } = recorded.clone();
+        let gate = self.reconciler.gate(&release::desired(&self.app.stack, &release.body, &self.dir)?);
+        Ok(Old { release, frozen, gate: gate.kept() })
     }
 
     /// Which of the volumes get other data. All that the snapshot holds have to be there.
@@ -190,6 +217,7 @@ mod tests {
             release: release("1.0.0+1"),
             frozen: Default::default(),
             snapshot: Some("s0".into()),
+            before: None,
         };
         let taken = Some("2026-06-01T02:00:00Z".parse().unwrap());
         let told = in_words(&"wiki".parse().unwrap(), &state, &draft(Purpose::Rollback), taken);

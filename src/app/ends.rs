@@ -23,13 +23,14 @@ pub fn outcome(app: &AppName, ended: &Ended, after: &State) -> Outcome {
     };
     match end {
         End::Upgraded => Outcome::Upgraded(upgraded(app, transaction)),
+        End::RolledBack if transaction.has_turned() => Outcome::RolledBack(turned(transaction)),
         End::RolledBack => Outcome::RolledBack(rolled_back(app, transaction, after)),
         End::Blocked => Outcome::Blocked(blocked(app, transaction, after)),
         End::Stuck => match &after.stuck {
             Some(stuck) => Outcome::Stuck(self::stuck(app, stuck)),
             None => Outcome::Stuck(why.clone()),
         },
-        End::WentBack => Outcome::Applied(went_back(app, transaction)),
+        End::WentBack => Outcome::Applied(went_back(app, transaction, after)),
         End::Taken => Outcome::Applied(taken(app, transaction)),
     }
 }
@@ -65,7 +66,6 @@ pub fn open(app: &AppName, transaction: &Transaction) -> String {
 /// What stands where after undoing has failed, and the ways out.
 pub fn stuck(app: &AppName, stuck: &Stuck) -> String {
     let transaction = &stuck.transaction;
-    let old = &transaction.old.release.body.revision;
     let mut sentence = format!(
         "{} is stuck since {}: {}; nothing more is tried by itself and nothing was removed. {}",
         subject(transaction),
@@ -75,30 +75,61 @@ pub fn stuck(app: &AppName, stuck: &Stuck) -> String {
     );
     let lies = failed_data(transaction);
     if !lies.is_empty() && transaction.step > Step::Withdraw {
-        sentence.push_str(&format!(" What the other release wrote is in {}.", listed(&lies)));
+        sentence.push_str(&format!(" {} is in {}.", aside(transaction), listed(&lies)));
     }
     sentence.push_str(&format!(
         " To go on: mend the cause, then `evenkeel app {app} --retry` tries {} again",
         transaction.step.word()
     ));
+    sentence.push_str(&ways_out(app, transaction));
+    sentence
+}
+
+/// Other commands than a retry, until each data set that exists is led to.
+fn ways_out(app: &AppName, transaction: &Transaction) -> String {
+    let old = &transaction.old.release.body.revision;
+    if let Some(before) = &transaction.before {
+        let before = &before.release.body.revision;
+        return match (transaction.has_turned(), transaction.step) {
+            (false, _) => format!("; or `evenkeel rollback {app}` brings {before} back, on the data that it had"),
+            (true, Step::Redeploy | Step::Rejudge) => {
+                format!("; or `evenkeel rollback {app}` tries {old} on {} again", snapshot(transaction))
+            }
+            // The data is between the two, and only one of them can be meant.
+            (true, _) => String::new(),
+        };
+    }
     match (&transaction.snapshot, transaction.is_stateless()) {
-        (Some(id), _) => sentence.push_str(&format!(
+        (Some(id), _) => format!(
             "; or `evenkeel snapshot restore {app} {id}` puts {old} back on its data from before (what was written since is \
              kept aside)"
-        )),
-        (None, true) => sentence.push_str(&format!("; or `evenkeel rollback {app}` puts {old} back")),
-        (None, false) => {}
+        ),
+        (None, true) => format!("; or `evenkeel rollback {app}` puts {old} back"),
+        (None, false) => String::new(),
     }
-    sentence
+}
+
+/// What lies beside the volumes once data has changed places.
+fn aside(transaction: &Transaction) -> String {
+    match (&transaction.before, transaction.step) {
+        (Some(_), Step::Restore) => "The data of the other one".to_owned(),
+        (Some(_), _) if transaction.has_turned() => {
+            format!("What {} made of its snapshot", transaction.old.release.body.revision)
+        }
+        (Some(before), _) => format!("The data of {}", before.release.body.revision),
+        (None, _) => "What the other release wrote".to_owned(),
+    }
 }
 
 /// Which release and which data are in place.
 fn stands(transaction: &Transaction) -> String {
     let old = &transaction.old.release.body.revision;
-    let new = transaction
-        .new
-        .as_ref()
-        .map_or_else(|| "the release from before".to_owned(), |new| new.body.revision.to_string());
+    let before = transaction.before.as_ref().map(|before| &before.release.body.revision);
+    let new = transaction.new.as_ref().map(|new| &new.body.revision).or(before);
+    let new = new.map_or_else(|| "the release from before".to_owned(), ToString::to_string);
+    if let (true, Step::Redeploy | Step::Rejudge) = (transaction.has_turned(), transaction.step) {
+        return format!("neither {old} nor {new} comes up; {new}'s own data is in place again.");
+    }
     let stored = match &transaction.snapshot {
         Some(id) => format!(", and {old}'s data is in snapshot {id}"),
         None => String::new(),
@@ -154,6 +185,32 @@ fn rolled_back(app: &AppName, transaction: &Transaction, after: &State) -> Strin
     format!("{first}{data}{next}")
 }
 
+/// A way back by hand that was undone.
+fn turned(transaction: &Transaction) -> String {
+    let (_, _, why) = fault(transaction);
+    let runs = transaction.before.as_ref().map(|before| before.release.body.revision.to_string()).unwrap_or_default();
+    let data = match transaction.is_stateless() {
+        true => String::new(),
+        false => format!(" on the data that it had{}", window(transaction)),
+    };
+    format!("{} did not lead to a healthy app: {why}; {runs} runs again{data}", subject(transaction))
+}
+
+/// What a `rollback` of an app that is stuck on a way back by hand means.
+pub fn turning(app: &AppName, stuck: &Transaction) -> String {
+    let runs = stuck.before.as_ref().map(|before| before.release.body.revision.to_string()).unwrap_or_default();
+    let data = match stuck.is_stateless() {
+        true => String::new(),
+        false => format!(
+            " on the data that it had at {}. What {} has written since then goes out of use: it is kept beside the volumes \
+             until the next good upgrade",
+            moment(stuck.began),
+            stuck.old.release.body.revision
+        ),
+    };
+    format!("{} is undone: {app} runs {runs} again{data}. The app is down meanwhile.", subject(stuck))
+}
+
 fn blocked(app: &AppName, transaction: &Transaction, after: &State) -> String {
     let old = &transaction.old.release.body.revision;
     let (at, _, why) = fault(transaction);
@@ -187,16 +244,21 @@ fn again(app: &AppName, transaction: &Transaction, after: &State) -> String {
     )
 }
 
-fn went_back(app: &AppName, transaction: &Transaction) -> String {
+fn went_back(app: &AppName, transaction: &Transaction, after: &State) -> String {
     let old = &transaction.old.release.body.revision;
     let data = match transaction.is_stateless() {
         true => String::new(),
         false => format!(", on the data of {}{}", snapshot(transaction), window(transaction)),
     };
     let left = match transaction.purpose {
-        Purpose::Rollback => format!(
-            "; the version that was left is not taken again by itself (`evenkeel approve {app} VERSION` lifts that)"
-        ),
+        Purpose::Rollback => match after.refused.last().filter(|refused| refused.by_hand) {
+            Some(refused) => format!(
+                "; {}, which was left, is not taken again by itself ({} lifts that)",
+                refused.revision,
+                lifts(app, old, &refused.revision)
+            ),
+            None => String::new(),
+        },
         Purpose::Upgrade | Purpose::Restore | Purpose::Take => String::new(),
     };
     format!("{old} runs again{data}{left}")
@@ -225,6 +287,10 @@ fn left_open(app: &AppName, why: &str, after: &State) -> Outcome {
 fn window(transaction: &Transaction) -> String {
     let lies = failed_data(transaction);
     if lies.is_empty() {
+        return String::new();
+    }
+    if transaction.has_turned() && transaction.deployed.is_none() {
+        // Undone before anything was started.
         return String::new();
     }
     let since = match (transaction.deployed, &transaction.fault) {

@@ -19,7 +19,7 @@ use crate::host::store::{Slot, Store};
 use crate::model::app::{AppName, Kind, StackName};
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
-use crate::model::transaction::{Step, Transaction};
+use crate::model::transaction::{Fault, FaultKind, Step, Transaction};
 
 /// Finishes every open transaction of this host, one after the other, and tells how each ended. Nothing is open: nothing
 /// is told. Of a state that cannot be read nobody knows whether something is open in it, so that is told, too.
@@ -134,6 +134,17 @@ pub fn reopened(state: &State, now: Timestamp) -> State {
     state
 }
 
+/// The state in which a way back by hand that is stuck is being undone: what ran before it gets its own data back.
+pub fn turned(state: &State, now: Timestamp) -> State {
+    let mut state = state.clone();
+    let Some(stuck) = state.stuck.take() else { return state };
+    let fault = Fault { at: stuck.transaction.step, kind: FaultKind::No, reason: stuck.reason, ts: stuck.ts };
+    let step = Step::Withdraw;
+    let turned = Transaction { step, step_began: now, fault: Some(fault), left: None, ..*stuck.transaction };
+    state.open = Some(Box::new(turned));
+    state
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,5 +206,15 @@ mod tests {
             assert_eq!((again.open.as_ref().unwrap().step, again.open.as_ref().unwrap().step_began), (goes_on, now));
             assert_eq!(again.stuck, None);
         }
+    }
+
+    #[test]
+    fn a_stuck_way_back_that_is_undone_begins_with_stopping() {
+        let now: Timestamp = "2026-06-02T02:00:00Z".parse().unwrap();
+        let transaction = Box::new(Transaction { step: Step::Rejudge, ..transaction(Purpose::Rollback) });
+        let stuck = Stuck { reason: "no".into(), ts: now, transaction };
+        let undone = turned(&State { stuck: Some(stuck), ..State::new(&"wiki".parse().unwrap()) }, now);
+        let open = undone.open.unwrap();
+        assert_eq!((open.step, open.has_turned(), undone.stuck), (Step::Withdraw, true, None));
     }
 }

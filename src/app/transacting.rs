@@ -33,10 +33,10 @@ impl Beginning {
         Transaction { new: Some(new), ..self.of(Purpose::Upgrade, old, None) }
     }
 
-    /// What a person asks for by hand.
-    pub fn by_hand(self, draft: Draft) -> Transaction {
+    /// What a person asks for by hand; `before` is what runs, with its gate, where that can be brought back.
+    pub fn by_hand(self, draft: Draft, before: Option<Old>) -> Transaction {
         let old = Old { release: draft.release, frozen: draft.frozen, gate: self.gate.clone() };
-        self.of(draft.purpose, old, draft.snapshot)
+        Transaction { before, ..self.of(draft.purpose, old, draft.snapshot) }
     }
 
     fn of(self, purpose: Purpose, old: Old, snapshot: Option<String>) -> Transaction {
@@ -50,6 +50,7 @@ impl Beginning {
             step_began: self.now,
             new: None,
             old,
+            before: None,
             rules: self.rules,
             volumes: self.volumes,
             indexes: BTreeMap::new(),
@@ -143,8 +144,9 @@ mod tests {
             release: release("1.0.0+1"),
             frozen: Default::default(),
             snapshot: Some("s0".into()),
+            before: None,
         };
-        let transaction = beginning(&["data"]).by_hand(draft);
+        let transaction = beginning(&["data"]).by_hand(draft, None);
         assert_eq!((transaction.target(), first(&transaction)), ("1.0.0+1".to_owned(), Step::Stage));
         assert_eq!(transaction.snapshot.as_deref(), Some("s0"));
     }

@@ -38,6 +38,7 @@ pub fn transaction(purpose: Purpose) -> Transaction {
         step_began: began,
         new: None,
         old: Old { release: release("1.0.0+1"), frozen: Frozen::default(), gate: serde_json::Value::Null },
+        before: None,
         rules: Rules::default(),
         volumes: Default::default(),
         indexes: Default::default(),

@@ -8,6 +8,7 @@
 mod aside;
 mod exchange;
 mod failed;
+mod give_back;
 mod place;
 mod room;
 mod stage;
@@ -17,6 +18,7 @@ mod walk;
 pub use aside::set_aside;
 pub use exchange::{Exchanged, exchange};
 pub use failed::Failed;
+pub use give_back::{Taken, give_back};
 pub use place::{drop_failed, drop_stages, failed_name};
 pub use room::{Free, Needs, Of, Room, Shortfall, free, shortfalls};
 pub use stage::unpack;

@@ -31,6 +31,10 @@ pub struct Transaction {
     pub new: Option<Candidate>,
     /// What runs when the way back has been gone.
     pub old: Old,
+    /// What ran on its own data when a way back by hand began, and runs again where `old` does not come up. `None` where
+    /// nothing good did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Old>,
     pub rules: Rules,
     /// The volumes of the old and the new release, found before the transaction begins. Without any, nothing is stopped.
     #[serde(default)]
@@ -186,9 +190,20 @@ impl Transaction {
         kept.filter_map(|(name, volume)| Some((name.as_str(), volume.mountpoint.as_ref()?)))
     }
 
-    /// Both releases.
+    /// Its releases.
     pub fn bodies(&self) -> impl Iterator<Item = &ReleaseBody> {
-        std::iter::once(&self.old.release.body).chain(self.new.as_ref().map(|new| &new.body))
+        let before = self.before.as_ref().map(|before| &before.release.body);
+        std::iter::once(&self.old.release.body).chain(self.new.as_ref().map(|new| &new.body)).chain(before)
+    }
+
+    /// A way back by hand that can be undone, and is not being undone yet.
+    pub fn can_turn(&self) -> bool {
+        self.purpose.is_way_back() && self.before.is_some() && self.fault.is_none()
+    }
+
+    /// The way back by hand is being undone: what ran before it gets its own data back and runs again.
+    pub fn has_turned(&self) -> bool {
+        self.purpose.is_way_back() && self.fault.as_ref().is_some_and(|fault| fault.at >= Step::Withdraw)
     }
 
     /// What is told of it in a sentence: `26.5.6 -> 26.7.3`.

@@ -18,6 +18,7 @@ pub fn closed(state: &State, end: End, why: &str, now: Timestamp) -> State {
     let told = open.clone();
     match end {
         End::Upgraded => upgraded(&mut state, *open, now),
+        End::RolledBack if open.has_turned() => turned(&mut state, *open, now),
         End::RolledBack => rolled_back(&mut state, *open, now),
         End::Blocked => cut_short(&mut state, &open),
         End::Stuck => stuck(&mut state, open, why, now),
@@ -68,6 +69,23 @@ fn rolled_back(state: &mut State, open: Transaction, now: Timestamp) {
     }
 }
 
+/// By hand, and back again: what is recorded as current has run all along but for the try. The release that did not come up
+/// stays the previous one with its snapshot: whether it is tried again is for a person to say.
+fn turned(state: &mut State, open: Transaction, now: Timestamp) {
+    leave_stuck(state);
+    let gave_way = open.fault.as_ref().is_some_and(|fault| fault.at >= Step::Restore);
+    if gave_way && !open.is_stateless() {
+        state.failed = Some(Failed { transaction: open.id, revision: open.old.release.body.revision, ts: now });
+    }
+}
+
+/// What was stuck may have moved data aside, which nothing else names from now on.
+fn leave_stuck(state: &mut State) -> Option<Stuck> {
+    let stuck = state.stuck.take()?;
+    state.left.insert(stuck.transaction.id.clone());
+    Some(stuck)
+}
+
 /// Counts what cost the app a stop and said nothing about the version, so that it does not cost one every night. A full
 /// disk is not counted: it is tried again when there is room.
 fn cut_short(state: &mut State, open: &Transaction) {
@@ -92,20 +110,23 @@ fn stuck(state: &mut State, open: Box<Transaction>, why: &str, now: Timestamp) {
             format!("{first}; nothing was taken back, since people may have been writing for so long")
         }
         Some(first) => format!("{first}; undoing it failed at {step}: {why}"),
+        None if open.can_turn() => {
+            format!("{why}; what ran before was not brought back, since people may have been writing for so long")
+        }
         None => format!("{step} failed: {why}"),
     };
+    leave_stuck(state);
     state.stuck = Some(Stuck { reason, ts: now, transaction: open });
 }
 
 /// By hand, to the previous release or to a snapshot of the same one. The version that was left is not taken again by
 /// itself.
 fn went_back(state: &mut State, open: Transaction, now: Timestamp) {
-    let stuck = state.stuck.take();
+    let stuck = leave_stuck(state);
     let left = state.current.as_ref().map_or(&open.old.release, |current| current).body.revision.clone();
     if !open.is_stateless() {
         let revision = stuck.as_ref().and_then(wrote_last).cloned().unwrap_or(left);
-        // What was stuck may have moved data aside, too.
-        state.left.extend(stuck.map(|stuck| stuck.transaction.id).into_iter().chain([open.id.clone()]));
+        state.left.insert(open.id.clone());
         state.failed = Some(Failed { transaction: open.id, revision, ts: now });
     }
     if open.purpose != Purpose::Rollback {

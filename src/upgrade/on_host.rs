@@ -78,7 +78,7 @@ impl<'a> OnHost<'a> {
             Act::Deploy(side) => self.deploy(*side, transaction).await,
             Act::Judge(side) => self.judge(*side, transaction).await,
             Act::Note | Act::Archive(_) | Act::Seal | Act::ReadBack => DONE,
-            Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) => DONE,
+            Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) | Act::GiveBack(_) => DONE,
         }
     }
 }
@@ -88,8 +88,10 @@ const DONE: Performed = Ok(Ok(Fact::Nothing));
 
 impl Effects for OnHost<'_> {
     async fn perform(&mut self, act: &Act, transaction: &Transaction) -> Performed {
-        if let Act::Archive(_) | Act::Seal | Act::ReadBack | Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) = act
-        {
+        if let Act::Archive(_) | Act::Seal | Act::ReadBack = act {
+            return self.copy(act, transaction).await;
+        }
+        if let Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) | Act::GiveBack(_) = act {
             return self.copy(act, transaction).await;
         }
         let ending = self.ending.clone();
@@ -146,11 +148,8 @@ fn body_of(side: Side, transaction: &Transaction) -> Option<&ReleaseBody> {
     match side {
         Side::Old => Some(&transaction.old.release.body),
         Side::New => transaction.new.as_ref().map(|new| &new.body),
+        Side::Before => transaction.before.as_ref().map(|before| &before.release.body),
     }
-}
-
-fn bodies(transaction: &Transaction) -> impl Iterator<Item = &ReleaseBody> {
-    [Side::Old, Side::New].into_iter().filter_map(|side| body_of(side, transaction))
 }
 
 impl From<EngineError> for Failure {

@@ -13,6 +13,8 @@
 //! | judge | crash | judge again |
 //! | withdraw to rejudge | crash | again |
 //! | withdraw to rejudge | no | `stuck` |
+//! | the same, by hand | no | withdraw, restore, redeploy, rejudge what ran before, `rolled-back`; late: `stuck` |
+//! | the same, gone again | no | `stuck` |
 //! | any | no answer | again for a while, then left open; so a dead Engine never undoes an upgrade |
 //! | any | asked to end | left open |
 
@@ -27,11 +29,13 @@ pub const RETRY: SignedDuration = SignedDuration::from_mins(15);
 /// A No that comes later than the deadline and this takes no data back: people have been writing.
 const LATE: SignedDuration = SignedDuration::from_mins(15);
 
-/// Which of the two releases.
+/// Which of a transaction's releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     New,
     Old,
+    /// What ran when a way back by hand began.
+    Before,
 }
 
 /// One thing to do. Each may be done again after a crash in the middle of it, or after it failed.
@@ -73,6 +77,9 @@ pub enum Act {
     Exchange(String),
     /// Moves aside what is in a volume that the data to go back to knows nothing of, and leaves it as a new one.
     SetAside(String),
+    /// Gives a volume the data back that it had when the way back by hand began. What was put in its place stays beside it
+    /// as the failed data. Nothing is done where nothing had taken its place.
+    GiveBack(String),
 }
 
 /// How a step, or one act of it, ended.
@@ -126,7 +133,7 @@ pub enum Next {
 pub enum End {
     /// The new release runs and passed its gate.
     Upgraded,
-    /// The old release runs on the data that it had.
+    /// What ran before runs on the data that it had.
     RolledBack,
     /// The old release runs as if nothing had been tried.
     Blocked,
@@ -165,6 +172,10 @@ pub fn acts(transaction: &Transaction) -> Vec<Act> {
         Step::Deploy => vec![Act::Deploy(Side::New)],
         Step::Judge => vec![Act::Judge(Side::New)],
         Step::Withdraw if has_data => vec![Act::Quiesce, Act::AwaitEnd { clean: false }, Act::ReadIndexes],
+        Step::Restore if has_data && transaction.has_turned() => {
+            let all = stored().chain(unknown(transaction));
+            all.flat_map(|volume| [Act::Prove, Act::GiveBack(volume)]).collect()
+        }
         Step::Restore if has_data => {
             let unpacked = stored().map(Act::Unpack).chain([Act::Note]);
             let exchanged = stored().flat_map(|volume| [Act::Prove, Act::Exchange(volume)]);
@@ -172,11 +183,20 @@ pub fn acts(transaction: &Transaction) -> Vec<Act> {
             unpacked.chain(exchanged).chain(set_aside).collect()
         }
         Step::Withdraw | Step::Restore => Vec::new(),
-        // A stop that was cut short may still be under way, and two containers would hold a volume at once.
-        Step::Redeploy if has_data => vec![Act::AwaitEnd { clean: false }, Act::Deploy(Side::Old)],
-        Step::Redeploy => vec![Act::Deploy(Side::Old)],
-        Step::Rejudge => vec![Act::Judge(Side::Old)],
+        Step::Redeploy if has_data => {
+            // A stop that was cut short may still be under way, and two containers would hold a volume at once.
+            let ended = [Act::AwaitEnd { clean: false }];
+            let seen = [Act::SeeStandstill, Act::Note].into_iter().filter(|_| transaction.can_turn());
+            ended.into_iter().chain(seen).chain([Act::Deploy(back_to(transaction))]).collect()
+        }
+        Step::Redeploy => vec![Act::Deploy(back_to(transaction))],
+        Step::Rejudge => vec![Act::Judge(back_to(transaction))],
     }
+}
+
+/// Which release the way back leads to now.
+fn back_to(transaction: &Transaction) -> Side {
+    if transaction.has_turned() { Side::Before } else { Side::Old }
 }
 
 /// Volumes that the data to go back to knows nothing of.
@@ -219,6 +239,7 @@ pub fn next(transaction: &Transaction, happened: &Happened, when: When) -> Next 
         (Restore, Done) => Next::Go(Redeploy),
         (Redeploy, Done) => Next::Go(Rejudge),
         (Rejudge, Done) => Next::Close(end(transaction)),
+        (Withdraw | Restore | Redeploy | Rejudge, No(_)) if transaction.can_turn() && !late => Next::Go(Withdraw),
         (Withdraw | Restore | Redeploy | Rejudge, No(_)) => Next::Close(End::Stuck),
         (Judge | Withdraw | Restore | Redeploy | Rejudge, Failed { .. }) => again,
         (step @ (Judge | Withdraw | Restore | Redeploy | Rejudge), Crashed | Left(_)) => Next::Go(step),
@@ -251,7 +272,8 @@ pub fn fault(transaction: &Transaction, happened: &Happened, next: Next, now: Ti
     }
     let turns_back = match next {
         Next::Go(Step::Redeploy) => transaction.step < Step::Deploy && *happened != Happened::Done,
-        Next::Go(Step::Withdraw) => transaction.step != Step::Withdraw && *happened != Happened::Done,
+        Next::Go(Step::Withdraw) if transaction.step == Step::Withdraw => matches!(happened, Happened::No(_)),
+        Next::Go(Step::Withdraw) => *happened != Happened::Done,
         Next::Close(End::Blocked) => transaction.step == Step::Stage,
         Next::Close(End::Stuck) => transaction.step <= Step::Judge,
         _ => false,

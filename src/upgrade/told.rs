@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::step::End;
-use crate::model::alert::{Alert, Reason};
+use crate::model::alert::{Alert, Reason, UNDONE};
 use crate::model::hex;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
@@ -170,7 +170,7 @@ fn is_over(fact: &str, state: &State, ending: &Ending<'_>) -> bool {
         // Another release runs, so the way from it is another one.
         "upgrade" => nothing_held || !rest.starts_with(&from(state)),
         // Ends of transactions, each of which is there once.
-        "rollback" | "release-notes" => true,
+        "rollback" | "undone" | "release-notes" => true,
         _ => !matches!(outcome, Error(_) | Waiting(_) | Blocked(_)),
     }
 }
@@ -189,9 +189,10 @@ fn plain(state: &State, reason: Reason, evidence: &str, fact: String, now: Times
 
 fn of_transaction(reason: Reason, transaction: &Transaction, evidence: String, fact: String, ts: Timestamp) -> Alert {
     let old = transaction.old.release.body.revision.to_string();
+    let before = transaction.before.as_ref().map(|before| before.release.body.revision.to_string());
     let (from_version, to_version) = match &transaction.new {
         Some(new) => (Some(old), Some(new.body.revision.to_string())),
-        None => (None, Some(old)),
+        None => (before, Some(old)),
     };
     let notes = transaction.new.as_ref().and_then(|new| new.notes.as_ref());
     let release_notes = notes.map(|notes| cut(&notes.text, LONGEST_NOTES));
@@ -219,7 +220,16 @@ fn rolled_back(transaction: &Transaction, why: &str, now: Timestamp) -> Alert {
         evidence = format!("{} failed at {}: {evidence}{by_itself}", new.body.revision, fault.at.word());
         evidence.push_str(&written_between(transaction, fault));
     }
-    of_transaction(Reason::Rollback, transaction, evidence, format!("rollback:{}", transaction.id), now)
+    if let (Some(fault), Some(before)) = (fault, transaction.before.as_ref().filter(|_| transaction.has_turned())) {
+        let (old, before) = (&transaction.old.release.body.revision, &before.release.body.revision);
+        evidence = format!("{old} failed at {}: {evidence}; {before} runs again", fault.at.word());
+        evidence.push_str(&written_between(transaction, fault));
+    }
+    let fact = match transaction.has_turned() {
+        true => format!("{UNDONE}{}", transaction.id),
+        false => format!("rollback:{}", transaction.id),
+    };
+    of_transaction(Reason::Rollback, transaction, evidence, fact, now)
 }
 
 fn written_between(transaction: &Transaction, fault: &Fault) -> String {

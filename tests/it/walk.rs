@@ -20,6 +20,7 @@
 //! | Unpack | checks first; takes only what the journal names or what is whole | `fidelity::faults` |
 //! | Exchange | the data that gives way is kept | `fidelity::data_comes_back_as_it_was_and_what_gave_way_is_kept` |
 //! | SetAside | a created volume's data is kept | `fidelity::data_of_a_volume_that_only_the_failed_version_had_is_kept_and_dropped_later` |
+//! | GiveBack | what gave way by hand comes back, wherever the exchange was killed | `host::volumes::give_back`, `engine::upgrades` |
 //! | the journal | old or new, whole | `store` |
 
 mod acts;

@@ -1,13 +1,14 @@
 //! What a person asks for by hand, as the state allows it: pure.
 //!
 //! Data goes back only together with the version that wrote it, or under the very version that runs. The surprise: an
-//! app that is stuck has its known-good release in the transaction that failed, not in `previous`.
+//! app that is stuck has its known-good release in the transaction that failed, not in `previous`; and where that was a way
+//! back by hand, `rollback` means what ran before it, on its own data.
 
 use jiff::Timestamp;
 
 use crate::model::app::AppName;
-use crate::model::state::{Frozen, Refused, Release, State, Stuck};
-use crate::model::transaction::{FaultKind, Purpose};
+use crate::model::state::{Frozen, Previous, Refused, Release, State, Stuck};
+use crate::model::transaction::{FaultKind, Purpose, Step, Transaction};
 use crate::model::version::Revision;
 
 /// A snapshot, as far as choosing one asks.
@@ -26,6 +27,13 @@ pub struct Draft {
     pub frozen: Frozen,
     /// Whose data it gets; `None` for an app without data, and for one that is stored now.
     pub snapshot: Option<String>,
+    /// What runs on its own data now, and is brought back where this does not come up; `None` where nothing good does.
+    pub before: Option<Previous>,
+}
+
+/// The stuck way back by hand that `rollback` undoes: what ran before it gets its own data back.
+pub fn turns(state: &State) -> Option<&Transaction> {
+    state.stuck.as_ref().map(|stuck| stuck.transaction.as_ref()).filter(|transaction| transaction.can_turn())
 }
 
 /// Version and data back to last good.
@@ -33,7 +41,7 @@ pub struct Draft {
 /// # Errors
 /// Why there is nothing to go back to, and what there is instead.
 pub fn rollback(app: &AppName, state: &State) -> Result<Draft, String> {
-    if let Some(stuck) = state.stuck.as_ref().filter(|stuck| stuck.transaction.purpose != Purpose::Rollback) {
+    if let Some(stuck) = &state.stuck {
         return out_of(app, stuck);
     }
     let Some(current) = &state.current else { return Err(never_ran(app)) };
@@ -49,7 +57,13 @@ pub fn rollback(app: &AppName, state: &State) -> Result<Draft, String> {
         release: previous.release.clone(),
         frozen: previous.frozen.clone(),
         snapshot: previous.release.snapshot.clone(),
+        before: as_it_runs(state),
     })
+}
+
+fn as_it_runs(state: &State) -> Option<Previous> {
+    let release = state.current.clone()?;
+    Some(Previous { release, frozen: state.frozen.clone() })
 }
 
 /// The release that was to be put back when undoing failed.
@@ -61,12 +75,31 @@ fn out_of(app: &AppName, stuck: &Stuck) -> Result<Draft, String> {
              `evenkeel app {app} --retry`"
         ));
     }
+    let before = transaction.before.as_ref();
+    let has_its_data = transaction.has_turned() && transaction.step >= Step::Redeploy;
+    if let Some(before) = before.filter(|_| !has_its_data) {
+        return Err(format!(
+            "{app} is stuck between the data of {} and that of {}: {}; from there it can be gone back again",
+            transaction.old.release.body.revision,
+            before.release.body.revision,
+            back_to_before(app, transaction)
+        ));
+    }
     Ok(Draft {
         purpose: out_of_purpose(transaction.purpose),
         release: transaction.old.release.clone(),
         frozen: transaction.old.frozen.clone(),
         snapshot: transaction.snapshot.clone(),
+        before: before.map(|before| Previous { release: before.release.clone(), frozen: before.frozen.clone() }),
     })
+}
+
+/// The command that leads from a stuck way back by hand to what ran before it.
+fn back_to_before(app: &AppName, stuck: &Transaction) -> String {
+    match stuck.can_turn() {
+        true => format!("`evenkeel rollback {app}` brings back what ran before, on its own data"),
+        false => format!("mend the cause, then `evenkeel app {app} --retry` goes on bringing back what ran before"),
+    }
 }
 
 /// Where a way back by hand is stuck, its release is not the current one yet, and has to become that: otherwise the next
@@ -105,6 +138,7 @@ pub fn restore(app: &AppName, state: &State, id: Option<&str>, stored: &[Stored]
         release: current.clone(),
         frozen: state.frozen.clone(),
         snapshot: Some(chosen.id.clone()),
+        before: as_it_runs(state),
     })
 }
 
@@ -119,7 +153,8 @@ pub fn take(app: &AppName, state: &State) -> Result<Draft, String> {
         ));
     }
     let Some(current) = &state.current else { return Err(never_ran(app)) };
-    Ok(Draft { purpose: Purpose::Take, release: current.clone(), frozen: state.frozen.clone(), snapshot: None })
+    let (release, frozen) = (current.clone(), state.frozen.clone());
+    Ok(Draft { purpose: Purpose::Take, release, frozen, snapshot: None, before: None })
 }
 
 /// The state in which a person leaves what is stuck: the version that failed its gate is refused, as it would be had the
@@ -199,8 +234,7 @@ fn there_are(stored: &[Stored]) -> String {
 mod tests {
     use super::*;
     use crate::app::worlds::{candidate, release, revision, transaction};
-    use crate::model::state::Previous;
-    use crate::model::transaction::{Fault, Step, Transaction, Volume};
+    use crate::model::transaction::{Fault, Old, Volume};
 
     fn app() -> AppName {
         "wiki".parse().unwrap()
@@ -218,7 +252,7 @@ mod tests {
         State::new(&"wiki_example_org".parse().unwrap())
     }
 
-    fn running() -> State {
+    fn upgraded() -> State {
         let before = Release { snapshot: Some("s0".into()), ..release("1.0.0+1") };
         State {
             current: Some(release("1.1.0+1")),
@@ -245,14 +279,14 @@ mod tests {
 
     #[test]
     fn rollback_takes_the_recorded_release_with_its_own_snapshot() {
-        let draft = rollback(&app(), &running()).unwrap();
+        let draft = rollback(&app(), &upgraded()).unwrap();
         assert_eq!((draft.purpose, draft.release.body.revision), (Purpose::Rollback, revision("1.0.0+1")));
         assert_eq!(draft.snapshot.as_deref(), Some("s0"));
     }
 
     #[test]
     fn rollback_without_a_last_good_one_says_what_there_is() {
-        let why = rollback(&app(), &State { previous: None, ..running() }).unwrap_err();
+        let why = rollback(&app(), &State { previous: None, ..upgraded() }).unwrap_err();
         assert!(why.contains("1.1.0+1 runs") && why.contains("`evenkeel snapshot list wiki`"), "{why}");
         assert!(rollback(&app(), &never_run()).unwrap_err().contains("ever passed its gate"));
     }
@@ -260,19 +294,19 @@ mod tests {
     #[test]
     fn restore_takes_the_newest_snapshot_of_what_runs_or_the_named_one() {
         let kept = [stored("a", "1.1.0+1", 1), stored("b", "1.1.0+1", 3), stored("c", "1.0.0+1", 5)];
-        let chosen = |id| restore(&app(), &running(), id, &kept).unwrap().snapshot.unwrap();
+        let chosen = |id| restore(&app(), &upgraded(), id, &kept).unwrap().snapshot.unwrap();
         assert_eq!((chosen(None).as_str(), chosen(Some("a")).as_str()), ("b", "a"));
     }
 
     #[test]
     fn data_of_another_version_is_not_put_under_what_runs() {
         let kept = [stored("s0", "1.0.0+1", 1), stored("x", "0.9.0+1", 2)];
-        let why = |id| restore(&app(), &running(), id, &kept).unwrap_err();
+        let why = |id| restore(&app(), &upgraded(), id, &kept).unwrap_err();
         assert!(why(Some("s0")).contains("`evenkeel rollback wiki`"), "{}", why(Some("s0")));
         assert!(why(Some("x")).contains("only together with its version"), "{}", why(Some("x")));
         assert!(why(Some("y")).contains("no snapshot y; kept are s0 (of 1.0.0+1), x"), "{}", why(Some("y")));
         assert!(why(None).contains("no snapshot of 1.1.0+1"), "{}", why(None));
-        let nothing = restore(&app(), &running(), None, &[]).unwrap_err();
+        let nothing = restore(&app(), &upgraded(), None, &[]).unwrap_err();
         assert!(nothing.contains("none are kept"), "{nothing}");
     }
 
@@ -280,7 +314,7 @@ mod tests {
     fn data_from_before_a_change_of_the_same_version_goes_back_only_with_that_change() {
         let before = Release { snapshot: Some("s0".into()), key: "before".into(), ..release("1.1.0+1") };
         let previous = Some(Previous { release: before, frozen: Frozen::default() });
-        let state = State { previous, ..running() };
+        let state = State { previous, ..upgraded() };
         let kept = [stored("a", "1.1.0+1", 1), stored("s0", "1.1.0+1", 3)];
         assert_eq!(restore(&app(), &state, None, &kept).unwrap().snapshot.as_deref(), Some("a"));
         let why = restore(&app(), &state, Some("s0"), &kept).unwrap_err();
@@ -310,7 +344,7 @@ mod tests {
             ..transaction(Purpose::Rollback)
         };
         let stuck = Stuck { reason: "no".into(), ts: at("2026-06-01T02:02:00Z"), transaction: Box::new(way_back) };
-        let state = State { stuck: Some(stuck), ..running() };
+        let state = State { stuck: Some(stuck), ..upgraded() };
         let kept = [stored("s0", "1.0.0+1", 1)];
         for draft in [restore(&app(), &state, Some("s0"), &kept), restore(&app(), &state, None, &kept)] {
             let draft = draft.unwrap();
@@ -318,10 +352,50 @@ mod tests {
         }
     }
 
+    /// From 1.1.0+1 to 1.0.0+1, which did not come up.
+    fn stuck_way_back(step: Step, turned: bool) -> State {
+        let volume = Volume { mountpoint: Some("/v/_data".into()), left_out: false };
+        let fault =
+            Fault { at: Step::Rejudge, kind: FaultKind::No, reason: "exit 1".into(), ts: at("2026-06-01T02:01:00Z") };
+        let before = Old { release: release("1.1.0+1"), frozen: Frozen::default(), gate: ().into() };
+        let way_back = Transaction {
+            snapshot: Some("s0".into()),
+            volumes: [("v".to_owned(), volume)].into(),
+            step,
+            before: Some(before),
+            fault: turned.then_some(fault),
+            ..transaction(Purpose::Rollback)
+        };
+        let stuck = Stuck { reason: "no".into(), ts: at("2026-06-01T02:02:00Z"), transaction: Box::new(way_back) };
+        State { stuck: Some(stuck), ..upgraded() }
+    }
+
+    #[test]
+    fn a_way_back_that_can_be_undone_is_undone_by_a_rollback_and_by_nothing_else() {
+        let late = stuck_way_back(Step::Rejudge, false);
+        assert!(turns(&late).is_some());
+        let why = restore(&app(), &late, Some("s0"), &[stored("s0", "1.0.0+1", 1)]).unwrap_err();
+        assert!(why.contains("`evenkeel rollback wiki` brings back what ran before"), "{why}");
+        assert_eq!(turns(&stuck(Some("s1"))), None);
+    }
+
+    #[test]
+    fn where_neither_release_comes_up_each_is_tried_again_with_its_own_data() {
+        let neither = stuck_way_back(Step::Rejudge, true);
+        assert_eq!(turns(&neither), None);
+        for draft in [rollback(&app(), &neither), restore(&app(), &neither, None, &[])] {
+            let draft = draft.unwrap();
+            assert_eq!((draft.purpose, draft.release.body.revision), (Purpose::Rollback, revision("1.0.0+1")));
+            assert_eq!(draft.before.unwrap().release.body.revision, revision("1.1.0+1"));
+        }
+        let between = rollback(&app(), &stuck_way_back(Step::Restore, true)).unwrap_err();
+        assert!(between.contains("--retry"), "{between}");
+    }
+
     #[test]
     fn leaving_what_is_stuck_refuses_the_version_that_failed() {
         let refused = with_refusal(&stuck(Some("s1"))).refused;
         assert_eq!(refused.iter().map(|one| &one.revision).collect::<Vec<_>>(), [&revision("1.1.0+1")]);
-        assert_eq!(with_refusal(&running()), running());
+        assert_eq!(with_refusal(&upgraded()), upgraded());
     }
 }

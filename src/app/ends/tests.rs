@@ -1,7 +1,7 @@
 use super::*;
 use crate::app::worlds::{candidate, release, transaction};
-use crate::model::state::Interrupted;
-use crate::model::transaction::{Fault, Volume};
+use crate::model::state::{Interrupted, Refused};
+use crate::model::transaction::{Fault, Old, Volume};
 
 fn app() -> AppName {
     "wiki".parse().unwrap()
@@ -150,11 +150,71 @@ fn what_was_done_by_hand_says_what_it_means() {
         staged: [("wiki_data".to_owned(), 7)].into(),
         ..transaction(purpose)
     };
-    let back = closed(End::WentBack, by_hand(Purpose::Rollback), &after());
-    says(&back, &["1.0.0+1 runs again, on the data of snapshot s0", "evenkeel-t1-failed", "not taken again by itself"]);
+    let left = Refused {
+        revision: candidate("1.1.0+1").body.revision,
+        key: String::new(),
+        images: Default::default(),
+        reason: "left by hand".into(),
+        ts: at("2026-06-01T02:02:00Z"),
+        by_hand: true,
+    };
+    let back = closed(End::WentBack, by_hand(Purpose::Rollback), &State { refused: vec![left], ..after() });
+    says(
+        &back,
+        &[
+            "1.0.0+1 runs again, on the data of snapshot s0",
+            "evenkeel-t1-failed",
+            "1.1.0+1, which was left, is not taken again by itself (`evenkeel approve wiki 1.1.0+1` lifts that)",
+        ],
+    );
     let restored = closed(End::WentBack, by_hand(Purpose::Restore), &after());
     assert!(!restored.sentence().contains("approve"), "{restored}");
     let taken = closed(End::Taken, by_hand(Purpose::Take), &after());
     says(&taken, &["snapshot s0 of 1.0.0+1 was taken", "`evenkeel snapshot drop wiki s0`"]);
     assert_eq!((back.exit_code(), taken.exit_code()), (0, 0));
+}
+
+/// From 1.1.0+1 to 1.0.0+1 by hand.
+fn by_hand_from_newer() -> Transaction {
+    let before = Old { release: release("1.1.0+1"), frozen: Default::default(), gate: ().into() };
+    Transaction {
+        purpose: Purpose::Rollback,
+        new: None,
+        before: Some(before),
+        fault: fault(Step::Rejudge, FaultKind::No, "task failed: exit 1"),
+        ..gone_back()
+    }
+}
+
+#[test]
+fn a_way_back_that_was_undone_says_what_runs_and_where_the_other_data_lies() {
+    let outcome = closed(End::RolledBack, by_hand_from_newer(), &after());
+    assert_eq!(outcome.exit_code(), 11);
+    says(
+        &outcome,
+        &[
+            "the way back to 1.0.0+1 did not lead to a healthy app: task failed: exit 1",
+            "1.1.0+1 runs again on the data that it had",
+            "from 2026-06-01T02:00:10Z to 2026-06-01T02:01:40Z is kept in",
+            "/docker/volumes/wiki_data/evenkeel-t1-failed",
+        ],
+    );
+}
+
+#[test]
+fn out_of_a_stuck_way_back_a_command_leads_to_each_data_that_exists() {
+    let told = |turned: bool, step| {
+        let way_back = by_hand_from_newer();
+        let fault = way_back.fault.clone().filter(|_| turned);
+        let transaction = Box::new(Transaction { step, fault, ..way_back });
+        stuck(&app(), &Stuck { reason: "no".into(), ts: at("2026-06-01T02:10:00Z"), transaction })
+    };
+    let late = told(false, Step::Rejudge);
+    assert!(late.contains("The data of 1.1.0+1 is in /docker/volumes/wiki_data/evenkeel-t1-failed"), "{late}");
+    assert!(late.contains("--retry` tries rejudge again; or `evenkeel rollback wiki` brings 1.1.0+1 back"), "{late}");
+    let neither = told(true, Step::Rejudge);
+    assert!(neither.contains("neither 1.0.0+1 nor 1.1.0+1 comes up; 1.1.0+1's own data is in place"), "{neither}");
+    assert!(neither.contains("or `evenkeel rollback wiki` tries 1.0.0+1 on snapshot s1 again"), "{neither}");
+    let between = told(true, Step::Restore);
+    assert!(between.contains("--retry` tries restore again") && !between.contains("or `evenkeel"), "{between}");
 }

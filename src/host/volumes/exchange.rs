@@ -19,9 +19,9 @@ pub struct Exchanged {
 /// What lies in a volume's folder, by inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
-    data: Option<u64>,
-    new: Option<u64>,
-    failed: Option<u64>,
+    pub(super) data: Option<u64>,
+    pub(super) new: Option<u64>,
+    pub(super) failed: Option<u64>,
 }
 
 /// One rename.

@@ -29,6 +29,7 @@ fn under_way(purpose: Purpose, step: Step, fault: Option<(Step, FaultKind)>) -> 
         step_began: now(),
         new: (purpose == Purpose::Upgrade).then_some(new),
         old,
+        before: None,
         rules: Rules::default(),
         volumes: [("data".to_owned(), Volume { mountpoint: Some("/v/data/_data".into()), left_out: false })].into(),
         indexes: Default::default(),
@@ -160,4 +161,44 @@ fn stuck_names_both_reasons_and_all_that_it_needs_stays() {
     let by_hand = under_way(Purpose::Rollback, Step::Rejudge, None);
     let reason = closed(&by_hand, End::Stuck, "it answers 500", now()).stuck.unwrap().reason;
     assert_eq!(reason, "rejudge failed: it answers 500");
+}
+
+/// By hand from 2 back to 1, which did not come up, and back again.
+fn undone() -> State {
+    let mut state = under_way(Purpose::Rollback, Step::Rejudge, Some((Step::Rejudge, FaultKind::No)));
+    let before = Old { release: release("2"), frozen: Default::default(), gate: ().into() };
+    state.current = Some(release("2"));
+    let open = state.open.as_mut().unwrap();
+    (open.before, open.snapshot) = (Some(before), Some("s0".into()));
+    let previous = Release { snapshot: Some("s0".into()), ..release("1") };
+    state.previous = Some(Previous { release: previous, frozen: Default::default() });
+    state
+}
+
+#[test]
+fn a_way_back_that_was_undone_leaves_everything_as_it_was_and_keeps_what_was_tried() {
+    let done = closed(&undone(), End::RolledBack, "", now());
+
+    assert_eq!(done.current.as_ref().unwrap().key, "2");
+    assert_eq!(done.named_snapshots(), ["s0"].into());
+    assert_eq!(done.failed.as_ref().unwrap().revision, body("1").revision);
+    assert_eq!((done.refused.len(), done.left.len(), done.interrupted.as_ref()), (0, 0, None));
+    assert_eq!((done.stuck.as_ref(), done.open.as_ref()), (None, None));
+    assert_eq!(done.due_alerts.len(), 1);
+    let told = &done.due_alerts[0];
+    assert!(
+        told.evidence.contains("failed at rejudge: it crashed") && told.evidence.contains("runs again"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_another_stuck_way_has_moved_aside_stays_named() {
+    let stuck = closed(&undone(), End::Stuck, "it answers 500", now());
+    let mut again = undone().open.unwrap();
+    again.id = "t2".into();
+    let twice = closed(&State { open: Some(again.clone()), ..stuck.clone() }, End::Stuck, "no", now());
+    assert_eq!(twice.named_transactions(), ["t1", "t2"].into());
+    let out = closed(&State { open: Some(again), ..stuck }, End::RolledBack, "no", now());
+    assert_eq!(out.named_transactions(), ["t1", "t2"].into());
 }

@@ -15,7 +15,7 @@ use crate::host::copying::{CopyError, Progress, Watch};
 use crate::host::ending::Ending;
 use crate::host::snapshots::{Archived, Manifest, Snapshots};
 use crate::host::store::{AppDir, Lock};
-use crate::host::volumes;
+use crate::host::volumes::{self, Taken};
 use crate::model::transaction::Transaction;
 use crate::upgrade::run::{Fact, Failure, Performed};
 use crate::upgrade::step::Act;
@@ -32,6 +32,7 @@ impl OnHost<'_> {
             Act::Unpack(volume) => self.unpack(volume, transaction).await,
             Act::Exchange(volume) => self.exchange(volume, transaction).await,
             Act::SetAside(volume) => return self.set_aside(volume, transaction).await,
+            Act::GiveBack(volume) => return self.give_back(volume, transaction).await,
             _ => return DONE,
         };
         performed(copied)
@@ -105,6 +106,25 @@ impl OnHost<'_> {
         let aside = move |_: &Watch<'_>| Ok(volumes::set_aside(&mountpoint, &id)?);
         let aside = self.on_a_thread(&format!("volume {volume} to be moved aside"), aside).await;
         performed(aside.map(|_| Fact::Nothing))
+    }
+
+    async fn give_back(&mut self, volume: &str, transaction: &Transaction) -> Performed {
+        let known = transaction.volumes.get(volume).and_then(|volume| volume.mountpoint.clone());
+        let live = match known {
+            Some(_) => None,
+            None => self.keeper.swarm.volumes().await?.remove(volume).map(|live| live.mountpoint),
+        };
+        let taken = match (&known, transaction.staged.get(volume)) {
+            (None, _) => Taken::SetAside,
+            (Some(_), Some(staged)) => Taken::By(*staged),
+            // All is staged and noted before the first exchange.
+            (Some(_), None) => return DONE,
+        };
+        let Some(mountpoint) = known.or(live).filter(|path| path.is_absolute()) else { return DONE };
+        let id = transaction.id.clone();
+        let give = move |_: &Watch<'_>| Ok(volumes::give_back(&mountpoint, &id, taken)?);
+        let given = self.on_a_thread(&format!("volume {volume} to get its own data back"), give).await;
+        performed(given.map(|()| Fact::Nothing))
     }
 
     /// Does what blocks, and shows how far it is.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 use super::data::Eager;
-use super::{DONE, OnHost, bodies, body_of, no_or_failure};
+use super::{DONE, OnHost, body_of, no_or_failure};
 use crate::desired::Desired;
 use crate::model::observed::{Observed, Service, UpdateState};
 use crate::model::outcome::Outcome;
@@ -17,11 +17,11 @@ use crate::upgrade::run::{Failure, Performed};
 use crate::upgrade::step::Side;
 
 impl OnHost<'_> {
-    /// Every image of both releases gets a tag that keeps it. `Some`: one is not here any more, so its release could not be
+    /// Every image of its releases gets a tag that keeps it. `Some`: one is not here any more, so its release could not be
     /// started.
     pub(super) async fn keep_images(&self, transaction: &Transaction) -> Result<Option<String>, Failure> {
         let mut missing = None;
-        for body in bodies(transaction) {
+        for body in transaction.bodies() {
             for (reference, id) in &body.images {
                 if !self.keeper.images.keep(id).await.map_err(|e| Failure::Engine(e.to_string()))? {
                     missing = Some(format!("image {reference} ({id}) of {} is not here any more", body.revision));
@@ -64,6 +64,7 @@ impl OnHost<'_> {
         let gate = match side {
             Side::Old => &transaction.old.gate,
             Side::New => transaction.new.as_ref().map_or(&serde_json::Value::Null, |new| &new.gate),
+            Side::Before => transaction.before.as_ref().map_or(&serde_json::Value::Null, |before| &before.gate),
         };
         let gate = Gate::of_kept(gate).map_err(|cause| Failure::Disk(format!("{cause:#}")))?;
         let (desired, applied) = match self.found_deployed(side, body).await {

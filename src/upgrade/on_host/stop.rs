@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::{DONE, OnHost, bodies};
+use super::{DONE, OnHost};
 use crate::host::engine::EngineError;
 use crate::host::swarm::{Left, longest_grace, resolved};
 use crate::model::observed::{Container, Ending};
@@ -94,7 +94,7 @@ impl OnHost<'_> {
     /// The longest grace period of what lives and of what may have been removed already.
     async fn grace(&self, transaction: &Transaction) -> Result<Duration, EngineError> {
         let live = self.keeper.swarm.services_of(&self.stack).await?;
-        let recorded = bodies(transaction).flat_map(|body| body.services.values());
+        let recorded = transaction.bodies().flat_map(|body| body.services.values());
         Ok(longest_grace(live.values().map(|service| &service.spec).chain(recorded)))
     }
 
@@ -173,7 +173,7 @@ impl OnHost<'_> {
 
 /// Names of the services of both releases: what was removed tells no more that it was the stack's.
 fn names(transaction: &Transaction) -> BTreeSet<String> {
-    bodies(transaction).flat_map(|body| body.services.keys().cloned()).collect()
+    transaction.bodies().flat_map(|body| body.services.keys().cloned()).collect()
 }
 
 fn too_late(left: &Left, waited: Duration) -> String {

@@ -25,6 +25,7 @@ fn at(step: Step) -> Transaction {
             notes: None,
         }),
         old: Old { release, frozen: Default::default(), gate: ().into() },
+        before: None,
         rules: Rules { within: 600, ..Rules::default() },
         volumes: [("wiki_data".to_owned(), data)].into(),
         indexes: Default::default(),
@@ -192,6 +193,42 @@ fn a_no_that_comes_when_people_have_been_writing_takes_nothing_back() {
 
     let stateless = Transaction { volumes: Default::default(), ..judged };
     assert_eq!(next_at(&stateless, &no(), 26), Next::Go(Step::Withdraw));
+}
+
+/// By hand, from 2.0.0+2 back to 1.0.0+1.
+fn by_hand(step: Step, fault: Option<Fault>) -> Transaction {
+    let upgrade = at(step);
+    let release = Release { body: body("2.0.0+2"), key: "new".into(), since: String::new(), snapshot: None };
+    let before = Old { release, frozen: Default::default(), gate: ().into() };
+    Transaction { purpose: Purpose::Rollback, new: None, before: Some(before), fault, ..upgrade }
+}
+
+#[test]
+fn a_way_back_by_hand_that_leads_nowhere_is_undone_and_that_once() {
+    let undone = || Some(fault_of(Step::Rejudge, FaultKind::No));
+    for step in [Step::Withdraw, Step::Restore, Step::Redeploy, Step::Rejudge] {
+        let once = by_hand(step, None);
+        assert_eq!(next_at(&once, &no(), 1), Next::Go(Step::Withdraw));
+        let found = fault(&once, &no(), next_at(&once, &no(), 1), minute(1));
+        assert_eq!(found.as_ref().map(|fault| (fault.at, fault.kind)), Some((step, FaultKind::No)));
+        assert!(by_hand(step, found).has_turned());
+        assert_eq!(next_at(&by_hand(step, undone()), &no(), 1), Next::Close(End::Stuck));
+        let nothing_before = Transaction { before: None, ..by_hand(step, None) };
+        assert_eq!(next_at(&nothing_before, &no(), 1), Next::Close(End::Stuck));
+        assert_eq!(fault(&once, &Happened::Crashed, Next::Go(step), minute(1)), None);
+    }
+    assert_eq!(next_at(&by_hand(Step::Rejudge, undone()), &Happened::Done, 1), Next::Close(End::RolledBack));
+    assert_eq!(next_at(&by_hand(Step::Rejudge, None), &Happened::Done, 1), Next::Close(End::WentBack));
+    assert_eq!(next_at(&by_hand(Step::Rejudge, None), &no(), 26), Next::Close(End::Stuck));
+}
+
+#[test]
+fn what_ran_before_a_way_back_gets_its_own_data_and_is_what_is_judged() {
+    let undone = |step| acts(&by_hand(step, Some(fault_of(Step::Rejudge, FaultKind::No))));
+    assert_eq!(undone(Step::Restore), [Act::Prove, Act::GiveBack("wiki_data".into())]);
+    assert_eq!(undone(Step::Redeploy), [Act::AwaitEnd { clean: false }, Act::Deploy(Side::Before)]);
+    assert_eq!(undone(Step::Rejudge), [Act::Judge(Side::Before)]);
+    assert_eq!(acts(&by_hand(Step::Rejudge, None)), [Act::Judge(Side::Old)]);
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn upgrade(fault: Option<FaultKind>) -> Transaction {
             notes: Some(PassedNotes { text: "## 2.0.0+2\nthe data moves".into(), is_told: true }),
         }),
         old: Old { release: release("1.0.0+1"), frozen: Default::default(), gate: ().into() },
+        before: None,
         rules: Rules::default(),
         volumes: [("wiki_data".to_owned(), data)].into(),
         indexes: Default::default(),

@@ -100,6 +100,43 @@ fn rollback_by_hand_takes_version_and_data_back_together_and_keeps_what_was_ther
 }
 
 #[test]
+fn a_rollback_to_what_does_not_come_up_ends_as_what_ran_before_on_its_own_data() {
+    let mut nights = Nights::begin();
+    // Comes up on data that it has not seen before, and never again.
+    nights.publish("1.1.0+1", &format!("[ ! -f /data/1.1.0 ] || exit 3; {}", runs("1.1.0")));
+    nights.ends(0, &["upgraded: 1.0.0+1 -> 1.1.0+1"]);
+    let newest = format!("echo own > /more/own; {}", runs("1.2.0"));
+    nights.publish_with("1.2.0+1", &newest, &[("data", "/data"), ("more", "/more")]);
+    nights.ends(0, &["upgraded: 1.1.0+1 -> 1.2.0+1"]);
+    fs::write(nights.volume("data").join("page"), "written since").unwrap();
+    let before = nights.data();
+    let is_undone = |nights: &Nights, said: &Said| {
+        tells(
+            said,
+            11,
+            &["wiki: rolled-back: the way back to 1.1.0+1", "exit code 3", "1.2.0+1 runs again on the data"],
+        );
+        nights.stands_at("1.2.0+1");
+        assert_eq!(nights.data(), before);
+        assert_eq!(fs::read(nights.volume("more").join("own")).unwrap(), b"own\n");
+        let [tried] = &nights.given_way()[..] else { panic!("{:?}", nights.given_way()) };
+        assert!(files(tried).contains_key("1.1.0") && !files(tried).contains_key("page"), "{tried:?}");
+    };
+
+    let said = nights.world.run(&["rollback", APP, "--yes"]);
+
+    is_undone(&nights, &said);
+    let told: Value = serde_json::from_str(&nights.world.ok(&["alerts", "list", "--json"]).out).unwrap();
+    let told = told.as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&told["reason"], &told["to_version"]), (&"rollback".into(), &"1.1.0+1".into()), "{told:#}");
+    assert_eq!(nights.writes_nothing(0).out, "wiki: converged\n");
+
+    nights.kill_at(&["rollback", APP, "--yes"], "rejudge");
+    let resumed = nights.world.run(&["resume"]);
+    is_undone(&nights, &resumed);
+}
+
+#[test]
 fn a_snapshot_by_hand_brings_its_very_data_back() {
     let nights = Nights::begin();
     tells(&nights.world.run(&["snapshot", "restore", APP, "--yes"]), 12, &["no snapshot of 1.0.0+1", "none are kept"]);

@@ -138,6 +138,7 @@ impl Bench {
                 notes: None,
             }),
             old: Old { release, frozen: Frozen::default(), gate: gate().kept() },
+            before: None,
             rules: Rules { within: 300, ..Rules::default() },
             volumes,
             indexes: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! The acts that need no memory of the run: each made of moments at which it may be cut.
 
-use evenkeel::model::transaction::{Step, Transaction};
+use evenkeel::model::transaction::{Purpose, Step, Transaction};
 use evenkeel::upgrade::run::Fact;
 use evenkeel::upgrade::step::Side;
 
@@ -150,7 +150,7 @@ pub fn judge(world: &mut World, side: Side, transaction: &Transaction) -> Result
     world.work();
     world.is_judging = true;
     // The snapshot is being unpacked meanwhile; nobody waits for it.
-    if side == Side::New && transaction.snapshot.is_some() {
+    if side == Side::New && transaction.snapshot.is_some() && transaction.purpose == Purpose::Upgrade {
         for (name, _) in transaction.kept_volumes() {
             let place = Place::Volume(volume_of(name));
             if !transaction.staged.contains_key(name) && world.disk.find(place, Name::New(TX)).is_none() {
@@ -163,14 +163,15 @@ pub fn judge(world: &mut World, side: Side, transaction: &Transaction) -> Result
     world.work();
     world.is_judging = false;
     world.answer()?;
-    if side == Side::New && !world.scenario.is_good {
+    let asked_for = if world.is_way_back() { Side::Old } else { Side::New };
+    if side == asked_for && !world.scenario.is_good {
         return Err(Cut::No("the gate says no"));
     }
     if !world.runs(side) {
         return Err(Cut::No("it does not run"));
     }
     match side {
-        Side::New => world.ghost.new_passed = true,
+        Side::New | Side::Before => world.ghost.new_passed = true,
         Side::Old => world.ghost.old_passed = true,
     }
     Ok(())
@@ -294,4 +295,62 @@ pub fn set_aside(world: &mut World, volume: u8) -> Result<(), Cut> {
         world.disk_write()?;
     }
     world.sync_folder(place)
+}
+
+pub fn give_back(world: &mut World, volume: u8, transaction: &Transaction) -> Result<(), Cut> {
+    world.disk_write()?;
+    if world.has(Mutant::NothingIsGivenBack) {
+        return Ok(());
+    }
+    let place = Place::Volume(volume);
+    if volume >= world.scenario.volumes {
+        give_back_what_was_set_aside(world, place, volume)?;
+    } else if let Some(staged) = transaction.staged.get(&volume_name(volume)) {
+        give_back_for(world, place, volume, *staged as u32)?;
+    }
+    world.sync_folder(place)?;
+    world.moment()
+}
+
+fn give_back_what_was_set_aside(world: &mut World, place: Place, volume: u8) -> Result<(), Cut> {
+    if world.disk.find(place, Name::Failed(TX)).is_none() || world.has(Mutant::OnlyExchangesAreUndone) {
+        return Ok(());
+    }
+    laws::before_exchange(world, volume);
+    if world.disk.find(place, Name::Data).is_some() {
+        world.disk.rename(place, Name::Data, Name::New(TX));
+        world.sync_folder(place)?;
+        world.disk_write()?;
+    }
+    world.disk.rename(place, Name::Failed(TX), Name::Data);
+    Ok(())
+}
+
+fn give_back_for(world: &mut World, place: Place, volume: u8, staged: u32) -> Result<(), Cut> {
+    let (new, failed) = (Name::New(TX), Name::Failed(TX));
+    let twice = world.has(Mutant::GivenBackTwice) && world.disk.find(place, failed).is_some();
+    for _ in 0..6 {
+        let [data, at_new, at_failed] = [Name::Data, new, failed].map(|name| world.disk.find(place, name));
+        let is_done = data.is_some() && data != Some(staged);
+        if is_done && !twice {
+            return Ok(());
+        }
+        laws::before_exchange(world, volume);
+        let (from, to) = match (data, at_new, at_failed) {
+            (None, Some(inode), Some(_)) if inode == staged => (failed, Name::Data),
+            (None, ..) => (new, Name::Data),
+            (Some(_), _, Some(_)) if world.scenario.exchanges => {
+                world.disk.exchange(place, Name::Data, failed);
+                world.sync_folder(place)?;
+                return world.disk_write();
+            }
+            (Some(_), _, Some(_)) => (failed, new),
+            (Some(_), Some(_), None) if world.scenario.exchanges => (new, failed),
+            (Some(_), ..) => (Name::Data, failed),
+        };
+        world.disk.rename(place, from, to);
+        world.sync_folder(place)?;
+        world.disk_write()?;
+    }
+    Ok(())
 }

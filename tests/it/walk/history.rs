@@ -13,8 +13,10 @@ pub struct Scenario {
     pub volumes: u8,
     /// One more that only the new release has.
     pub created: bool,
-    /// The new release passes its gate where nothing else happens.
+    /// What is asked for passes its gate where nothing else happens.
     pub is_good: bool,
+    /// A way back by hand knows what ran before it.
+    pub can_turn: bool,
     /// The file system knows `RENAME_EXCHANGE`.
     pub exchanges: bool,
     pub late_rollback: bool,
@@ -30,6 +32,7 @@ impl Scenario {
             volumes,
             created: false,
             is_good: true,
+            can_turn: true,
             exchanges: true,
             late_rollback: false,
             unclean_allowed: false,
@@ -57,6 +60,16 @@ impl Scenario {
         }
         all.push(Self { created: true, failed_before: true, ..Self::new(Purpose::Rollback, 1) });
         all.extend([1, 2].map(|volumes| Self::new(Purpose::Take, volumes)));
+        for purpose in [Purpose::Rollback, Purpose::Restore] {
+            let bad = |volumes| Self { is_good: false, ..Self::new(purpose, volumes) };
+            all.extend([0, 1, 2].map(bad));
+            all.push(Self { exchanges: false, failed_before: true, ..bad(2) });
+            all.push(Self { late_rollback: true, ..bad(1) });
+        }
+        let bad = Self { is_good: false, ..Self::new(Purpose::Rollback, 1) };
+        all.push(Self { created: true, ..bad });
+        all.push(Self { created: true, exchanges: false, ..bad });
+        all.push(Self { can_turn: false, ..bad });
         all
     }
 }

@@ -14,7 +14,7 @@ use evenkeel::upgrade::run::{Effects, Fact, Failure, Performed};
 use evenkeel::upgrade::step::{Act, Side};
 use jiff::Timestamp;
 
-use super::acts::{archive, deploy, exchange, judge, prove, read_back, seal, set_aside, unpack};
+use super::acts::{archive, deploy, exchange, give_back, judge, prove, read_back, seal, set_aside, unpack};
 use super::history::Scenario;
 use super::laws;
 use super::mutants::Mutant;
@@ -37,7 +37,7 @@ pub fn tx_name(tx: u8) -> String {
 fn body(side: Side) -> ReleaseBody {
     let version = match side {
         Side::Old => "1.0.0+1",
-        Side::New => "2.0.0+2",
+        Side::New | Side::Before => "2.0.0+2",
     };
     ReleaseBody {
         revision: Revision { version: Some(version.into()), commit: "0".repeat(40).parse().unwrap() },
@@ -53,7 +53,7 @@ fn body(side: Side) -> ReleaseBody {
 pub fn key(side: Side) -> &'static str {
     match side {
         Side::Old => "old",
-        Side::New => "new",
+        Side::New | Side::Before => "new",
     }
 }
 
@@ -98,6 +98,13 @@ pub fn transaction(scenario: &Scenario) -> Transaction {
         gate: ().into(),
         notes: None,
     };
+    let before = match scenario.purpose {
+        Purpose::Rollback => Some(Side::New),
+        Purpose::Restore => Some(Side::Old),
+        Purpose::Upgrade | Purpose::Take => None,
+    };
+    let before = before.filter(|_| scenario.can_turn);
+    let before = before.map(|side| Old { release: release(side, None), frozen: Default::default(), gate: ().into() });
     let stored = (scenario.purpose.is_way_back() && scenario.volumes > 0).then(|| tx_name(EARLIER));
     Transaction {
         id: tx_name(TX),
@@ -108,6 +115,7 @@ pub fn transaction(scenario: &Scenario) -> Transaction {
         step_began: at(BEGAN),
         new: is_upgrade.then_some(new),
         old: Old { release: release(Side::Old, stored.clone()), frozen: Default::default(), gate: ().into() },
+        before,
         rules: Rules {
             left_out: vec![],
             unclean_allowed: scenario.unclean_allowed,
@@ -126,6 +134,15 @@ pub fn transaction(scenario: &Scenario) -> Transaction {
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
+}
+
+/// What ran before a way back is the newer one of the two.
+fn stands_for(side: Side, world: &World) -> Side {
+    match side {
+        Side::Before if world.has(Mutant::TurnedToTheSame) => Side::Old,
+        Side::Before => Side::New,
+        side => side,
+    }
 }
 
 /// One run: what it keeps in memory is gone when it is killed.
@@ -167,11 +184,12 @@ impl Host {
             Act::Archive(volume) => archive(world, volume_of(volume))?,
             Act::Seal => seal(world, transaction)?,
             Act::ReadBack => return read_back(world),
-            Act::Deploy(side) => deploy(world, *side)?,
-            Act::Judge(side) => judge(world, *side, transaction)?,
+            Act::Deploy(side) => deploy(world, stands_for(*side, world))?,
+            Act::Judge(side) => judge(world, stands_for(*side, world), transaction)?,
             Act::Unpack(volume) => return unpack(world, volume_of(volume), transaction),
             Act::Exchange(volume) => exchange(world, volume_of(volume), transaction)?,
             Act::SetAside(volume) => set_aside(world, volume_of(volume))?,
+            Act::GiveBack(volume) => give_back(world, volume_of(volume), transaction)?,
         }
         world.answer()?;
         Ok(Fact::Nothing)

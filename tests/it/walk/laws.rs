@@ -70,6 +70,26 @@ pub fn at_every_moment(world: &mut World) {
             world.broken(Law::KnownGood, format!("volume {volume}'s known-good data is nowhere"));
         }
     }
+    for (volume, data) in left_by_hand(world) {
+        if !is_there(world, volume, data) {
+            world.broken(Law::KnownGood, format!("what was in use in volume {volume} is nowhere"));
+        }
+    }
+}
+
+/// By hand, what is left is as good: it was in use.
+fn left_by_hand(world: &World) -> Vec<(u8, Data)> {
+    match world.is_way_back() {
+        true => world.ghost.bad.iter().map(|(volume, data)| (*volume, *data)).collect(),
+        false => Vec::new(),
+    }
+}
+
+fn is_there(world: &World, volume: u8, data: Data) -> bool {
+    let place = Place::Volume(volume);
+    let is_named = || world.journal().is_some_and(|state| state.named_transactions().contains(tx_name(TX).as_str()));
+    let beside = [Name::New(TX), Name::Failed(TX)].into_iter().any(|name| world.disk.data(place, name) == Some(data));
+    world.disk.data(place, Name::Data) == Some(data) || (beside && is_named())
 }
 
 fn is_readable(world: &World, volume: u8) -> bool {
@@ -103,10 +123,10 @@ pub fn at_start(world: &mut World, container: &Container) {
             Side::Old if found != good => {
                 world.broken(Law::OldData, format!("volume {volume} holds {found:?} instead of {good:?}"));
             }
-            Side::New if bad.is_some() && found != bad => {
+            Side::New | Side::Before if bad.is_some() && found != bad => {
                 world.broken(Law::NewData, format!("volume {volume} holds {found:?} instead of {bad:?}"));
             }
-            Side::New if bad.is_none() && found != good => {
+            Side::New | Side::Before if bad.is_none() && found != good => {
                 world.broken(Law::NewData, format!("volume {volume} holds {found:?} instead of {good:?}"));
             }
             Side::New if bad.is_none() && is_unclean(world, found) => {
@@ -139,8 +159,11 @@ pub fn before_act(world: &mut World, act: &Act, transaction: &Transaction) {
     let is_put_back = transaction.step >= Step::Redeploy && is_untouched;
     for journal in world.possible_journals() {
         let is_read = journal.is_some();
-        let named = journal.and_then(|state| state.open.as_ref().map(|open| open.step));
+        let open = journal.as_ref().and_then(|state| state.open.as_ref());
+        let same_way = open.is_none_or(|open| open.has_turned() == transaction.has_turned());
+        let named = open.map(|open| open.step);
         let fits = match named {
+            Some(_) if !same_way => false,
             Some(step) if step == transaction.step => true,
             Some(Step::Stop | Step::Snapshot | Step::Redeploy | Step::Rejudge) => is_put_back,
             Some(_) => false,
@@ -217,7 +240,7 @@ pub fn at_the_end(world: &mut World, state: &State, end: Option<End>) {
 fn final_side(world: &World, state: &State) -> Side {
     let says_new = state.current.as_ref().is_some_and(|current| current.key == super::host::key(Side::New));
     // The same release on other data: told apart by the data that it left.
-    let went_back = state.failed.as_ref().is_some_and(|failed| failed.transaction == tx_name(TX));
+    let went_back = state.left.contains(&tx_name(TX));
     match world.scenario.purpose {
         Purpose::Restore if world.scenario.volumes == 0 => match world.runs(Side::Old) {
             true => Side::Old,
@@ -240,14 +263,20 @@ fn fits(world: &mut World, state: &State, end: Option<End>) {
     let disk_was_bad = world.happened.iter().any(is_bad_disk);
     let no_on_the_way_back = ghost.noes.iter().any(|no| no.step >= Step::Withdraw);
     let stuck_for = |event: &Event| matches!(event, Event::No | Event::Stranger | Event::RunByHand | Event::Damage);
-    let no_on_the_way_back = no_on_the_way_back && world.happened.iter().any(stuck_for);
-    let late_no = ghost.noes.iter().any(|no| matches!(no.step, Step::Deploy | Step::Judge) && no.is_late);
+    let never_comes_up = world.is_way_back() && !world.scenario.is_good && !world.scenario.can_turn;
+    let no_on_the_way_back = no_on_the_way_back && (never_comes_up || world.happened.iter().any(stuck_for));
     let hours_passed = world.happened.iter().any(|event| matches!(event, Event::Late | Event::KillAndSleep));
     let enough = |no: &No| no.written_for > LATE_AFTER - SOON || hours_passed;
-    let late_without_a_writer = ghost.noes.iter().any(|no| no.is_late && no.step <= Step::Judge && !enough(no));
-    let too_much = |no: &No| no.step <= Step::Judge && no.written_for > LATE_AFTER + SOON;
+    let way_back = world.is_way_back();
+    let of_what_was_asked_for =
+        |no: &&No| if way_back { no.step >= Step::Redeploy && !no.has_turned } else { no.step <= Step::Judge };
+    let asked_for = || ghost.noes.iter().filter(of_what_was_asked_for);
+    let late_without_a_writer = asked_for().any(|no| no.is_late && !enough(no));
+    let too_much = |no: &No| no.written_for > LATE_AFTER + SOON;
     let keeps_what_is_written = world.scenario.volumes > 0 && !world.scenario.late_rollback;
-    let took_back_too_much = keeps_what_is_written && ghost.noes.iter().any(too_much);
+    let took_back_too_much = keeps_what_is_written && asked_for().any(too_much);
+    let late_no = asked_for().any(|no| no.is_late);
+    let no_to_both = ghost.noes.iter().any(|no| no.has_turned) || late_no || !world.scenario.can_turn;
     let purpose = world.scenario.purpose;
     let mut wrong: Vec<String> = Vec::new();
     let mut must = |holds: bool, what: &str| {
@@ -266,14 +295,20 @@ fn fits(world: &mut World, state: &State, end: Option<End>) {
     }
     if state.stuck.is_some() {
         must(no_on_the_way_back || late_no, "stuck though nobody said no on the way back");
+        must(!way_back || no_to_both, "stuck though what ran before could be brought back");
         must(!late_without_a_writer, "stuck for people who cannot have written");
     }
     match end {
         None => {}
         Some(End::Upgraded) => must(is_new, "upgraded, and the state does not say so"),
         Some(End::RolledBack) => {
-            must(refused || killed_at_deploy || disk_was_bad, "rolled back without a cause");
-            must(purpose == Purpose::Upgrade, "rolled back by hand");
+            let undone = way_back && ghost.noes.iter().any(|no| no.step >= Step::Withdraw);
+            must(undone || refused || killed_at_deploy || disk_was_bad, "rolled back without a cause");
+            must(purpose != Purpose::Take, "rolled back though nothing was to be taken");
+            must(
+                !way_back || state.current.is_some() && state.left.is_empty(),
+                "undone, and the state does not say so",
+            );
             must(!took_back_too_much, "what people have been writing for long was taken back");
         }
         Some(End::Blocked) => must(!is_new || world.is_way_back(), "blocked, and the release is another"),
@@ -283,7 +318,11 @@ fn fits(world: &mut World, state: &State, end: Option<End>) {
     }
     let old_again = matches!(end, Some(End::RolledBack | End::Blocked | End::WentBack | End::Taken));
     must(
-        !old_again || ghost.old_passed || end == Some(End::Blocked) && world.is_way_back(),
+        match (way_back, end) {
+            (true, Some(End::RolledBack)) => ghost.new_passed,
+            (true, Some(End::Blocked)) => true,
+            _ => !old_again || ghost.old_passed,
+        },
         "closed without a verdict",
     );
     let is_told = !state.due_alerts.is_empty() || !is_bad(end, state);
@@ -303,9 +342,30 @@ fn is_bad(end: Option<End>, state: &State) -> bool {
     state.stuck.is_some() || matches!(end, Some(End::RolledBack | End::Blocked))
 }
 
+/// What ran before has its data, and what ran for the time of a try is kept.
+fn undone(world: &mut World) {
+    for (volume, data) in left_by_hand(world) {
+        let found = world.disk.data(Place::Volume(volume), Name::Data);
+        if found != Some(data) {
+            world.broken(Law::NewData, format!("volume {volume} was left with {found:?} instead of {data:?}"));
+        }
+    }
+    let volumes = if world.ghost.asked_since.is_some() { world.scenario.volumes } else { 0 };
+    for volume in 0..volumes {
+        let aside = world.disk.data(Place::Volume(volume), Name::Failed(TX));
+        if aside != world.ghost.good.get(usize::from(volume)).copied() {
+            world.broken(Law::FailedKept, format!("what was written to volume {volume} is not kept: {aside:?}"));
+        }
+    }
+}
+
 fn kept(world: &mut World, state: &State, end: Option<End>) {
     let is_stuck = state.stuck.is_some();
-    let went_back = matches!(end, Some(End::RolledBack | End::WentBack));
+    let is_undone = end == Some(End::RolledBack) && world.is_way_back();
+    let went_back = matches!(end, Some(End::RolledBack | End::WentBack)) && !is_undone;
+    if is_undone {
+        undone(world);
+    }
     let mut failed = 0;
     for volume in world.volumes_in_all() {
         let place = Place::Volume(volume);

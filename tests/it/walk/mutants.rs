@@ -30,6 +30,7 @@ mutants! {
     JournalLagsBehind,
     StagesNotNoted,
     FaultForgotten,
+    TurnForgotten,
     LeftForgotten,
     DeployedForgotten,
     CountForgotten,
@@ -60,12 +61,16 @@ mutants! {
     FailedDataIsDropped,
     CreatedVolumeStays,
     RejudgeLooksAway,
+    NothingIsGivenBack,
+    OnlyExchangesAreUndone,
+    TurnedToTheSame,
     // Things are done in another order, or once more.
     DeployedBeforeSealed,
     CommittedBeforeVerdict,
     ExchangedBeforeAllAreStaged,
     ExchangedTwice,
     SetAsideTwice,
+    GivenBackTwice,
     // What is left is swept wrongly.
     SweptWhileOpen,
     EarlierFailedStays,
@@ -86,6 +91,9 @@ impl Mutant {
             Mutant::AlertForgotten => state.due_alerts.clear(),
             Mutant::CountForgotten => state.interrupted = None,
             Mutant::FaultForgotten => state.open.iter_mut().for_each(|open| open.fault = None),
+            Mutant::TurnForgotten => {
+                state.open.iter_mut().filter(|open| open.has_turned()).for_each(|open| open.fault = None);
+            }
             Mutant::LeftForgotten => state.open.iter_mut().for_each(|open| open.left = None),
             Mutant::DeployedForgotten => state.open.iter_mut().for_each(|open| open.deployed = None),
             _ => {}

@@ -113,8 +113,8 @@ pub struct Ghost {
     pub new_passed: bool,
     pub old_passed: bool,
     pub noes: Vec<No>,
-    /// Since when a container of the other release has run, on an upgrade.
-    pub new_since: Option<i64>,
+    /// Since when a container of the release that was asked for has run.
+    pub asked_since: Option<i64>,
     /// Steps at which a run was killed, and whether that was found late.
     pub crashes: Vec<(Step, bool)>,
 }
@@ -123,8 +123,10 @@ pub struct Ghost {
 pub struct No {
     pub step: Step,
     pub is_late: bool,
-    /// For how many seconds people may have been writing to the new release.
+    /// For how many seconds people may have been writing to what was asked for.
     pub written_for: i64,
+    /// While a way back by hand was being undone.
+    pub has_turned: bool,
 }
 
 impl World {
@@ -352,6 +354,12 @@ impl World {
         self.write_service(1, side, 0);
         for volume in 0..self.scenario.volumes {
             let Some(inode) = self.disk.find(Place::Volume(volume), Name::Data) else { continue };
+            let is_others = self.disk.data(Place::Volume(volume), Name::Data).is_some_and(|data| data.side != side);
+            if is_others && self.is_way_back() {
+                // It is no data of the release that is being left, so none that would be missed.
+                self.disk.fill_and_sync(inode, Content::Tree(Data { side, writes: 0, unclean: false, mixed: true }));
+                continue;
+            }
             self.write_data(volume, inode, side, false);
         }
         true
@@ -389,8 +397,9 @@ impl World {
         self.next_id += 1;
         let container = Container { id: self.next_id, service, side, life: Life::Running, mounts };
         super::laws::at_start(self, &container);
-        if side == Side::New && !self.is_way_back() {
-            self.ghost.new_since.get_or_insert(self.clock);
+        let asked_for = if self.is_way_back() { Side::Old } else { Side::New };
+        if side == asked_for {
+            self.ghost.asked_since.get_or_insert(self.clock);
         }
         for (volume, inode) in container.mounts.clone() {
             self.write_data(volume, inode, side, false);
@@ -405,7 +414,7 @@ impl World {
                 *good = Data { side, writes: good.writes + 1, unclean, mixed: false };
                 *good
             }
-            Side::New => {
+            Side::New | Side::Before => {
                 let writes = self.ghost.bad.get(&volume).map_or(100, |bad| bad.writes) + 1;
                 let data = Data { side, writes, unclean, mixed: false };
                 self.ghost.bad.insert(volume, data);
@@ -507,8 +516,9 @@ impl World {
     pub fn said_no(&mut self, transaction: &Transaction) {
         let deployed = self.journal().and_then(|state| state.open.as_ref()?.deployed);
         let is_late = deployed.is_some_and(|deployed| self.is_late(deployed.as_second()));
-        let written_for = self.ghost.new_since.map_or(0, |since| self.clock - since);
-        self.ghost.noes.push(No { step: transaction.step, is_late, written_for });
+        let written_for = self.ghost.asked_since.map_or(0, |since| self.clock - since);
+        let has_turned = transaction.has_turned();
+        self.ghost.noes.push(No { step: transaction.step, is_late, written_for, has_turned });
     }
 
     pub fn volumes_in_all(&self) -> BTreeSet<u8> {
