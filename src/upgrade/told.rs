@@ -124,9 +124,21 @@ fn standing(state: &State, now: Timestamp) -> impl Iterator<Item = Alert> + use<
             Some(left) => format!("{why}; the last run left it there: {}", cut(&left.reason, LONGEST_EVIDENCE)),
             None => why,
         };
-        of_transaction(Reason::Undecided, open, why, format!("undecided:{}", open.id), now)
+        let fact = format!("{}{}", undecided_of(&open.id), gist(keeps_it_open(open)));
+        of_transaction(Reason::Undecided, open, why, fact, now)
     });
     stuck.into_iter().chain(undecided)
+}
+
+/// How a fact about a transaction that stays open begins.
+fn undecided_of(id: &str) -> String {
+    format!("undecided:{id}:")
+}
+
+/// What has to be mended before it ends; a run that was killed, or asked to end, only has to be followed by another.
+fn keeps_it_open(open: &Transaction) -> &str {
+    let left = open.left.as_ref().filter(|left| left.kind == FaultKind::Failed);
+    left.map_or("", |left| left.reason.as_str())
 }
 
 fn of_outcome(state: &State, ending: &Ending<'_>, now: Timestamp) -> Option<Alert> {
@@ -162,7 +174,7 @@ fn is_over(fact: &str, state: &State, ending: &Ending<'_>) -> bool {
     let (class, rest) = fact.split_once(':').unwrap_or((fact, ""));
     match class {
         "stuck" => state.stuck.as_ref().is_none_or(|stuck| stuck.transaction.id != rest),
-        "undecided" => state.open.as_ref().is_none_or(|open| open.id != rest),
+        "undecided" => state.open.as_ref().is_none_or(|open| !fact.starts_with(&undecided_of(&open.id))),
         "error" => !matches!(outcome, Error(_) | Waiting(_)),
         "blocked" => runs_well || matches!(outcome, Unhealthy(_) | Stuck(_)),
         "unhealthy" => runs_well || matches!(outcome, Unhealthy(_)),

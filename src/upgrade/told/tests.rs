@@ -221,7 +221,9 @@ fn a_state_that_was_stuck_without_a_word_is_told_by_the_next_run() {
 fn a_transaction_that_stays_open_is_told_after_an_hour_and_not_as_an_error() {
     let mut state = running("1.0.0+1");
     let mut open = upgrade(Some(FaultKind::No));
-    open.left = open.fault.clone().map(|left| Fault { reason: "no space is left".into(), ..left });
+    let failed =
+        |reason: &str| Some(Fault { at: Step::Rejudge, kind: FaultKind::Failed, reason: reason.into(), ts: minute(9) });
+    open.left = failed("no space is left");
     state.open = Some(Box::new(open));
     let outcome = Outcome::Error("the Engine does not answer".into());
     assert_eq!(told(&mut state, ending(&outcome), minute(59)), []);
@@ -231,6 +233,13 @@ fn a_transaction_that_stays_open_is_told_after_an_hour_and_not_as_an_error() {
     assert!(alerts[0].evidence.contains("open since 2026-11-21 02:00:00 UTC and stands at rejudge"), "{alerts:?}");
     assert!(alerts[0].evidence.ends_with("the last run left it there: no space is left"), "{alerts:?}");
     assert_eq!(told(&mut state, ending(&outcome), minute(62)), []);
+    let mut left = |reason: &str, at| {
+        state.open.as_mut().unwrap().left = failed(reason);
+        told(&mut state, ending(&outcome), minute(at)).len()
+    };
+    assert_eq!(left("the proxy does not answer for 12 s", 64), 1, "another cause is another fact");
+    assert_eq!(left("the proxy does not answer for 17 s", 66), 0, "its numbers are none");
+    assert_eq!(left("no space is left", 68), 0, "what comes again was told");
     state.open = None;
     assert_eq!(told(&mut state, ending(&Outcome::Converged), minute(64)), []);
     assert!(state.alerted.is_empty());
