@@ -25,6 +25,10 @@ use crate::model::version::Revision;
 use crate::reconcile::release;
 use draft::{Draft, Stored};
 
+/// What a person is told of a snapshot that the same version left under another configuration.
+const OTHER_CONFIGURATION: &str = " That data was stored under another configuration of this version, and may not fit to \
+                                   the one that runs now.";
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
@@ -67,7 +71,10 @@ fn in_words(app: &AppName, state: &State, draft: &Draft, taken: Option<Timestamp
         Purpose::Rollback => format!(
             "{app} goes back from {from} to {to}{data}. {from} is not taken again by itself. The app is down meanwhile."
         ),
-        Purpose::Restore => format!("{app} runs {to} again{data}. The app is down meanwhile."),
+        Purpose::Restore => {
+            let doubt = if draft.of_other_configuration { OTHER_CONFIGURATION } else { "" };
+            format!("{app} runs {to} again{data}.{doubt} The app is down meanwhile.")
+        }
         Purpose::Take | Purpose::Upgrade => {
             format!("{app} ({to}) is stopped while its data is stored, and runs again then.")
         }
@@ -132,7 +139,7 @@ fn stored(dir: &AppDir) -> Result<Vec<Stored>, Outcome> {
 
 fn of_manifest(manifest: &Manifest) -> Option<Stored> {
     let revision = Revision { version: manifest.version.clone(), commit: manifest.commit.parse().ok()? };
-    Some(Stored { id: manifest.id.clone(), revision, taken: manifest.taken })
+    Some(Stored { id: manifest.id.clone(), revision, key: manifest.key.clone(), taken: manifest.taken })
 }
 
 fn manifest(dir: &AppDir, id: &str) -> Result<Manifest, Outcome> {
@@ -218,6 +225,7 @@ mod tests {
             frozen: Default::default(),
             snapshot: Some("s0".into()),
             before: None,
+            of_other_configuration: false,
         };
         let taken = Some("2026-06-01T02:00:00Z".parse().unwrap());
         let told = in_words(&"wiki".parse().unwrap(), &state, &draft(Purpose::Rollback), taken);

@@ -145,6 +145,7 @@ mod tests {
             frozen: Default::default(),
             snapshot: Some("s0".into()),
             before: None,
+            of_other_configuration: false,
         };
         let transaction = beginning(&["data"]).by_hand(draft, None);
         assert_eq!((transaction.target(), first(&transaction)), ("1.0.0+1".to_owned(), Step::Stage));

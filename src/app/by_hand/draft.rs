@@ -16,6 +16,8 @@ use crate::model::version::Revision;
 pub struct Stored {
     pub id: String,
     pub revision: Revision,
+    /// Of the release that was stored; older snapshots do not tell.
+    pub key: Option<String>,
     pub taken: Timestamp,
 }
 
@@ -29,6 +31,8 @@ pub struct Draft {
     pub snapshot: Option<String>,
     /// What runs on its own data now, and is brought back where this does not come up; `None` where nothing good does.
     pub before: Option<Previous>,
+    /// The snapshot is of the same version under another configuration: a person who names it has to know.
+    pub of_other_configuration: bool,
 }
 
 /// The stuck way back by hand that `rollback` undoes: what ran before it gets its own data back.
@@ -58,6 +62,7 @@ pub fn rollback(app: &AppName, state: &State) -> Result<Draft, String> {
         frozen: previous.frozen.clone(),
         snapshot: previous.release.snapshot.clone(),
         before: as_it_runs(state),
+        of_other_configuration: false,
     })
 }
 
@@ -91,6 +96,7 @@ fn out_of(app: &AppName, stuck: &Stuck) -> Result<Draft, String> {
         frozen: transaction.old.frozen.clone(),
         snapshot: transaction.snapshot.clone(),
         before: before.map(|before| Previous { release: before.release.clone(), frozen: before.frozen.clone() }),
+        of_other_configuration: false,
     })
 }
 
@@ -128,10 +134,12 @@ pub fn restore(app: &AppName, state: &State, id: Option<&str>, stored: &[Stored]
     let Some(current) = &state.current else { return Err(never_ran(app)) };
     let running = &current.body.revision;
     let fits = |one: &Stored| one.revision == *running && !is_of_previous(state, one);
+    let is_as_it_runs = |one: &Stored| one.key.as_ref().is_none_or(|key| *key == current.key);
     let chosen = match asked {
         Some(one) if !fits(one) => return Err(of_another(app, state, one, running)),
         Some(one) => one,
-        None => newest(stored.iter().filter(|one| fits(one))).ok_or_else(|| none_of(app, running, stored))?,
+        None => newest(stored.iter().filter(|one| fits(one) && is_as_it_runs(one)))
+            .ok_or_else(|| none_of(app, running, stored))?,
     };
     Ok(Draft {
         purpose: Purpose::Restore,
@@ -139,6 +147,7 @@ pub fn restore(app: &AppName, state: &State, id: Option<&str>, stored: &[Stored]
         frozen: state.frozen.clone(),
         snapshot: Some(chosen.id.clone()),
         before: as_it_runs(state),
+        of_other_configuration: !is_as_it_runs(chosen),
     })
 }
 
@@ -154,7 +163,8 @@ pub fn take(app: &AppName, state: &State) -> Result<Draft, String> {
     }
     let Some(current) = &state.current else { return Err(never_ran(app)) };
     let (release, frozen) = (current.clone(), state.frozen.clone());
-    Ok(Draft { purpose: Purpose::Take, release, frozen, snapshot: None, before: None })
+    let purpose = Purpose::Take;
+    Ok(Draft { purpose, release, frozen, snapshot: None, before: None, of_other_configuration: false })
 }
 
 /// The state in which a person leaves what is stuck: the version that failed its gate is refused, as it would be had the
@@ -199,7 +209,7 @@ fn no_such(app: &AppName, id: &str, stored: &[Stored]) -> String {
 
 fn none_of(app: &AppName, running: &Revision, stored: &[Stored]) -> String {
     format!(
-        "no snapshot of {running}, which runs, is kept; {}; `evenkeel snapshot take {app}` takes one of now",
+        "no snapshot of {running}, as it runs now, is kept; {}; `evenkeel snapshot take {app}` takes one of now",
         there_are(stored)
     )
 }
@@ -245,7 +255,12 @@ mod tests {
     }
 
     fn stored(id: &str, version: &str, day: u8) -> Stored {
-        Stored { id: id.into(), revision: revision(version), taken: at(&format!("2026-06-0{day}T02:00:00Z")) }
+        Stored {
+            id: id.into(),
+            revision: revision(version),
+            key: None,
+            taken: at(&format!("2026-06-0{day}T02:00:00Z")),
+        }
     }
 
     fn never_run() -> State {
@@ -305,9 +320,19 @@ mod tests {
         assert!(why(Some("s0")).contains("`evenkeel rollback wiki`"), "{}", why(Some("s0")));
         assert!(why(Some("x")).contains("only together with its version"), "{}", why(Some("x")));
         assert!(why(Some("y")).contains("no snapshot y; kept are s0 (of 1.0.0+1), x"), "{}", why(Some("y")));
-        assert!(why(None).contains("no snapshot of 1.1.0+1"), "{}", why(None));
+        assert!(why(None).contains("no snapshot of 1.1.0+1, as it runs now"), "{}", why(None));
         let nothing = restore(&app(), &upgraded(), None, &[]).unwrap_err();
         assert!(nothing.contains("none are kept"), "{nothing}");
+    }
+
+    #[test]
+    fn data_of_another_configuration_is_taken_only_by_its_name_and_that_is_told() {
+        let of = |key: &str, id, day| Stored { key: Some(key.into()), ..stored(id, "1.1.0+1", day) };
+        let kept = [of("key of 1.1.0+1", "a", 1), of("other", "b", 3)];
+        let [newest, named] = [None, Some("b")].map(|id| restore(&app(), &upgraded(), id, &kept).unwrap());
+        assert_eq!((newest.snapshot.as_deref(), newest.of_other_configuration), (Some("a"), false));
+        assert_eq!((named.snapshot.as_deref(), named.of_other_configuration), (Some("b"), true));
+        assert!(restore(&app(), &upgraded(), None, &kept[1..]).unwrap_err().contains("as it runs now"));
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct Manifest {
     /// The tag; none where the release is a commit that no tag names.
     pub version: Option<String>,
     pub commit: String,
+    /// The release's key: the same version under another configuration has another one. Older manifests have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     pub taken: Timestamp,
     /// By the volume's name. None at all is right for an app without data.
     pub volumes: BTreeMap<String, Archived>,
@@ -51,7 +54,13 @@ pub struct Archived {
 impl Manifest {
     pub fn new(id: &str, app: &str, of: &Revision, taken: Timestamp, volumes: BTreeMap<String, Archived>) -> Self {
         let (version, commit) = (of.version.clone(), of.commit.to_string());
-        Self { schema: SCHEMA, id: id.to_owned(), app: app.to_owned(), version, commit, taken, volumes }
+        Self { schema: SCHEMA, id: id.to_owned(), app: app.to_owned(), version, commit, key: None, taken, volumes }
+    }
+
+    /// Of a release with this key.
+    #[must_use]
+    pub fn of_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// What all archives take on disk.
@@ -119,6 +128,13 @@ pub(super) mod tests {
         assert_eq!(Manifest::parse(text.as_bytes()).unwrap(), manifest());
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&json["app"], json["digest"].as_str().map(str::len)), (&"wiki".into(), Some(64)));
+    }
+
+    #[test]
+    fn a_manifest_without_a_key_is_an_older_one() {
+        assert!(!manifest().to_text().contains("\"key\""));
+        let text = manifest().of_key("k1").to_text();
+        assert_eq!(Manifest::parse(text.as_bytes()).unwrap().key.as_deref(), Some("k1"));
     }
 
     #[test]

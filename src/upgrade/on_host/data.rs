@@ -51,8 +51,9 @@ impl OnHost<'_> {
     async fn seal(&mut self, transaction: &Transaction) -> Result<Fact, CopyError> {
         let (dir, lock) = (self.keeper.dir.clone(), self.lock.twin()?);
         let app = dir.path().file_name().and_then(|name| name.to_str()).context("the app's folder has no name")?;
-        let of = &transaction.old.release.body.revision;
-        let manifest = Manifest::new(&transaction.id, app, of, Timestamp::now(), self.archived.clone());
+        let old = &transaction.old.release;
+        let (of, archived) = (&old.body.revision, self.archived.clone());
+        let manifest = Manifest::new(&transaction.id, app, of, Timestamp::now(), archived).of_key(&old.key);
         let seal = move |_: &Watch<'_>| dir.snapshots().seal(&lock, &manifest);
         self.on_a_thread("the snapshot to be sealed", seal).await?;
         Ok(Fact::Nothing)
