@@ -17,7 +17,7 @@ use super::{Host, Options, Run, ends, recorded, resuming, transacting};
 use crate::config;
 use crate::host::snapshots::Manifest;
 use crate::host::store::AppDir;
-use crate::model::app::AppName;
+use crate::model::app::{AppName, Kind};
 use crate::model::outcome::Outcome;
 use crate::model::state::{Previous, State};
 use crate::model::transaction::{Old, Purpose, Transaction, Volume};
@@ -95,6 +95,10 @@ pub async fn grant(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) 
 
 async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) -> Result<Outcome, Outcome> {
     let slot = host.store.slot_waiting(|by| warn!("{by} has the run slot; waiting for it to end")).await?;
+    let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
+    if let Some(first) = proxy_first(&app.name, proxy, &resuming::open(&host.store)) {
+        return Err(first);
+    }
     let dir = host.store.app(&app.name);
     let lock = match turn::lock(&dir, &app.name).await? {
         Ok(lock) => lock,
@@ -115,6 +119,16 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
     }
     let draft = drafted(&app.name, &run.dir, &run.state, wish)?;
     run.grant(draft).await
+}
+
+/// Nothing is judged through a proxy that is between two versions. What any other app has open is in nobody's way.
+fn proxy_first(app: &AppName, proxy: Option<&AppName>, open: &[(AppName, Transaction)]) -> Option<Outcome> {
+    let (name, transaction) = open.iter().find(|(name, _)| Some(name) == proxy && name != app)?;
+    Some(Outcome::Blocked(format!(
+        "{} of {name} is to be finished first, since {app} is judged through it: run `evenkeel resume`, then this again; \
+         nothing was touched",
+        ends::subject(transaction)
+    )))
 }
 
 /// The stuck way back that is undone by this wish.
@@ -214,7 +228,7 @@ impl Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::worlds::release;
+    use crate::app::worlds::{release, transaction};
 
     #[test]
     fn before_anything_is_done_a_person_reads_which_data_goes_out_of_use() {
@@ -233,5 +247,16 @@ mod tests {
         {
             assert!(told.contains(words), "{told}");
         }
+    }
+
+    #[test]
+    fn only_what_the_proxy_has_open_comes_first() {
+        let open = |app: &str| vec![(app.parse().unwrap(), transaction(Purpose::Upgrade))];
+        let [wiki, traefik]: [AppName; 2] = ["wiki", "traefik"].map(|name| name.parse().unwrap());
+        let first = proxy_first(&wiki, Some(&traefik), &open("traefik")).unwrap();
+        assert!(first.sentence().contains("`evenkeel resume`"), "{first}");
+        assert_eq!(proxy_first(&wiki, Some(&traefik), &open("blog")), None);
+        assert_eq!(proxy_first(&traefik, Some(&traefik), &open("traefik")), None);
+        assert_eq!(proxy_first(&wiki, None, &open("traefik")), None);
     }
 }
