@@ -138,12 +138,12 @@ fn a_line_that_was_torn_costs_no_other() {
 
 #[test]
 fn metrics_that_cannot_be_written_fail_no_run() {
-    let host = two_apps();
     for file in ["metrics.prom", "runs.json", "metrics.lock"] {
+        let host = two_apps();
         fs::create_dir_all(host.state_dir().join(file)).unwrap();
         tells(&host.run(&["app", "wiki"]), 12, &["wiki: blocked", "no metrics could be written", file]);
         fs::remove_dir(host.state_dir().join(file)).unwrap();
+        tells(&host.run(&["app", "wiki"]), 12, &["wiki: blocked"]);
+        assert!(host.state_dir().join("metrics.prom").is_file());
     }
-    tells(&host.run(&["app", "wiki"]), 12, &["wiki: blocked"]);
-    assert!(host.state_dir().join("metrics.prom").is_file());
 }
