@@ -42,6 +42,9 @@ async fn whoever_holds_the_data_or_a_path_above_or_below_it_is_found() {
         (path(above), true, true),
         (path(above.parent().unwrap()), false, true),
         (path(&data.join("uploads")), true, true),
+        // A monitor reads the host from above, and writes nothing; what looks into the data may read it half restored.
+        (format!("{}:ro", path(above.parent().unwrap())), true, false),
+        (format!("{}:ro", path(&data.join("uploads"))), true, true),
         (path(&other.path().join("link")), false, true),
         (path(other.path()), true, false),
         // Another volume whose destination is called as ours is: the Engine's own filter would take it for ours.
