@@ -7,6 +7,7 @@ mod apps;
 mod certificate;
 mod gates;
 mod proxy;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -49,19 +50,19 @@ impl Town {
         traefik();
         let (world, recorder) = World::new().recorded();
         let mut town = Self { world, recorder, recipes: BTreeMap::new(), _ports: ports };
-        town.declare_proxy("");
+        town.declare_proxy(TRAEFIK, "");
         town
     }
 
     /// The proxy as an operator declares it who gives no version for the certificate's secrets.
-    fn declare_proxy(&mut self, more: &str) {
+    fn declare_proxy(&mut self, version: &str, more: &str) {
         let url = self.recipe("traefik");
         let files = ["chain.pem", "key.pem"].map(|file| self.world.dir.path().join(file).display().to_string());
         let table = format!(
             r#"
 [proxy]
 recipe = {{ url = "{url}" }}
-version = "{TRAEFIK}"
+version = "{version}"
 domain = "{domain}"
 address = "{address}"
 compose = ["compose.yml", "compose.host.yml", "compose.wildcard.yml"]

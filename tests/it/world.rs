@@ -187,6 +187,11 @@ impl World {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// The same, with its log to be read.
+    pub fn start_with_log(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs the program, which has to end well.
     #[track_caller]
     pub fn ok(&self, arguments: &[&str]) -> Said {
