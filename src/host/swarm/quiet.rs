@@ -100,11 +100,12 @@ impl Swarm {
         self.stop_container(id, grace).await.map_err(|e| e.during(format!("stop container {id}")))
     }
 
-    /// How a container that has ended did so: exit code, and whether the memory ran out. `None` where it is gone.
+    /// How a container that has ended did so: exit code, and whether the memory ran out. `None` where it is gone, and
+    /// where the Engine does not know.
     pub async fn exit_of(&self, id: &str) -> Result<Option<(i64, bool)>, EngineError> {
         let path = format!("/containers/{}/json", segment(id));
         match self.engine.get(&path, &[]).await {
-            Ok(live) => Ok(live["State"]["ExitCode"].as_i64().map(|code| (code, live["State"]["OOMKilled"] == true))),
+            Ok(live) => Ok(exit(&live["State"])),
             Err(error) if error.is_not_found() => Ok(None),
             Err(other) => Err(other.during(format!("look at container {id}"))),
         }
@@ -116,6 +117,15 @@ impl Swarm {
         let moves = services.values().any(is_updating);
         Ok((services.into_iter().map(|(name, service)| (name, service.index)).collect(), moves))
     }
+}
+
+/// What an Engine that was gone meanwhile writes of a container that it finds dead (seen on 20.10). Another program may
+/// end so by itself; whoever followed its events knows that.
+const UNKNOWN: i64 = 255;
+
+fn exit(state: &Value) -> Option<(i64, bool)> {
+    let code = state["ExitCode"].as_i64().filter(|code| *code != UNKNOWN)?;
+    Some((code, state["OOMKilled"] == true))
 }
 
 /// The longest grace period of these specs.
@@ -180,6 +190,13 @@ mod tests {
         json!({"Id": id, "State": state, "Labels": {
             "com.docker.swarm.service.id": service, SERVICE_NAME: name, "com.docker.swarm.task.id": task,
         }})
+    }
+
+    #[test]
+    fn an_end_that_the_engine_slept_through_is_not_known() {
+        let exit = |code: i64| exit(&json!({"Status": "exited", "ExitCode": code, "OOMKilled": false}));
+        assert_eq!([0, 1, 137].map(exit), [Some((0, false)), Some((1, false)), Some((137, false))]);
+        assert_eq!(exit(255), None);
     }
 
     #[test]

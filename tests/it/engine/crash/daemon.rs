@@ -10,9 +10,9 @@ use crate::engine::private::PrivateEngine;
 use crate::world::World;
 
 /// In which act it is killed, on which way, and whether containerd and all containers go with it.
-const ALWAYS: [(Way, &str, bool); 2] = [(Way::Good, "AwaitEnd", false), (Way::Bad, "Judge", true)];
-const MORE: [(Way, &str, bool); 8] = [
-    (Way::Bad, "AwaitEnd", true),
+const ALWAYS: [(Way, &str, bool); 3] =
+    [(Way::Good, "AwaitEnd", false), (Way::Good, "AwaitEnd", true), (Way::Bad, "Judge", true)];
+const MORE: [(Way, &str, bool); 7] = [
     (Way::Good, "Deploy", false),
     (Way::Good, "Deploy", true),
     (Way::Good, "Judge", false),
