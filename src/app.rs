@@ -388,8 +388,7 @@ impl<'a> Run<'a> {
             Some(Release { body, key: read.key.clone(), since: Timestamp::now().to_string(), snapshot: None });
         self.state.installing = None;
         self.state.changing = None;
-        self.state.frozen.sample = read.sample.clone();
-        self.state.frozen.secret_versions = read.secret_versions.clone();
+        self.state.frozen = read.frozen.clone();
         self.dir.write_state(&self.lock, &self.state)?;
         self.keep_images(&before).await;
         Ok(())

@@ -32,8 +32,8 @@ use crate::recipe::interpolate::Environment;
 
 pub use additions::{Additions, add, refuse_acme, router_hosts, tell_passthrough};
 pub use app::{
-    Reading, SecretName, environment, files_of_overlays, overlays, read_as_far_as_it_goes, read_plain, sample,
-    secret_names,
+    Reading, SecretName, digests_of_overlays, environment, files_of_overlays, overlays, read_as_far_as_it_goes,
+    read_plain, sample, secret_names,
 };
 pub use objects::LARGEST_SECRET;
 pub use posts::posts;

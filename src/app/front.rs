@@ -183,7 +183,7 @@ impl<'a> Front<'a> {
         let read = self.view.read_at(beside.given, &tree, revision, beside.lives, beside.now);
         let read = read.map_err(|refused| refused.outcome)?;
         let sample = sample::frozen_with(&self.view.state.frozen.sample, desired::sample(&tree));
-        let frozen = Frozen { sample, secret_versions: read.secret_versions.clone() };
+        let frozen = Frozen { sample, ..read.frozen.clone() };
         Ok(Ahead { revision: revision.clone(), read, frozen, tree })
     }
 

@@ -8,6 +8,7 @@ use super::front::{Ahead, Beside, Front};
 use super::turn;
 use super::upgrading::Target;
 use super::view::{Sources, View};
+use crate::app::reading::Read;
 use crate::config::Notes as OnNotes;
 use crate::host::images::Images;
 use crate::model::observed::Observed;
@@ -90,8 +91,7 @@ impl View<'_> {
         let is_told = self.app.policy.notes == OnNotes::Alert;
         Target {
             revision: ahead.revision,
-            read: ahead.read,
-            sample: ahead.frozen.sample,
+            read: Read { frozen: ahead.frozen, ..ahead.read },
             notes: upgrade.notes.told().map(|text| PassedNotes { text, is_told }),
             why: None,
             images: Vec::new(),

@@ -16,7 +16,7 @@ use crate::host::recipes::{operator_bytes, operator_file, operator_text, recipe_
 use crate::model::app::Domain;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::secret::{Hidden, HostKey, SecretBytes, version_of_given};
-use crate::model::state::SecretVersion;
+use crate::model::state::{Frozen, SecretVersion};
 use crate::model::version::{Revision, Wanted};
 use crate::recipe::compose::NamedFiles;
 use crate::recipe::interpolate::Environment;
@@ -28,9 +28,8 @@ pub struct Read {
     pub desired: Desired,
     /// Equal keys are equal releases.
     pub key: String,
-    /// The text of the recipe's `.env.sample`.
-    pub sample: String,
-    pub secret_versions: BTreeMap<String, SecretVersion>,
+    /// What becomes fixed with it.
+    pub frozen: Frozen,
     pub warnings: Diagnostics,
 }
 
@@ -219,7 +218,8 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
     found.extend(nobody_makes(&desired));
     let key = desired::digest(&desired, revision);
     let sample = around.recorded.sample.unwrap_or_else(|| desired::sample(&tree)).to_owned();
-    Ok(Read { desired, key, sample, secret_versions, warnings: found })
+    let frozen = Frozen { sample, secret_versions, overlays: desired::digests_of_overlays(&reading) };
+    Ok(Read { desired, key, frozen, warnings: found })
 }
 
 /// With a declared certificate no app may ask an authority for another one.

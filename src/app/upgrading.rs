@@ -22,7 +22,7 @@ use crate::host::who::who;
 use crate::model::approval::Approval;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
-use crate::model::state::{Frozen, State};
+use crate::model::state::State;
 use crate::model::transaction::{Candidate, PassedNotes, Transaction, Volume};
 use crate::model::version::Revision;
 use crate::plan::Plan;
@@ -34,8 +34,6 @@ use crate::upgrade::told::HeldBack;
 pub struct Target {
     pub revision: Revision,
     pub read: Read,
-    /// What becomes frozen with it.
-    pub sample: String,
     pub notes: Option<PassedNotes>,
     /// Why a change of configuration is an upgrade.
     pub why: Option<String>,
@@ -46,8 +44,7 @@ pub struct Target {
 impl Target {
     /// The version that runs with another configuration, or with images that moved.
     pub fn change(revision: Revision, read: Read, why: String) -> Self {
-        let sample = read.sample.clone();
-        Self { revision, read, sample, notes: None, why: Some(why), images: Vec::new() }
+        Self { revision, read, notes: None, why: Some(why), images: Vec::new() }
     }
 
     /// Why a change of configuration is not tried by itself: it has failed before, or could not be finished twice.
@@ -177,7 +174,7 @@ impl Run<'_> {
         Ok(Candidate {
             body: release::body(&desired, target.revision.clone(), images),
             key: target.read.key.clone(),
-            frozen: Frozen { sample: target.sample.clone(), secret_versions: target.read.secret_versions.clone() },
+            frozen: target.read.frozen.clone(),
             gate: self.reconciler.gate(&desired).kept(),
             notes: target.notes.clone(),
         })

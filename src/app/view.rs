@@ -126,7 +126,8 @@ impl View<'_> {
             Decision::Go(aim) => (aim, None),
         };
         if let (Aim::Change, Some(current)) = (aim, &self.state.current)
-            && let Some(why) = policy::is_upgrade_in_disguise(&current.body, &read.desired)
+            && let Some(why) =
+                policy::is_upgrade_in_disguise((&current.body, &self.state.frozen), (&read.desired, &read.frozen))
         {
             return self.stay_and_change(Target::change(revision, read, why), options);
         }

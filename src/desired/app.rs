@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
+
 use super::objects::version_variable;
 use super::references::object_name;
 use super::{Desired, SecretSource, from_files, from_files_as_far_as_it_goes};
 use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::hex;
 use crate::recipe::compose::model::FileObject;
 use crate::recipe::compose::{self, NamedFiles, Source};
 use crate::recipe::env::{self, Variable};
@@ -188,6 +191,12 @@ pub fn files_of_overlays(reading: &Reading) -> NamedFiles {
         files.objects.extend(named.objects.into_iter().filter(|file| tree::is_absolute(file)));
     }
     files
+}
+
+/// By path, so that another content is noticed.
+pub fn digests_of_overlays(reading: &Reading) -> BTreeMap<String, String> {
+    let digest = |source: Source| (source.file.to_string(), hex(&Sha256::digest(source.text)));
+    overlay_sources(reading).into_iter().map(digest).collect()
 }
 
 fn overlay_sources(reading: &Reading) -> Vec<Source> {

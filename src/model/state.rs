@@ -134,6 +134,9 @@ pub struct Frozen {
     pub sample: String,
     /// Recipe secret name -> how its version is chosen.
     pub secret_versions: BTreeMap<String, SecretVersion>,
+    /// Digests of the operator's own compose files, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overlays: BTreeMap<String, String>,
 }
 
 /// The version of a secret whose bytes the operator gives, and the content that it stands for.

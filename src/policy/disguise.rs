@@ -1,26 +1,33 @@
 //! Changes of configuration that are upgrades in all but name.
 //!
-//! Another image may write its data in another form, and another volume is other data. Where an app has volumes, such a
-//! change needs a snapshot and a way back like any upgrade; where it has none, it may be made in place.
+//! Another image may write its data in another form, another volume is other data, and a compose file of the operator's
+//! may start anything in the place of what ran. Where an app has volumes, such a change needs a snapshot and a way back
+//! like any upgrade; where it has none, it may be made in place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::desired::Desired;
-use crate::model::state::ReleaseBody;
+use crate::model::state::{Frozen, ReleaseBody};
 use crate::plan::canonical_form::{IMAGE_LABEL, without_digest};
 use crate::plan::volumes;
 
-/// Why the change from `current` to `desired` is an upgrade, if it is: an app with volumes would get another image for one
-/// of its services, or other volumes. A service that comes or goes without a volume is no reason.
-pub fn is_upgrade_in_disguise(current: &ReleaseBody, desired: &Desired) -> Option<String> {
+/// Why a change of configuration is an upgrade, if it is: an app with volumes would get another image for one of its
+/// services, other volumes, or other compose files of the operator's. A service that comes or goes without a volume is no
+/// reason.
+pub fn is_upgrade_in_disguise(
+    (current, frozen): (&ReleaseBody, &Frozen),
+    (desired, read): (&Desired, &Frozen),
+) -> Option<String> {
     let (before, after) = (volumes(current.services.values()), volumes(desired.services.iter().map(|s| &s.spec)));
     let kept: Vec<&str> = before.union(&after).copied().collect();
     if kept.is_empty() {
         return None;
     }
-    let what = new_image(current, desired).or_else(|| new_volumes(current, desired))?;
+    let what = new_image(current, desired)
+        .or_else(|| new_volumes(current, desired))
+        .or_else(|| new_overlay(&frozen.overlays, &read.overlays))?;
     Some(format!("the configuration now {what}, and the app keeps data in {}", kept.join(", ")))
 }
 
@@ -48,6 +55,14 @@ fn new_volumes(current: &ReleaseBody, desired: &Desired) -> Option<String> {
     new.or_else(|| before.difference(&after).next().map(|mount| format!("no longer mounts {}", told(mount))))
 }
 
+fn new_overlay(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
+    let other = after.iter().find(|(path, digest)| before.get(*path) != Some(digest));
+    let new = other.map(|(path, _)| format!("has another content of compose file {path}"));
+    new.or_else(|| {
+        before.keys().find(|path| !after.contains_key(*path)).map(|path| format!("lacks compose file {path}"))
+    })
+}
+
 /// Service, volume and target of each volume that a spec mounts.
 fn mounted<'a>(service: &'a str, spec: &'a Value) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
     let mounts = spec.pointer("/TaskTemplate/ContainerSpec/Mounts").and_then(Value::as_array).into_iter().flatten();
@@ -68,7 +83,30 @@ mod tests {
     }
 
     fn held(before: Desired, after: Desired) -> Option<String> {
-        is_upgrade_in_disguise(&release(&before), &after)
+        is_upgrade_in_disguise((&release(&before), &Frozen::default()), (&after, &Frozen::default()))
+    }
+
+    #[test]
+    fn another_compose_file_of_the_operator_is_an_upgrade_of_an_app_with_volumes() {
+        let read = |files: &[(&str, &str)]| Frozen {
+            overlays: files.iter().map(|(path, digest)| (path.to_string(), digest.to_string())).collect(),
+            ..Frozen::default()
+        };
+        let is_one = |volumes: &[&str], before: &Frozen, after: &Frozen| {
+            let app = || desired().service(app("wiki:1", volumes));
+            is_upgrade_in_disguise((&release(&app()), before), (&app(), after))
+        };
+        let rows = [
+            (read(&[]), read(&[("/etc/a.yml", "1")]), "another content of compose file /etc/a.yml"),
+            (read(&[("/etc/a.yml", "1")]), read(&[("/etc/a.yml", "2")]), "another content of compose file /etc/a.yml"),
+            (read(&[("/etc/a.yml", "1")]), read(&[]), "lacks compose file /etc/a.yml"),
+        ];
+        for (before, after, words) in &rows {
+            let why = is_one(&["data"], before, after).unwrap();
+            assert!(why.contains(words) && why.contains("data"), "{why}");
+            assert_eq!(is_one(&["data"], after, after), None);
+            assert_eq!(is_one(&[], before, after), None);
+        }
     }
 
     #[test]

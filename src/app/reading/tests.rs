@@ -92,7 +92,7 @@ fn a_secret_that_was_there_before_is_adopted_until_its_content_changes() {
     let sample = "SECRET_WILDCARD_CERT_VERSION=v1\n";
     let adopted = Case { live: &["wiki_example_org_cert_v1"], ..case(TRAEFIK, sample, b"cert") };
     assert_eq!(adopted.secret_name(), "wiki_example_org_cert_v1");
-    let recorded = adopted.read().unwrap().secret_versions;
+    let recorded = adopted.read().unwrap().frozen.secret_versions;
 
     let again = Case { recorded: recorded.clone(), ..case(TRAEFIK, sample, b"cert") };
     assert_eq!(again.secret_name(), "wiki_example_org_cert_v1");
@@ -126,21 +126,21 @@ fn a_secret_of_a_file_keeps_its_name_until_the_file_changes() {
     let (name, first) = of(b"one", BTreeMap::new());
     assert_eq!(name, "wiki_example_org_key");
     assert!(!first.warnings.to_string().contains("its file changed"), "{}", first.warnings);
-    assert_eq!(of(b"one", first.secret_versions.clone()).0, name);
+    assert_eq!(of(b"one", first.frozen.secret_versions.clone()).0, name);
 
-    let (changed, second) = of(b"two", first.secret_versions.clone());
+    let (changed, second) = of(b"two", first.frozen.secret_versions.clone());
     assert!(changed.starts_with("wiki_example_org_key_c"), "{changed}");
     assert_ne!(second.key, first.key);
     let mounted = &second.desired.services[0].spec["TaskTemplate"]["ContainerSpec"]["Secrets"][0]["SecretName"];
     assert_eq!(mounted, changed.as_str());
     assert!(second.warnings.to_string().contains("its file changed and its name did not"), "{}", second.warnings);
-    assert_eq!(of(b"two", second.secret_versions.clone()).0, changed);
-    assert_ne!(of(b"one", second.secret_versions.clone()).0, changed);
+    assert_eq!(of(b"two", second.frozen.secret_versions.clone()).0, changed);
+    assert_ne!(of(b"one", second.frozen.secret_versions.clone()).0, changed);
 
     let renamed = compose.replace("file: key", "file: key, name: key_v2");
     let mut tree = tree(&renamed, "");
     tree.entries.insert("key".into(), Entry::File(b"three".to_vec()));
-    let third = Case { tree, given: given(&[]), recorded: second.secret_versions, ..case(TRAEFIK, "", b"") };
+    let third = Case { tree, given: given(&[]), recorded: second.frozen.secret_versions, ..case(TRAEFIK, "", b"") };
     assert_eq!(third.secret_name(), "key_v2");
 }
 
