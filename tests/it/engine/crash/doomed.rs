@@ -55,7 +55,7 @@ impl Seen {
     }
 }
 
-/// The words by which the log names acts.
+/// The words by which the log names the acts of the ways that are walked.
 pub fn acts() -> Vec<&'static str> {
     let name = String::new;
     let all = [
@@ -94,6 +94,8 @@ fn word(act: &Act) -> &'static str {
         Act::Unpack(_) => "Unpack",
         Act::Exchange(_) => "Exchange",
         Act::SetAside(_) => "SetAside",
+        // Only where a way back by hand leads nowhere, which is no way of this walk.
+        Act::GiveBack(_) => "GiveBack",
     }
 }
 
