@@ -7,14 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use evenkeel::model::observed::{Observed, TaskState};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Stack;
 use super::nights::{APP, MIGRATES_AND_FAILS, Nights, entrypoint, files, names, read, runs, tells};
 use super::private::PrivateEngine;
 use super::recorder::writes;
 use super::scene::each;
-use crate::world::on_engine;
+use crate::world::{Said, on_engine};
 
 #[test]
 fn a_week_of_nights_ends_each_with_a_gated_version_on_its_own_data() {
