@@ -8,18 +8,16 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use super::approving::{give_back, spend};
 use super::performing::Desk;
 use super::reading::Read;
 use super::transacting::{self, Beginning};
 use super::turn::Break;
 use super::view::Sources;
-use super::{Run, ends};
+use super::{Run, ends, spend};
 use crate::config;
 use crate::desired::SecretSource;
 use crate::host::store;
 use crate::host::who::who;
-use crate::model::approval::Approval;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
@@ -109,13 +107,9 @@ impl Run<'_> {
         let gate = self.reconciler.gate(&old);
         let volumes = self.preflight(&old, &new.body, &observed, &gate).await?;
         let beginning = self.beginning(&gate, volumes);
-        let spent = spend(&self.host.store, &self.app.name, &target.revision, self.now)?;
+        self.spend(&target)?;
         let transaction = beginning.upgrade(&self.state, &current, new);
-        let performed = self.perform(transaction).await;
-        if performed.is_err() {
-            self.give_back(spent);
-        }
-        Ok(performed?)
+        Ok(self.perform(transaction).await?)
     }
 
     /// Begins a transaction and follows it to its end.
@@ -202,13 +196,10 @@ impl Run<'_> {
         }))
     }
 
-    /// An approval counts once: for the transaction that begins, however it ends. One that was never written down was no
-    /// try.
-    fn give_back(&self, spent: Option<Approval>) {
-        let is_as_before = || self.dir.read_state().is_ok_and(|state| state.as_ref() == Some(&self.state));
-        let Some(approval) = spent.filter(|_| is_as_before()) else { return };
-        if let Err(cause) = give_back(&self.host.store, approval, &self.app.name, self.now) {
-            warn!(cause = format!("{cause:#}"), "nothing was begun, and the approval for it is lost: say it again");
-        }
+    /// An approval counts once: for the transaction that begins now, however it ends. Those of older versions lapse with
+    /// it, also where this one needed none.
+    fn spend(&self, target: &Target) -> Result<(), Outcome> {
+        spend(&self.host.store, &self.app.name, &target.revision, self.now)?;
+        Ok(())
     }
 }
