@@ -1,7 +1,9 @@
 //! Performing a transaction on this host, and what is done once it has ended.
 //!
 //! The border: what is done next is the table's matter, how it is done the host's. What no name in the state stands for
-//! any more is removed here, after the end and again by every later run: it is never in the way.
+//! any more is removed here, after the end and again by every later run: it is never in the way. The surprise: an approval
+//! is spent only once the transaction is written down, so that a full disk costs none; whoever was killed between the two
+//! leaves it to the run that finishes the transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +22,8 @@ use crate::model::transaction::Transaction;
 use crate::plan;
 use crate::reconcile::{Keeper, release};
 use crate::upgrade::on_host::{OnDisk, OnHost};
-use crate::upgrade::run::{self, Effects as _, Ended};
+use crate::upgrade::run::{self, Effects as _, Ended, Journal};
+use crate::upgrade::step;
 
 /// One app at hand: its lock is held, and so is the slot.
 pub(super) struct Desk<'a> {
@@ -38,10 +41,12 @@ impl Desk<'_> {
     /// When the journal cannot be written: nothing was begun then.
     pub async fn begin(&self, state: &State, transaction: Transaction) -> Result<(Outcome, State), Outcome> {
         let mut state = state.clone();
-        let (mut effects, mut journal) = self.tools(&state)?;
+        let (mut effects, journal) = self.tools(&state)?;
         if effects.is_asked_to_end() {
             return Err(Outcome::Waiting("this run was asked to end before it had begun anything".to_owned()));
         }
+        let begun = transaction.clone();
+        let mut journal = Spending { journal, spend: Some(|| self.spend(&begun)) };
         let ended = run::begin(&mut state, transaction, &mut effects, &mut journal).await?;
         drop((effects, journal));
         self.after(&ended).await
@@ -53,6 +58,7 @@ impl Desk<'_> {
     /// When the state cannot be read again.
     pub async fn finish(&self, state: &State) -> Result<(Outcome, State), Outcome> {
         let mut state = state.clone();
+        state.open.iter().for_each(|open| self.spend_at_last(open));
         let (mut effects, mut journal) = self.tools(&state)?;
         let ended = run::resume(&mut state, &mut effects, &mut journal).await;
         drop((effects, journal));
@@ -80,7 +86,44 @@ impl Desk<'_> {
     }
 }
 
+/// A journal that has the approval spent as soon as the transaction stands in it.
+struct Spending<J, F> {
+    journal: J,
+    spend: Option<F>,
+}
+
+impl<J: Journal, F: FnOnce()> Journal for Spending<J, F> {
+    fn write(&mut self, state: &State) -> anyhow::Result<()> {
+        self.journal.write(state)?;
+        if let Some(spend) = self.spend.take() {
+            spend();
+        }
+        Ok(())
+    }
+}
+
 impl Desk<'_> {
+    /// An approval counts once: for the transaction that has begun, however it ends. Those of older versions lapse with it,
+    /// also where this one needed none.
+    fn spend(&self, transaction: &Transaction) {
+        let Some(new) = &transaction.new else { return };
+        let revision = &new.body.revision;
+        if let Err(cause) = super::spend(&self.host.store, self.app, revision, transaction.began) {
+            warn!(to = %revision, cause = format!("{cause:#}"), "the approval could not be spent; it may count again");
+        }
+    }
+
+    /// A run that was killed at once after it had begun may not have had the time. What was approved since is meant for the
+    /// next transaction.
+    fn spend_at_last(&self, open: &Transaction) {
+        let Some(new) = open.new.as_ref().filter(|_| open.step == step::first(open)) else { return };
+        let approvals = self.dir.approvals().ok().and_then(Result::ok).unwrap_or_default();
+        let mut of_it = approvals.all().iter().filter(|approval| approval.revision == new.body.revision);
+        if of_it.all(|approval| approval.ts <= open.step_began) {
+            self.spend(open);
+        }
+    }
+
     /// Says in the app's own folder where the data lies that gave way. The state says it, too.
     fn point_at_failed(&self, state: &State, transaction: &Transaction) {
         let Some(failed) = state.failed.as_ref().filter(|failed| failed.transaction == transaction.id) else { return };
@@ -177,5 +220,37 @@ impl Desk<'_> {
 fn told(tidied: Result<(), Outcome>) {
     if let Err(cause) = tidied {
         warn!(cause = cause.sentence(), "what nobody needs any more could not be removed; a later run tries again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Writes nothing for the first few times.
+    struct Full(u32);
+
+    impl Journal for Full {
+        fn write(&mut self, _: &State) -> anyhow::Result<()> {
+            let is_full = self.0 > 0;
+            self.0 = self.0.saturating_sub(1);
+            anyhow::ensure!(!is_full, "no space left on device");
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_approval_is_spent_once_and_only_when_the_transaction_is_written() {
+        let spent = Cell::new(0);
+        let state = State::new(&"wiki".parse().unwrap());
+        let mut journal = Spending { journal: Full(1), spend: Some(|| spent.set(spent.get() + 1)) };
+        assert!(journal.write(&state).is_err());
+        assert_eq!(spent.get(), 0);
+        for _ in 0..2 {
+            journal.write(&state).unwrap();
+        }
+        assert_eq!(spent.get(), 1);
     }
 }

@@ -13,7 +13,7 @@ use super::reading::Read;
 use super::transacting::{self, Beginning};
 use super::turn::Break;
 use super::view::Sources;
-use super::{Run, ends, spend};
+use super::{Run, ends};
 use crate::config;
 use crate::desired::SecretSource;
 use crate::host::store;
@@ -107,7 +107,6 @@ impl Run<'_> {
         let gate = self.reconciler.gate(&old);
         let volumes = self.preflight(&old, &new.body, &observed, &gate).await?;
         let beginning = self.beginning(&gate, volumes);
-        self.spend(&target)?;
         let transaction = beginning.upgrade(&self.state, &current, new);
         Ok(self.perform(transaction).await?)
     }
@@ -194,12 +193,5 @@ impl Run<'_> {
                 ends::subject(&transaction)
             ))
         }))
-    }
-
-    /// An approval counts once: for the transaction that begins now, however it ends. Those of older versions lapse with
-    /// it, also where this one needed none.
-    fn spend(&self, target: &Target) -> Result<(), Outcome> {
-        spend(&self.host.store, &self.app.name, &target.revision, self.now)?;
-        Ok(())
     }
 }
