@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::{info, warn};
 
-use super::{Host, ends};
+use super::{Host, ends, proxy};
 use crate::host::ending::Ending;
 use crate::host::progress::Progress;
 use crate::host::store::{AppDir, Lock};
 use crate::host::volumes::{Failed, drop_failed, drop_stages};
-use crate::model::app::{AppName, StackName};
+use crate::model::app::{AppName, Kind, StackName};
 use crate::model::observed::Volume;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
@@ -147,6 +147,12 @@ impl Desk<'_> {
     fn tools(&self, state: &State) -> Result<(OnHost<'_>, OnDisk<'_>), Outcome> {
         let (stack, ending) = (self.stack(state)?, Ending::listen()?);
         let effects = OnHost::new(self.keeper(state), self.lock, stack, ending);
+        let proxy = self.host.declared.of(Kind::Proxy).next();
+        // The proxy's own releases bring theirs.
+        let effects = match proxy.is_some_and(|proxy| proxy.name != *self.app) {
+            true => effects.behind(|| proxy::kept_chain(&self.host.declared, &self.host.store)),
+            false => effects,
+        };
         Ok((effects, OnDisk::new(self.dir, self.lock)))
     }
 

@@ -61,6 +61,16 @@ impl Gate {
         serde_json::from_value(kept.clone()).context("read the gate that was kept with the open transaction")
     }
 
+    /// With the certificate that is served by now, leaf first, in the place of the one at the beginning: it belongs to the
+    /// host, and is rotated whatever an app is doing. Nothing is known of it: as it was.
+    #[must_use]
+    pub fn with_certificate(mut self, chain: Vec<Vec<u8>>) -> Self {
+        if let Some(wanted) = self.target.certificate.as_mut().filter(|_| !chain.is_empty()) {
+            wanted.chain = chain;
+        }
+        self
+    }
+
     /// Swarm's verdict alone.
     #[must_use]
     pub fn without_questions(self) -> Self {

@@ -49,6 +49,8 @@ pub struct OnHost<'a> {
     /// What this run has deployed.
     deployed: Option<(Side, Desired, Applied)>,
     eager: Option<Eager>,
+    /// What is served on this host by now, asked at each verdict.
+    certificate: Box<dyn Fn() -> Vec<Vec<u8>> + 'a>,
 }
 
 impl<'a> OnHost<'a> {
@@ -64,7 +66,15 @@ impl<'a> OnHost<'a> {
             archived: BTreeMap::new(),
             deployed: None,
             eager: None,
+            certificate: Box::new(Vec::new),
         }
+    }
+
+    /// The app is judged through a proxy that serves this chain (DER, leaf first) by then, whatever it served when the
+    /// transaction began.
+    #[must_use]
+    pub fn behind(self, certificate: impl Fn() -> Vec<Vec<u8>> + 'a) -> Self {
+        Self { certificate: Box::new(certificate), ..self }
     }
 
     /// What asks the Engine; may be dropped at any moment.

@@ -67,6 +67,7 @@ impl OnHost<'_> {
             Side::Before => transaction.before.as_ref().map_or(&serde_json::Value::Null, |before| &before.gate),
         };
         let gate = Gate::of_kept(gate).map_err(|cause| Failure::Disk(format!("{cause:#}")))?;
+        let gate = gate.with_certificate((self.certificate)());
         let (desired, applied) = match self.found_deployed(side, body).await {
             Ok(found) => found,
             Err(unapplied) => return undeployed(unapplied),
