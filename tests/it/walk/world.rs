@@ -356,8 +356,12 @@ impl World {
             let Some(inode) = self.disk.find(Place::Volume(volume), Name::Data) else { continue };
             let is_others = self.disk.data(Place::Volume(volume), Name::Data).is_some_and(|data| data.side != side);
             if is_others && self.is_way_back() {
-                // It is no data of the release that is being left, so none that would be missed.
-                self.disk.fill_and_sync(inode, Content::Tree(Data { side, writes: 0, unclean: false, mixed: true }));
+                // What is written to the unpacked data is none that would be missed. The older release started by hand on
+                // the newer one's data would harm that, and nobody could undo it.
+                if side == Side::New {
+                    self.disk
+                        .fill_and_sync(inode, Content::Tree(Data { side, writes: 0, unclean: false, mixed: false }));
+                }
                 continue;
             }
             self.write_data(volume, inode, side, false);
