@@ -166,7 +166,10 @@ impl Host {
             return Err(Cut::Dead);
         }
         laws::before_act(world, act, transaction);
-        world.answer()?;
+        // A look has no answer but what it sees.
+        if *act != Act::SeeStandstill {
+            world.answer()?;
+        }
         match act {
             Act::Quiesce => self.quiesce(world, transaction)?,
             Act::AwaitEnd { clean } => self.await_end(world, transaction, *clean)?,
