@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::Stack;
 use super::nights::{APP, MIGRATES_AND_FAILS, Nights, entrypoint, files, names, read, runs, tells};
-use super::private::PrivateEngine;
 use super::recorder::writes;
 use super::scene::each;
 use crate::world::{Said, on_engine};
