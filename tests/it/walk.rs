@@ -15,6 +15,7 @@
 //! | Archive, Seal | replace what a killed run left; a seal stands for what is there | `fidelity::faults::what_a_killed_run_left_is_made_again_unless_it_is_whole`, `a_manifest_seals_nothing_that_is_not_there` |
 //! | ReadBack | no flipped bit passes | `fidelity::faults::a_flipped_bit_anywhere_is_found_in_archive_and_manifest` |
 //! | any write | a full disk is an answer | `fidelity::full` |
+//! | SeeStandstill | nothing of the app runs, or something does | `engine::upgrading::stopping::a_stopped_stack_runs_nothing_and_keeps_its_networks` |
 //! | Deploy | no two containers hold a volume | `engine::verdict_volumes`, `engine::upgrading::whole` |
 //! | Judge | unpacks meanwhile | `engine::upgrading::whole::the_snapshot_is_unpacked_while_the_verdict_is_waited_for` |
 //! | Unpack | checks first; takes only what the journal names or what is whole | `fidelity::faults` |

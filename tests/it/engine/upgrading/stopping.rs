@@ -24,9 +24,12 @@ async fn a_stopped_stack_runs_nothing_and_keeps_its_networks() {
     bench.stack.until_running(4).await;
     let mut transaction = bench.transaction(&own, &own).await;
     let mut host = bench.host();
+    let stands_still = |is| Ok(Ok(Fact::Standstill(is)));
+    assert_eq!(host.perform(&Act::SeeStandstill, &transaction).await, stands_still(false));
 
     bench.stopped(&mut host, &mut transaction).await;
 
+    assert_eq!(host.perform(&Act::SeeStandstill, &transaction).await, stands_still(true));
     assert_eq!(bench.containers().await, []);
     let observed = bench.stack.observe().await;
     assert_eq!(observed.networks[&bench.stack.named("net")].id, network);
@@ -45,6 +48,7 @@ async fn a_stopped_stack_runs_nothing_and_keeps_its_networks() {
     // And back again, global service and job too; what nobody's release knows is gone.
     assert_eq!(host.perform(&Act::Deploy(Side::Old), &transaction).await, DONE);
     bench.stack.until_running(3).await;
+    assert_eq!(host.perform(&Act::SeeStandstill, &transaction).await, stands_still(false));
     let services: Vec<String> = bench.stack.observe().await.services.into_keys().collect();
     assert_eq!(services, ["each", "job", "web"].map(|name| bench.stack.named(name)));
     drop(host);
