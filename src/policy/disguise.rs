@@ -18,7 +18,7 @@ use crate::plan::volumes;
 /// reason.
 pub fn is_upgrade_in_disguise(
     (current, frozen): (&ReleaseBody, &Frozen),
-    (desired, read): (&Desired, &Frozen),
+    (desired, coming): (&Desired, &Frozen),
 ) -> Option<String> {
     let (before, after) = (volumes(current.services.values()), volumes(desired.services.iter().map(|s| &s.spec)));
     let kept: Vec<&str> = before.union(&after).copied().collect();
@@ -27,7 +27,7 @@ pub fn is_upgrade_in_disguise(
     }
     let what = new_image(current, desired)
         .or_else(|| new_volumes(current, desired))
-        .or_else(|| new_overlay(&frozen.overlays, &read.overlays))?;
+        .or_else(|| new_overlay(&frozen.overlays, &coming.overlays))?;
     Some(format!("the configuration now {what}, and the app keeps data in {}", kept.join(", ")))
 }
 
@@ -57,7 +57,10 @@ fn new_volumes(current: &ReleaseBody, desired: &Desired) -> Option<String> {
 
 fn new_overlay(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
     let other = after.iter().find(|(path, digest)| before.get(*path) != Some(digest));
-    let new = other.map(|(path, _)| format!("has another content of compose file {path}"));
+    let new = other.map(|(path, _)| match before.contains_key(path) {
+        true => format!("has another content of compose file {path}"),
+        false => format!("names compose file {path}"),
+    });
     new.or_else(|| {
         before.keys().find(|path| !after.contains_key(*path)).map(|path| format!("lacks compose file {path}"))
     })
@@ -97,7 +100,7 @@ mod tests {
             is_upgrade_in_disguise((&release(&app()), before), (&app(), after))
         };
         let rows = [
-            (read(&[]), read(&[("/etc/a.yml", "1")]), "another content of compose file /etc/a.yml"),
+            (read(&[]), read(&[("/etc/a.yml", "1")]), "names compose file /etc/a.yml"),
             (read(&[("/etc/a.yml", "1")]), read(&[("/etc/a.yml", "2")]), "another content of compose file /etc/a.yml"),
             (read(&[("/etc/a.yml", "1")]), read(&[]), "lacks compose file /etc/a.yml"),
         ];
