@@ -26,7 +26,7 @@ use crate::reconcile::release;
 use draft::{Draft, Stored};
 
 /// What a person is told of a snapshot that the same version left under another configuration.
-const OTHER_CONFIGURATION: &str = " That data was stored under another configuration of this version, and may not fit to \
+const OTHER_CONFIGURATION: &str = " That data was stored under another configuration of this version, and may not fit \
                                    the one that runs now.";
 
 /// What is asked for.

@@ -127,8 +127,17 @@ fn stands(transaction: &Transaction) -> String {
     let before = transaction.before.as_ref().map(|before| &before.release.body.revision);
     let new = transaction.new.as_ref().map(|new| &new.body.revision).or(before);
     let new = new.map_or_else(|| "the release from before".to_owned(), ToString::to_string);
+    let restored = transaction.snapshot.as_deref().filter(|_| transaction.purpose == Purpose::Restore);
     if let (true, Step::Redeploy | Step::Rejudge) = (transaction.has_turned(), transaction.step) {
-        return format!("neither {old} nor {new} comes up; {new}'s own data is in place again.");
+        return match restored {
+            Some(id) => {
+                format!("{old} comes up neither on snapshot {id} nor on its own data, which is in place again.")
+            }
+            None => format!("neither {old} nor {new} comes up; {new}'s own data is in place again."),
+        };
+    }
+    if let (Some(id), Step::Restore) = (restored, transaction.step) {
+        return format!("no service of the app runs; each volume holds either its own data or that of snapshot {id}.");
     }
     let stored = match &transaction.snapshot {
         Some(id) => format!(", and {old}'s data is in snapshot {id}"),

@@ -133,10 +133,10 @@ impl Message {
     }
 }
 
-/// The commands that lead on from here.
 /// How the fact begins that a way back by hand was undone.
 pub const UNDONE: &str = "undone:";
 
+/// The commands that lead on from here.
 fn next_step(alert: &Alert, app: &AppName) -> String {
     let run = run(app);
     let approve = match &alert.to_version {
@@ -156,7 +156,7 @@ fn next_step(alert: &Alert, app: &AppName) -> String {
         Reason::ReleaseNotes => "nothing is broken; read the release notes: the version is taken already".to_owned(),
         Reason::Rollback if alert.fact.starts_with(UNDONE) => format!(
             "what ran before runs again, on its own data; `evenkeel history {app}` has what happened before; once the cause is \
-             gone, `evenkeel rollback {app}` goes back once more"
+             gone, try again what was asked for: `evenkeel rollback {app}`, or `evenkeel snapshot restore {app}`"
         ),
         Reason::Rollback => format!(
             "the old version runs, a newer one is tried by itself; `evenkeel history {app}` has what happened before; {again}"

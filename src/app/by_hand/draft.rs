@@ -84,8 +84,8 @@ fn out_of(app: &AppName, stuck: &Stuck) -> Result<Draft, String> {
     let has_its_data = transaction.has_turned() && transaction.step >= Step::Redeploy;
     if let Some(before) = before.filter(|_| !has_its_data) {
         return Err(format!(
-            "{app} is stuck between the data of {} and that of {}: {}; from there it can be gone back again",
-            transaction.old.release.body.revision,
+            "{app} is stuck between two sets of data, on the way back to that of {}: {}; from there it can be gone back \
+             again",
             before.release.body.revision,
             back_to_before(app, transaction)
         ));
