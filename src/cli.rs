@@ -60,8 +60,8 @@ A first installation:
 /// go back together.
 ///
 /// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied, upgraded or waiting (also for a paused app);
-/// 2 `plan` found changes; 10 held (a newer version is not taken by itself); 11 rolled back (a new version failed, the old
-/// one runs on its own data); 12 blocked (something is in the way, the app runs as before); 13 stuck (undoing failed too:
+/// 2 `plan` found changes; 10 held (a newer version is not taken by itself); 11 rolled back (what was tried failed, what ran
+/// before runs on its own data); 12 blocked (something is in the way, the app runs as before); 13 stuck (undoing failed too:
 /// `evenkeel status` says what stands where); 14 unhealthy; 1 error (of the configuration, the Engine, network or disk); 64
 /// wrong use.
 #[derive(Debug, Parser)]
@@ -137,14 +137,15 @@ enum Verb {
     ///
     /// The release before the current one is put back as it was recorded, with the snapshot that belongs to it. First it is
     /// shown which data goes out of use; without a terminal, --yes is needed. What was there is kept beside the volumes
-    /// until the next good upgrade, and the version that was left is not taken again by itself. Of an app that is stuck,
-    /// the release that ran before is put back.
+    /// until the next good upgrade, and the version that was left is not taken again by itself. Where it
+    /// does not come up, what ran gets its own data back and runs again (exit code 11). Of an app that is stuck, the
+    /// release that ran before is put back.
     #[command(after_help = "Examples:\n  evenkeel rollback wiki\n  evenkeel rollback wiki --yes")]
     Rollback(rollback::Arguments),
     /// Finish what was begun: transactions that a killed run, or an Engine that went away, left open.
     ///
     /// From what is recorded alone, whatever the configuration says of the app by now. What the resume timer runs. The exit
-    /// code is the worst outcome's; 0 where nothing is open.
+    /// code is the worst outcome's; 0 where nothing is open. A state that cannot be read is told: exit code 12.
     Resume,
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
     ///

@@ -53,7 +53,7 @@ pub enum Verb {
     ///
     /// Of a snapshot of that very version: data goes back to another one only with its version (`rollback`). First it is
     /// shown which data goes out of use; without a terminal, --yes is needed. What was there is kept beside the volumes
-    /// until the next good upgrade.
+    /// until the next good upgrade. Where the app does not come up, it gets its own data back (exit code 11).
     #[command(
         after_help = "Examples:\n  evenkeel snapshot restore wiki\n  evenkeel snapshot restore wiki 20261121t020000-1a2b3c4d --yes"
     )]
@@ -70,7 +70,7 @@ pub struct Take {
 pub struct Restore {
     /// The app by its name in the configuration.
     app: String,
-    /// The snapshot's name [default: the newest one of the version that runs].
+    /// The snapshot's name [default: the newest one of the version that runs, as it is configured now].
     #[arg(value_name = "SNAPSHOT")]
     id: Option<String>,
     /// Do it without asking.
@@ -125,18 +125,7 @@ pub async fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
         }
         Verb::Drop(arguments) => {
             let (app, dir) = dir(&arguments.app)?;
-            let dropped = drop_one(&app, &dir, &arguments.id).await?;
-            if dropped {
-                let told = format!("snapshot {} was dropped", arguments.id);
-                let line = Line::of_act(app.as_str(), "dropped", &told, &person(), Timestamp::now());
-                note(&Store::for_reading(&declared.state_dir), &line);
-            }
-            super::answer(&format!(
-                "{}: {}\n",
-                arguments.id,
-                if dropped { "dropped" } else { "is not there any more" }
-            ));
-            Ok(0)
+            drop_told(&Store::for_reading(&declared.state_dir), &app, &dir, &arguments.id).await
         }
     }
 }
@@ -247,6 +236,18 @@ async fn read_back(app: &AppName, snapshots: Snapshots, id: String) -> Result<Ma
     };
     let ended = tokio::task::spawn_blocking(read).await;
     ended.map_err(|cause| anyhow::anyhow!("a thread ended without an answer: {cause}"))?
+}
+
+/// Who dropped it is in the history.
+async fn drop_told(store: &Store, app: &AppName, dir: &AppDir, id: &str) -> anyhow::Result<u8> {
+    let dropped = drop_one(app, dir, id).await?;
+    if dropped {
+        let told = format!("snapshot {id} was dropped");
+        note(store, &Line::of_act(app.as_str(), "dropped", &told, &person(), Timestamp::now()));
+    }
+    let told = if dropped { "dropped" } else { "is not there any more" };
+    super::answer(&format!("{id}: {told}\n"));
+    Ok(0)
 }
 
 /// Gives whether it was there until now.
