@@ -386,8 +386,7 @@ impl<'a> Run<'a> {
         let before = self.needed_images();
         self.state.current =
             Some(Release { body, key: read.key.clone(), since: Timestamp::now().to_string(), snapshot: None });
-        self.state.installing = None;
-        self.state.changing = None;
+        (self.state.installing, self.state.changing) = (None, None);
         self.state.frozen = read.frozen.clone();
         self.dir.write_state(&self.lock, &self.state)?;
         self.keep_images(&before).await;

@@ -88,7 +88,7 @@ impl Run<'_> {
         Ok(volumes)
     }
 
-    /// Not asked of a way back by hand: where the app is down, a person has to be able to say so.
+    /// Not asked of a way back by hand: a person may have to go back while the app is down.
     async fn comes_up_here(
         &self,
         old: &Desired,

@@ -21,8 +21,8 @@ use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::{Fault, FaultKind, Step, Transaction};
 
-/// Finishes every open transaction of this host, one after the other, and tells how each ended. Nothing is open: nothing
-/// is told. Of a state that cannot be read nobody knows whether something is open in it, so that is told, too.
+/// Finishes every open transaction of this host, one after the other, and tells how each ended. Where nothing is
+/// open and every state can be read, nothing is told. Of a state that cannot be read nobody knows whether something is open in it, so that is told, too.
 ///
 /// # Errors
 /// When it cannot be told what is open, or the slot is somebody else's.
@@ -52,7 +52,7 @@ fn unreadable(store: &Store) -> Vec<(AppName, Outcome)> {
     apps.filter_map(|app| store.app(&app).read_state().err().map(|cause| (app, cause.into()))).collect()
 }
 
-/// What is open, by app. A state that cannot be read is told by whoever keeps its app.
+/// What is open, by app. States that cannot be read are left out: [`unreadable`] has them.
 pub(super) fn open(store: &Store) -> Vec<(AppName, Transaction)> {
     states(store).filter_map(|(app, state)| Some((app, *state.open?))).collect()
 }

@@ -8,6 +8,7 @@ mod self_test;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -68,8 +69,7 @@ impl Tar {
         command.arg(".").stdin(lock).stdout(Stdio::piped());
         let mut tar = Self::start(command)?;
         let stdout = tar.child.stdout.take().expect("stdout is piped");
-        // A small pipe works too, with more waiting.
-        let _ = fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(PIPE));
+        widen(&stdout);
         Ok((tar, stdout))
     }
 
@@ -80,7 +80,7 @@ impl Tar {
         command.stdin(Stdio::piped()).stdout(lock);
         let mut tar = Self::start(command)?;
         let stdin = tar.child.stdin.take().expect("stdin is piped");
-        let _ = fcntl(&stdin, FcntlArg::F_SETPIPE_SZ(PIPE));
+        widen(&stdin);
         Ok((tar, stdin))
     }
 
@@ -117,6 +117,11 @@ fn command(flags: &[&str], folder: &Path) -> Result<Command> {
     let mut command = Command::new(program().map_err(not_run)?);
     command.env_clear().env("LC_ALL", "C").args(flags).arg("-C").arg(folder).args([RECORD, "-f", "-"]);
     Ok(command)
+}
+
+/// A small pipe works too, with more waiting.
+fn widen(pipe: impl AsFd) {
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE));
 }
 
 fn not_run(cause: io::Error) -> anyhow::Error {

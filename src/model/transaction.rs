@@ -65,7 +65,7 @@ pub struct Transaction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// Another version, or a change of configuration that changes images or volumes.
+    /// Another version, or a change of configuration that changes images, volumes or the operator's compose files.
     Upgrade,
     /// Back to the previous release with its snapshot, by hand.
     Rollback,

@@ -43,7 +43,7 @@ impl Keeper<'_> {
         let mut pulled = Vec::new();
         for image in resolved.values_mut().filter(|image| image.id.is_none()) {
             if let Err(in_the_way) = self.pull(image, reserve).await {
-                self.give_back(&pulled, &in_the_way).await;
+                self.drop_fetched(&pulled, &in_the_way).await;
                 return Err(in_the_way);
             }
             pulled.push(image.reference.clone());
@@ -53,7 +53,7 @@ impl Keeper<'_> {
     }
 
     /// Where the disk has no room for all images of a release, those that came are only in the way.
-    async fn give_back(&self, pulled: &[String], in_the_way: &Outcome) {
+    async fn drop_fetched(&self, pulled: &[String], in_the_way: &Outcome) {
         if !matches!(in_the_way, Outcome::Blocked(_)) {
             return;
         }

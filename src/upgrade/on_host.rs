@@ -98,10 +98,8 @@ const DONE: Performed = Ok(Ok(Fact::Nothing));
 
 impl Effects for OnHost<'_> {
     async fn perform(&mut self, act: &Act, transaction: &Transaction) -> Performed {
-        if let Act::Archive(_) | Act::Seal | Act::ReadBack = act {
-            return self.copy(act, transaction).await;
-        }
-        if let Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) | Act::GiveBack(_) = act {
+        use Act::{Archive, Exchange, GiveBack, ReadBack, Seal, SetAside, Unpack};
+        if let Archive(_) | Seal | ReadBack | Unpack(_) | Exchange(_) | SetAside(_) | GiveBack(_) = act {
             return self.copy(act, transaction).await;
         }
         let ending = self.ending.clone();

@@ -14,7 +14,7 @@
 //! | withdraw to rejudge | crash | again |
 //! | withdraw to rejudge | no | `stuck` |
 //! | the same, by hand | no | withdraw, restore, redeploy, rejudge what ran before, `rolled-back`; late: `stuck` |
-//! | the same, gone again | no | `stuck` |
+//! | the same, while that is undone | no | `stuck` |
 //! | any | no answer | again for a while, then left open; so a dead Engine never undoes an upgrade |
 //! | any | asked to end | left open |
 
@@ -253,7 +253,7 @@ pub fn is_late(transaction: &Transaction, now: Timestamp) -> bool {
     !transaction.is_stateless() && now.duration_since(deployed) > within.saturating_add(LATE)
 }
 
-/// What it means that the old release passed its gate.
+/// What it means that the release that the way back led to passed its gate.
 fn end(transaction: &Transaction) -> End {
     let Some(fault) = &transaction.fault else {
         return match transaction.purpose {

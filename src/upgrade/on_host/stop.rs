@@ -171,7 +171,7 @@ impl OnHost<'_> {
     }
 }
 
-/// Names of the services of both releases: what was removed tells no more that it was the stack's.
+/// Names of the services of its releases: what was removed tells no more that it was the stack's.
 fn names(transaction: &Transaction) -> BTreeSet<String> {
     transaction.bodies().flat_map(|body| body.services.keys().cloned()).collect()
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use evenkeel::host::store::{AppDir, Store};
 use evenkeel::model::observed::Observed;
@@ -175,12 +174,7 @@ impl Life {
 
     /// Sets out, and is struck.
     pub fn sets_out(&self, going: &Going, strikes: Vec<Strike<'_>>) -> Seen {
-        watch(self.dir().path(), strikes, || self.start(self.world.command(&going.arguments)))
-    }
-
-    /// Its log can be listened to.
-    pub fn start(&self, mut command: Command) -> Child {
-        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        watch(self.dir().path(), strikes, || self.world.start_with_log(&going.arguments))
     }
 
     pub fn dir(&self) -> AppDir {
