@@ -72,17 +72,19 @@ fn rolled_back(state: &mut State, open: Transaction, now: Timestamp) {
 /// By hand, and back again: what is recorded as current has run all along but for the try. The release that did not come up
 /// stays the previous one with its snapshot: whether it is tried again is for a person to say.
 fn turned(state: &mut State, open: Transaction, now: Timestamp) {
-    leave_stuck(state);
+    leave_stuck(state, open.snapshot.as_ref());
     let gave_way = open.fault.as_ref().is_some_and(|fault| fault.at >= Step::Restore);
     if gave_way && !open.is_stateless() {
         state.failed = Some(Failed { transaction: open.id, revision: open.old.release.body.revision, ts: now });
     }
 }
 
-/// What was stuck may have moved data aside, which nothing else names from now on.
-fn leave_stuck(state: &mut State) -> Option<Stuck> {
+/// What was stuck may have moved data aside, and stored some, which nothing else names from now on. `snapshot`: what has
+/// been put back.
+fn leave_stuck(state: &mut State, snapshot: Option<&String>) -> Option<Stuck> {
     let stuck = state.stuck.take()?;
     state.left.insert(stuck.transaction.id.clone());
+    state.kept.extend(stuck.transaction.snapshot.clone().filter(|stored| Some(stored) != snapshot));
     Some(stuck)
 }
 
@@ -115,14 +117,14 @@ fn stuck(state: &mut State, open: Box<Transaction>, why: &str, now: Timestamp) {
         }
         None => format!("{step} failed: {why}"),
     };
-    leave_stuck(state);
+    leave_stuck(state, open.snapshot.as_ref());
     state.stuck = Some(Stuck { reason, ts: now, transaction: open });
 }
 
 /// By hand, to the previous release or to a snapshot of the same one. The version that was left is not taken again by
 /// itself.
 fn went_back(state: &mut State, open: Transaction, now: Timestamp) {
-    let stuck = leave_stuck(state);
+    let stuck = leave_stuck(state, open.snapshot.as_ref());
     let left = state.current.as_ref().map_or(&open.old.release, |current| current).body.revision.clone();
     if !open.is_stateless() {
         let revision = stuck.as_ref().and_then(wrote_last).cloned().unwrap_or(left);

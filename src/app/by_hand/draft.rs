@@ -146,7 +146,8 @@ pub fn restore(app: &AppName, state: &State, id: Option<&str>, stored: &[Stored]
         release: current.clone(),
         frozen: state.frozen.clone(),
         snapshot: Some(chosen.id.clone()),
-        before: as_it_runs(state),
+        // What is stuck has nothing good in place to come back to.
+        before: as_it_runs(state).filter(|_| state.stuck.is_none()),
         of_other_configuration: !is_as_it_runs(chosen),
     })
 }
@@ -354,6 +355,12 @@ mod tests {
             assert_eq!((draft.purpose, draft.release.body.revision), (Purpose::Restore, revision("1.0.0+1")));
             assert_eq!(draft.snapshot.as_deref(), Some("s1"));
         }
+        let other = restore(&app(), &stuck(Some("s1")), Some("s0"), &[stored("s0", "1.0.0+1", 1)]).unwrap();
+        assert_eq!(
+            (other.snapshot.as_deref(), other.before),
+            (Some("s0"), None),
+            "nothing good is in place to come back to"
+        );
         let why = rollback(&app(), &stuck(None)).unwrap_err();
         assert!(why.contains("was not touched") && why.contains("--retry"), "{why}");
         assert!(take(&app(), &stuck(Some("s1"))).is_err());

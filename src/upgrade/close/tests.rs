@@ -130,6 +130,22 @@ fn the_way_out_of_what_is_stuck_keeps_what_was_moved_aside_before() {
 }
 
 #[test]
+fn out_of_what_is_stuck_by_another_snapshot_its_own_stays_named() {
+    let stuck = closed(
+        &under_way(Purpose::Upgrade, Step::Restore, Some((Step::Judge, FaultKind::No))),
+        End::Stuck,
+        "somebody holds the volume",
+        now(),
+    );
+    for end in [End::WentBack, End::Stuck] {
+        let mut out = under_way(Purpose::Restore, Step::Rejudge, None).open.unwrap();
+        (out.id, out.snapshot) = ("t2".into(), Some("older".into()));
+        let done = closed(&State { open: Some(out), ..stuck.clone() }, end, "it answers 500", now());
+        assert!(done.named_snapshots().contains("t1"), "{:?}", done.named_snapshots());
+    }
+}
+
+#[test]
 fn a_restored_snapshot_changes_no_release() {
     let done = closed(&under_way(Purpose::Restore, Step::Rejudge, None), End::WentBack, "", now());
 
