@@ -48,6 +48,8 @@ pub struct OnHost<'a> {
     archived: BTreeMap<String, Archived>,
     /// What this run has deployed.
     deployed: Option<(Side, Desired, Applied)>,
+    /// How often a verdict on that was withheld, since somebody else had changed it.
+    withheld: u32,
     eager: Option<Eager>,
     /// What is served on this host by now, asked at each verdict.
     certificate: Box<dyn Fn() -> Vec<Vec<u8>> + 'a>,
@@ -65,6 +67,7 @@ impl<'a> OnHost<'a> {
             to_end: BTreeSet::new(),
             archived: BTreeMap::new(),
             deployed: None,
+            withheld: 0,
             eager: None,
             certificate: Box::new(Vec::new),
         }

@@ -16,6 +16,10 @@ use crate::reconcile::{Applied, Gate, Judged, Unapplied, release};
 use crate::upgrade::run::{Failure, Performed};
 use crate::upgrade::step::Side;
 
+/// How often a verdict is withheld because somebody else has changed what is judged: what writes the stack every minute
+/// would withhold it for ever.
+const WITHHELD: u32 = 2;
+
 impl OnHost<'_> {
     /// Every image of its releases gets a tag that keeps it. `Some`: one is not here any more, so its release could not be
     /// started.
@@ -49,6 +53,7 @@ impl OnHost<'_> {
         let applied = self.keeper.apply(self.lock, &plan, &observed).await?;
         let applied = Applied { images: release::images_to_run(&plan.desired, body), ..applied };
         self.deployed = Some((side, plan.desired, applied));
+        self.withheld = 0;
         Ok(())
     }
 
@@ -83,7 +88,10 @@ impl OnHost<'_> {
                 DONE
             }
             Ok(Judged::Unhealthy(reason)) => match self.changed_by_others(body).await {
-                Ok(changed) if !changed.is_empty() => Err(Failure::Engine(meddled(&changed))),
+                Ok(changed) if !changed.is_empty() && self.withheld < WITHHELD => {
+                    self.withheld += 1;
+                    Err(Failure::Engine(meddled(&changed)))
+                }
                 Ok(_) => Ok(Err(reason)),
                 Err(unapplied) => undeployed(unapplied),
             },
