@@ -181,7 +181,8 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
         match fact {
             Fact::Nothing => {}
             Fact::Standstill(true) => open.deployed = Some(now),
-            Fact::Standstill(false) => drop(open.deployed.get_or_insert(now)),
+            // Whatever runs may have been running since the last proof.
+            Fact::Standstill(false) => drop(open.deployed.get_or_insert(open.step_began)),
             Fact::Indexes(indexes) => open.indexes = indexes,
             Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
             Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),

@@ -138,8 +138,12 @@ impl OnHost<'_> {
     }
 
     pub(super) async fn see_standstill(&self, transaction: &Transaction) -> Performed {
-        let left = self.keeper.swarm.left_of(&self.stack, &names(transaction), true).await?;
-        Ok(Ok(Fact::Standstill(left.is_nothing())))
+        let swarm = self.keeper.swarm;
+        let left = swarm.left_of(&self.stack, &names(transaction), true).await?;
+        let (indexes, _) = swarm.indexes(&self.stack).await?;
+        // What was started and stopped again has been running.
+        let is_untouched = written_since(&transaction.indexes, &indexes).is_none();
+        Ok(Ok(Fact::Standstill(left.is_nothing() && is_untouched)))
     }
 
     pub(super) async fn prove(&mut self, transaction: &Transaction) -> Performed {
