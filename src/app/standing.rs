@@ -14,7 +14,7 @@ use crate::config;
 use crate::health::{self, Verdict};
 use crate::host::progress::Progress;
 use crate::host::store::AppDir;
-use crate::host::volumes::{Failed, failed_name, walk};
+use crate::host::volumes::{Failed, failed_names, walk};
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Refused, State};
@@ -154,7 +154,8 @@ fn aside(pointers: &[Failed], state: &State) -> Vec<Aside> {
     });
     let rest = others
         .into_iter()
-        .flat_map(|id| volumes.iter().map(move |(volume, data)| (*volume, data.with_file_name(failed_name(id)), None)));
+        .flat_map(|id| volumes.iter().map(move |(volume, data)| (*volume, *data, failed_names(id))))
+        .flat_map(|(volume, data, names)| names.map(|name| (volume, data.with_file_name(name), None)));
     let there = pointed_at.chain(rest).filter(|(_, path, _)| path.symlink_metadata().is_ok());
     there.map(|(volume, path, of)| Aside { volume: volume.to_owned(), bytes: taken_by(&path), path, of }).collect()
 }
@@ -193,8 +194,9 @@ mod tests {
     fn all_data_that_gave_way_is_told_with_its_place() {
         let docker = tempfile::tempdir().unwrap();
         let mountpoint = docker.path().join("wiki_data/_data");
-        for id in ["tx-1", "tx-2", "tx-3", "tx-4"] {
-            let folder = mountpoint.with_file_name(failed_name(id));
+        let tried = mountpoint.with_file_name(&failed_names("tx-3")[1]);
+        let folder = |id: &str| mountpoint.with_file_name(&failed_names(id)[0]);
+        for folder in ["tx-1", "tx-2", "tx-3", "tx-4"].map(folder).into_iter().chain([tried.clone()]) {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("page"), [1; 5000]).unwrap();
         }
@@ -211,10 +213,9 @@ mod tests {
         state.left = ["tx-2", "tx-3", "gone"].map(str::to_owned).into();
         let found = aside(&[pointer("tx-1"), pointer("tx-2"), pointer("gone")], &state);
         let of: Vec<_> = found.iter().map(|aside| aside.of.as_ref().map(|(release, _)| release.as_str())).collect();
-        assert_eq!(of, [Some("1.1.0+1"), Some("1.1.0+1"), None]);
+        assert_eq!(of, [Some("1.1.0+1"), Some("1.1.0+1"), None, None]);
         let paths: Vec<&Path> = found.iter().map(|aside| aside.path.as_path()).collect();
-        let expected = ["tx-1", "tx-2", "tx-3"].map(|id| mountpoint.with_file_name(failed_name(id)));
-        assert_eq!(paths, expected);
+        assert_eq!(paths, [folder("tx-1"), folder("tx-2"), folder("tx-3"), tried.clone()]);
         assert!(found.iter().all(|aside| aside.volume == "wiki_data" && aside.bytes >= Some(5000)), "{found:?}");
     }
 }

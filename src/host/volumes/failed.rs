@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::place::{drop_failed, failed_name};
+use super::place::{drop_failed, failed_names};
 use crate::host::store::{AppDir, Lock, explained, make_folder, replace, sync_folder};
 
 const FOLDER: &str = "failed";
@@ -38,8 +38,9 @@ impl Failed {
 
     /// Where the data of each volume lies, if it is there.
     pub fn folders(&self) -> impl Iterator<Item = (&str, PathBuf)> {
-        let beside = |mountpoint: &Path| mountpoint.with_file_name(failed_name(&self.transaction));
-        self.volumes.iter().map(move |(name, mountpoint)| (name.as_str(), beside(mountpoint)))
+        let names = failed_names(&self.transaction);
+        let beside = move |mountpoint: &Path| names.clone().map(|name| mountpoint.with_file_name(name));
+        self.volumes.iter().flat_map(move |(name, place)| beside(place).map(|folder| (name.as_str(), folder)))
     }
 }
 

@@ -29,11 +29,11 @@ enum Move {
     FailedToData,
     NewToData,
     DataToFailed,
-    DataToNew,
+    DataToTried,
 }
 
-/// Puts the data back that gave way to this transaction's, and leaves that beside it as the failed data; a fresh folder
-/// becomes a stage that a later sweep removes. On disk when this returns. Nothing is done where nothing gave way.
+/// Puts the data back that gave way to this transaction's, and leaves that beside it as the failed data; what is in a
+/// fresh folder has another name, by which it is told apart from the data that comes back. On disk when this returns. Nothing is done where nothing gave way.
 ///
 /// # Errors
 /// When what lies there is not what this transaction can have left: nothing is touched then.
@@ -77,14 +77,13 @@ fn next_of_set_aside(look: Look) -> Result<Option<Move>, String> {
     match look {
         Look { failed: None, .. } => Ok(None),
         Look { data: None, .. } => Ok(Some(Move::FailedToData)),
-        Look { new: None, .. } => Ok(Some(Move::DataToNew)),
-        Look { .. } => Err("_data has come back by itself".to_owned()),
+        Look { .. } => Ok(Some(Move::DataToTried)),
     }
 }
 
 /// Makes one rename. `false`: this file system cannot swap, and nothing was done.
 fn make(place: &Place, transaction: &str, next: Move) -> Result<bool> {
-    let (new, failed) = (Beside::New.of(transaction), Beside::Failed.of(transaction));
+    let [new, failed, tried] = [Beside::New, Beside::Failed, Beside::Tried].map(|kind| kind.of(transaction));
     let (data, new, failed) = (place.data(), new.as_ref(), failed.as_ref());
     let (from, to) = match next {
         Move::Swap => return place.swap(data, failed),
@@ -93,7 +92,7 @@ fn make(place: &Place, transaction: &str, next: Move) -> Result<bool> {
         Move::FailedToData => (failed, data),
         Move::NewToData => (new, data),
         Move::DataToFailed => (data, failed),
-        Move::DataToNew => (data, new),
+        Move::DataToTried => (data, tried.as_ref()),
     };
     ensure!(place.inode(to)?.is_none(), "{} has come back by itself", place.path_of(to).display());
     place.rename(from, to)?;
@@ -184,7 +183,7 @@ mod tests {
             begin(&data, Taken::SetAside, true, moves);
             for _ in 0..2 {
                 give_back(&data, TX, Taken::SetAside).unwrap();
-                assert_eq!(contents(dir.path()), named(&[("_data", "own"), (&Beside::New.of(TX), "")]));
+                assert_eq!(contents(dir.path()), named(&[("_data", "own"), (&Beside::Tried.of(TX), "")]));
             }
         }
         let (dir, data) = volume(&[("_data", "own")]);

@@ -23,15 +23,17 @@ pub(super) enum Beside {
     New,
     /// Data that gave way.
     Failed,
+    /// What was written to a volume whose own data was set aside, until that came back.
+    Tried,
 }
 
-/// How the data that gave way is called, beside `_data`.
-pub fn failed_name(transaction: &str) -> String {
-    Beside::Failed.of(transaction)
+/// How data that gave way is called, beside `_data`.
+pub fn failed_names(transaction: &str) -> [String; 2] {
+    [Beside::Failed, Beside::Tried].map(|kind| kind.of(transaction))
 }
 
 impl Beside {
-    const ALL: [Self; 3] = [Self::Part, Self::New, Self::Failed];
+    const ALL: [Self; 4] = [Self::Part, Self::New, Self::Failed, Self::Tried];
 
     pub fn of(self, transaction: &str) -> String {
         format!("{OURS}{transaction}-{}", self.word())
@@ -42,7 +44,12 @@ impl Beside {
             Self::Part => "part",
             Self::New => "new",
             Self::Failed => "failed",
+            Self::Tried => "tried",
         }
+    }
+
+    fn is_stage(self) -> bool {
+        matches!(self, Self::Part | Self::New)
     }
 
     /// Which transaction's, and what, by its name.
@@ -190,13 +197,13 @@ impl Place {
 /// Removes the data that gave way in this volume, but that of the transactions in `keep`.
 pub fn drop_failed(mountpoint: &Path, keep: &[&str]) -> Result<()> {
     let Some(place) = Place::existing(mountpoint)? else { return Ok(()) };
-    place.drop_but(keep, |kind| kind == Beside::Failed)
+    place.drop_but(keep, |kind| !kind.is_stage())
 }
 
 /// Removes stages, whole or not, but those of the transactions in `keep`: name every one that is open or stuck.
 pub fn drop_stages(mountpoint: &Path, keep: &[&str]) -> Result<()> {
     let Some(place) = Place::existing(mountpoint)? else { return Ok(()) };
-    place.drop_but(keep, |kind| kind != Beside::Failed)
+    place.drop_but(keep, Beside::is_stage)
 }
 
 // The field's width differs between machines.
