@@ -8,7 +8,7 @@
 //! | stage | done | withdraw |
 //! | stage | no, disk, crash | `blocked`: nothing was touched |
 //! | stop, snapshot | no, disk, crash | redeploy, rejudge, `blocked` |
-//! | deploy | crash; a disk that stays bad | withdraw, restore, redeploy, rejudge, `rolled-back`; late: deploy again |
+//! | deploy | crash; a disk that stays bad | withdraw, restore, redeploy, rejudge, `rolled-back`; late: a crash deploys again, a disk is `stuck` |
 //! | deploy, judge | no | the same way back; late: `stuck`, since people have been writing |
 //! | judge | crash | judge again |
 //! | withdraw to rejudge | crash | again |
@@ -225,7 +225,8 @@ pub fn next(transaction: &Transaction, happened: &Happened, when: When) -> Next 
         (Stop | Snapshot, No(_) | Failed { .. } | Crashed | Left(_)) => Next::Go(Redeploy),
 
         (Deploy, Done) => Next::Go(Judge),
-        (Deploy, Failed { whose: Whose::Disk, .. }) if tried_enough && !late => Next::Go(Withdraw),
+        (Deploy, Failed { whose: Whose::Disk, .. }) if tried_enough && late => Next::Close(End::Stuck),
+        (Deploy, Failed { whose: Whose::Disk, .. }) if tried_enough => Next::Go(Withdraw),
         (Deploy, Failed { .. }) => again,
         (Deploy, Left(_)) => Next::Go(Deploy),
         (Deploy, Crashed) if late => Next::Go(Deploy),
