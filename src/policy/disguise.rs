@@ -56,14 +56,15 @@ fn new_volumes(current: &ReleaseBody, desired: &Desired) -> Option<String> {
 }
 
 fn new_overlay(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Option<String> {
-    let other = after.iter().find(|(path, digest)| before.get(*path) != Some(digest));
+    // By content: where a file lies may change with each build of the host.
+    let is_in = |files: &BTreeMap<String, String>, digest| files.values().any(|other| other == digest);
+    let other = after.iter().find(|(_, digest)| !is_in(before, *digest));
     let new = other.map(|(path, _)| match before.contains_key(path) {
         true => format!("has another content of compose file {path}"),
         false => format!("names compose file {path}"),
     });
-    new.or_else(|| {
-        before.keys().find(|path| !after.contains_key(*path)).map(|path| format!("lacks compose file {path}"))
-    })
+    let gone = || before.iter().find(|(_, digest)| !is_in(after, *digest));
+    new.or_else(|| gone().map(|(path, _)| format!("lacks compose file {path}")))
 }
 
 /// Service, volume and target of each volume that a spec mounts.
@@ -108,6 +109,8 @@ mod tests {
             let why = is_one(&["data"], before, after).unwrap();
             assert!(why.contains(words) && why.contains("data"), "{why}");
             assert_eq!(is_one(&["data"], after, after), None);
+            let moved: Vec<_> = after.overlays.values().map(|digest| ("/nix/store/b.yml", digest.as_str())).collect();
+            assert_eq!(is_one(&["data"], after, &read(&moved)), None);
             assert_eq!(is_one(&[], before, after), None);
         }
     }
