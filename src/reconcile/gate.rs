@@ -190,6 +190,7 @@ impl Keeper<'_> {
                      proxy`"
                 }
             };
+            let sentence = self.masking(desired, observed).over(&sentence);
             return Err(Outcome::Error(format!("{sentence}; {why}")));
         }
         Ok(Judged::Unhealthy(self.with_log(sentence, desired, observed).await))
