@@ -29,7 +29,8 @@ pub fn may_start_elsewhere(specs: &[&Value], volumes: &BTreeMap<String, Volume>,
     let service = (here.nodes > 1).then(|| free.next()).flatten()?["Name"].as_str().unwrap_or_default();
     Some(format!(
         "the Swarm has {} nodes, and nothing keeps service {service} on this one, where its volumes are: started again, it \
-         may come up on another with empty ones: place it here (deploy.placement.constraints: node.hostname == {})",
+         may come up on another with empty ones: remove nodes that are gone (`docker node rm`), or place it here \
+         (deploy.placement.constraints: node.hostname == {})",
         here.nodes, here.hostname
     ))
 }
@@ -39,7 +40,7 @@ fn is_kept_here(spec: &Value, here: Here<'_>) -> bool {
     let mut parts = constraints.into_iter().flatten().filter_map(|text| text.as_str()?.split_once("=="));
     parts.any(|(key, value)| match (key.trim().to_ascii_lowercase().as_str(), value.trim()) {
         ("node.id", id) => id == here.id,
-        ("node.hostname", name) => name == here.hostname,
+        ("node.hostname", name) => name.eq_ignore_ascii_case(here.hostname),
         ("node.role", "manager") => here.managers == 1,
         _ => false,
     })
