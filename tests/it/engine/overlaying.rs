@@ -68,7 +68,8 @@ fn an_overlay_and_the_files_that_it_names_are_followed() {
     scene.is_converged();
 
     file(&scene, "extra.yml", &OVERLAY.replace("DIR", &dir).replace("first", "second"));
-    scene.applies();
+    let said = scene.world.ok(&["app", APP]);
+    assert!(said.out.starts_with("wiki: upgraded: the change of 1.0.0+1.0.0 passed its gate"), "{said:?}");
     assert_eq!(scene.spec("app")["Labels"]["by.operator"], "second");
     scene.is_converged();
 
