@@ -193,7 +193,8 @@ fn data_of_a_volume_that_only_the_failed_version_had_is_kept_and_dropped_later()
     kept.app.put_failed(&kept.lock, &pointer).unwrap();
     kept.app.put_failed(&kept.lock, &pointer).unwrap();
     assert_eq!(kept.app.failed().unwrap(), std::slice::from_ref(&pointer));
-    assert_eq!(pointer.folders().collect::<Vec<_>>(), [("wiki_cache", failed.clone())]);
+    let there: Vec<_> = pointer.folders().filter(|(_, folder)| folder.exists()).collect();
+    assert_eq!(there, [("wiki_cache", failed.clone())]);
 
     kept.app.drop_failed(&kept.lock, &[TX]).unwrap();
     assert!(failed.exists(), "it was to be kept");

@@ -60,6 +60,11 @@ fn an_app_that_its_data_keeps_from_running_is_left_alone_and_no_version_is_blame
     fs::write(&bad, "").unwrap();
     let containers = nights.world.observe(APP).containers;
     containers.iter().for_each(|container| docker(&["rm", "--force", &container.id]));
+    let deadline = Instant::now() + DEADLINE;
+    while !nights.world.observe(APP).tasks.iter().any(|task| task.exit_code == Some(4)) {
+        assert!(Instant::now() < deadline, "nobody sees it crash");
+        thread::sleep(Duration::from_millis(100));
+    }
 
     // Where it looks well for the moment between two crashes, what comes before an upgrade sees it.
     nights.recorder.take();
