@@ -58,8 +58,6 @@ const CLOSED: &str = "closed";
 enum Moment {
     Before(Flush),
     After(Flush),
-    /// The next thing that the program would put on a disk is this; the new version has put on its own what it does.
-    Migrated(Flush),
     /// So long after the start.
     At(Duration),
 }
@@ -157,15 +155,12 @@ fn by_chance() -> Vec<Case> {
 #[test]
 fn without_one_of_its_syncs_a_promise_breaks() {
     let deployed = Case::bad(Moment::After(Flush::Rename("deploy")));
-    let migrated = Case::bad(Moment::Migrated(Flush::State("judge")));
     let back = Case::bad(Moment::After(Flush::Rename("redeploy")));
     let resumed = Case::resumed(Moment::After(Flush::Rename("redeploy")));
     let controls = [
         (deployed.without(Flush::State("deploy")), "the state is damaged: 0 bytes"),
         (deployed.without(Flush::Archive), "_data.tar.zst is damaged: it has 0 bytes"),
         (deployed.without(Flush::Manifest), "wiki.meta.json is damaged"),
-        // The journal stands before the snapshot: nothing is put back under the old version.
-        (migrated.without(Flush::Rename("deploy")), "undoing it failed at rejudge"),
         // The old version comes back on the data that failed.
         (back.without(Flush::Exchange), "undoing it failed at rejudge"),
         // And on files without their bytes; straight to the way back, so that they are young.
