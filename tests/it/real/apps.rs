@@ -58,9 +58,9 @@ fn a_change_that_misleads_the_proxy_goes_back(town: &mut Town) {
     let label = format!("traefik.http.services.{}.loadbalancer.server.port", town.world.stack("standin"));
     let overlay = town.overlay("port.yml", &label, "9");
     town.declare("standin", "standin-app", "1.0.0+1.0.0", &format!("{overlay}\ngate = {{ within = \"30s\" }}"));
-    town.ends(&["app", "standin"], 14, "nobody answers behind the proxy (502)");
+    town.ends(&["app", "standin"], 11, "nobody answers behind the proxy (502)");
     town.is_served("standin", "1.0.0");
-    town.ends(&["app", "standin"], 14, "not tried again by itself").wrote_nothing().was_quick();
+    town.ends(&["app", "standin"], 10, "not tried again by itself").wrote_nothing().was_quick();
     town.declare("standin", "standin-app", "1.0.0+1.0.0", "");
     town.ends(&["app", "standin"], 0, "standin: converged").wrote_nothing();
 }

@@ -58,7 +58,7 @@ fn asks_the_proxy_without_any_app_of_ours(town: &Town, chain: &[Vec<u8>]) {
 fn tells_an_asset_that_is_gone_and_goes_back(town: &mut Town) {
     page(town, "<link rel=stylesheet href=/gone.css>", &format!("{ASSETS}, within = \"40s\""));
     let told = format!("/ loads the stylesheet https://{}/gone.css, which answers 404", town.world.domain("page"));
-    town.ends(&["app", "page"], 14, &told);
+    town.ends(&["app", "page"], 11, &told);
     town.is_served("page", "/healthz");
 }
 
