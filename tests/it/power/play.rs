@@ -122,7 +122,6 @@ impl Play {
             Flush::Archive => is_part(".tar.zst"),
             Flush::Manifest => is_part(".meta.json"),
             Flush::Stage => call.is_syncfs,
-            Flush::Exchange => path.parent() == Some(Path::new(VOLUMES)) && self.step().as_deref() == Some("restore"),
             Flush::Number(number) => self.syncs == number,
         }
     }
