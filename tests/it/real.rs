@@ -18,7 +18,7 @@ use evenkeel::health::gate::Answer;
 use evenkeel::host::probe::{self, ProbeError, Target, Timeouts};
 
 use crate::engine::private::PrivateEngine;
-use crate::engine::recorder::{Recorder, writes};
+use crate::engine::recorder::{Recorder, stack_writes};
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, load, on_engine};
 use certificate::Certificate;
@@ -108,7 +108,7 @@ gate = {{ stable_for = "1s", within = "90s" }}
         let said = self.world.run(arguments);
         let took = began.elapsed();
         eprintln!("evenkeel {}: {took:.1?}: exit {}: {}", arguments.join(" "), said.code, said.out.trim_end());
-        Run { said, writes: writes(&self.recorder.take()).into_iter().cloned().collect(), took }
+        Run { said, writes: stack_writes(&self.recorder.take()).into_iter().cloned().collect(), took }
     }
 
     #[track_caller]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Stack;
 use super::private::PrivateEngine;
-use super::recorder::{Recorder, writes};
+use super::recorder::{Recorder, stack_writes};
 use crate::fixtures::RecipeRepo;
 use crate::oracle::{docker_cli, require_docker_cli};
 use crate::world::{Said, World, on_engine};
@@ -123,13 +123,10 @@ impl Found {
     }
 
     /// Runs the program, and tells what it wrote to the Engine.
-    /// A tag by which an image is kept is nothing of the stack's.
     fn run(&self, arguments: &[&str]) -> (Said, Vec<String>) {
         self.recorder.take();
         let said = self.world.run(arguments);
-        let requests = self.recorder.take();
-        let written = writes(&requests).into_iter().filter(|request| !request.contains("/tag?repo=evenkeel%2Fkeep"));
-        (said, written.cloned().collect())
+        (said, stack_writes(&self.recorder.take()).into_iter().cloned().collect())
     }
 
     fn plan(&self) -> Value {

@@ -65,6 +65,11 @@ pub fn writes(requests: &[String]) -> Vec<&String> {
     requests.iter().filter(|request| is_write(request)).collect()
 }
 
+/// Without the tags by which images are kept, which are nothing of the stack's.
+pub fn stack_writes(requests: &[String]) -> Vec<&String> {
+    requests.iter().filter(|request| is_write(request) && !request.contains("/tag?repo=evenkeel%2Fkeep")).collect()
+}
+
 pub fn is_write(request: &str) -> bool {
     !request.starts_with("GET ") && !request.starts_with("HEAD ")
 }
