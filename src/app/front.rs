@@ -15,7 +15,7 @@ use crate::host::recipes::Mirror;
 use crate::host::store::AppDir;
 use crate::model::approval::Approval;
 use crate::model::outcome::Outcome;
-use crate::model::state::{Frozen, Release};
+use crate::model::state::Release;
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 use crate::policy::line::{self, Asked, Choice, Line, Looked};
 use crate::policy::{self, PolicyError, sample};
@@ -46,8 +46,6 @@ pub struct Beside<'a> {
 pub struct Ahead {
     pub revision: Revision,
     pub read: Read,
-    /// What becomes frozen once it has passed its gate.
-    pub frozen: Frozen,
     tree: Tree,
 }
 
@@ -181,10 +179,9 @@ impl<'a> Front<'a> {
     async fn ahead(&self, revision: &Revision, beside: &Beside<'_>) -> Result<Ahead, Outcome> {
         let tree = self.mirror.tree(&revision.commit).await?;
         let read = self.view.read_at(beside.given, &tree, revision, beside.lives, beside.now);
-        let read = read.map_err(|refused| refused.outcome)?;
-        let sample = sample::frozen_with(&self.view.state.frozen.sample, desired::sample(&tree));
-        let frozen = Frozen { sample, ..read.frozen.clone() };
-        Ok(Ahead { revision: revision.clone(), read, frozen, tree })
+        let mut read = read.map_err(|refused| refused.outcome)?;
+        read.frozen.sample = sample::frozen_with(&self.view.state.frozen.sample, desired::sample(&tree));
+        Ok(Ahead { revision: revision.clone(), read, tree })
     }
 
     /// A commit that the remote has dropped and the mirror has lost cannot be compared with.

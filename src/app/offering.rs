@@ -8,7 +8,6 @@ use super::front::{Ahead, Beside, Front};
 use super::turn;
 use super::upgrading::Target;
 use super::view::{Sources, View};
-use crate::app::reading::Read;
 use crate::config::Notes as OnNotes;
 use crate::host::images::Images;
 use crate::model::observed::Observed;
@@ -91,7 +90,7 @@ impl View<'_> {
         let is_told = self.app.policy.notes == OnNotes::Alert;
         Target {
             revision: ahead.revision,
-            read: Read { frozen: ahead.frozen, ..ahead.read },
+            read: ahead.read,
             notes: upgrade.notes.told().map(|text| PassedNotes { text, is_told }),
             why: None,
             images: Vec::new(),
