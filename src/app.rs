@@ -38,7 +38,7 @@ use jiff::Timestamp;
 use tracing::{Instrument, debug, error, error_span, info, warn};
 
 use crate::config::{self, Declared, Resolve};
-use crate::desired::{Desired, SecretSource};
+use crate::desired::SecretSource;
 use crate::health;
 use crate::host::images::Images;
 use crate::host::images::auth::Auths;
@@ -391,12 +391,6 @@ impl<'a> Run<'a> {
         self.dir.write_state(&self.lock, &self.state)?;
         self.keep_images(&before).await;
         Ok(())
-    }
-
-    /// The desired stack with the images that its services really name: resolved ones, where a registry told a digest.
-    async fn as_it_runs(&self, plan: &Plan) -> Result<Desired, Outcome> {
-        let observed = self.host.swarm.observe(&self.app.stack).await?;
-        Ok(release::with_live_images(&plan.desired, &observed))
     }
 
     /// The gate said no. A first install stays for reading; a change goes back to what ran before.

@@ -7,6 +7,7 @@ use tracing::warn;
 use super::Run;
 use super::goal::{Aim, Goal};
 use crate::config::Resolve;
+use crate::desired::Desired;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::plan::Plan;
@@ -29,6 +30,12 @@ impl Run<'_> {
         if !before.is_subset(&needed) {
             self.desk().let_images_go().await;
         }
+    }
+
+    /// The desired stack with the images that its services really name: resolved ones, where a registry told a digest.
+    pub(super) async fn as_it_runs(&self, plan: &Plan) -> Result<Desired, Outcome> {
+        let observed = self.host.swarm.observe(&self.app.stack).await?;
+        Ok(release::with_live_images(&plan.desired, &observed))
     }
 
     /// The ids of the images of every release that may be run again.
