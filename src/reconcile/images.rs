@@ -40,16 +40,25 @@ impl Keeper<'_> {
     /// As [`Keeper::fetch_images`].
     pub async fn fetch_images_beside(&self, plan: &mut Plan, reserve: u64) -> Result<Vec<String>, Outcome> {
         let mut resolved = self.resolved(&plan.images()).await?;
+        let missing: Vec<&mut Resolved> = resolved.values_mut().filter(|image| image.id.is_none()).collect();
+        if !missing.is_empty() {
+            self.fetch(missing, reserve).await?;
+        }
+        plan.with_images(&references_of(&resolved));
+        Ok(taken_from_here(&resolved))
+    }
+
+    async fn fetch(&self, missing: Vec<&mut Resolved>, reserve: u64) -> Result<(), Outcome> {
+        let bounds = Bounds { root: self.swarm.info().await?.data_root, reserve };
         let mut pulled = Vec::new();
-        for image in resolved.values_mut().filter(|image| image.id.is_none()) {
-            if let Err(in_the_way) = self.pull(image, reserve).await {
+        for image in missing {
+            if let Err(in_the_way) = self.pull(image, &bounds).await {
                 self.drop_fetched(&pulled, &in_the_way).await;
                 return Err(in_the_way);
             }
             pulled.push(image.reference.clone());
         }
-        plan.with_images(&references_of(&resolved));
-        Ok(taken_from_here(&resolved))
+        Ok(())
     }
 
     /// Where the disk has no room for all images of a release, those that came are only in the way.
@@ -141,12 +150,11 @@ impl Keeper<'_> {
     }
 
     /// An image that came by its tag is named by the digest that came.
-    async fn pull(&self, image: &mut Resolved, reserve: u64) -> Result<(), Outcome> {
+    async fn pull(&self, image: &mut Resolved, bounds: &Bounds) -> Result<(), Outcome> {
         let reference = image.reference.clone();
         self.progress.waiting_for(&format!("image {reference}"));
         let told = |line: &str| self.progress.waiting_for(&format!("image {reference}: {line}"));
-        let bounds = Bounds { root: self.swarm.info().await?.data_root, reserve };
-        self.images.pull_within(&reference, self.auths.for_image(&reference), &bounds, told).await?;
+        self.images.pull_within(&reference, self.auths.for_image(&reference), bounds, told).await?;
         if let Some(here) = self.images.here(&reference).await? {
             *image = Resolved { silent: image.silent.take(), ..here };
         }
