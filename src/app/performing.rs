@@ -117,6 +117,7 @@ impl Desk<'_> {
     /// next transaction.
     fn spend_at_last(&self, open: &Transaction) {
         let Some(new) = open.new.as_ref().filter(|_| open.step == step::first(open)) else { return };
+        // Approvals that cannot be read approve nothing, and there is nothing to be lost.
         let approvals = self.dir.approvals().ok().and_then(Result::ok).unwrap_or_default();
         let mut of_it = approvals.all().iter().filter(|approval| approval.revision == new.body.revision);
         if of_it.all(|approval| approval.ts <= open.step_began) {
