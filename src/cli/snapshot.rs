@@ -1,7 +1,6 @@
 //! `snapshot`: what is kept of an app's data: taken, read back, put back and dropped by hand. Only taking and putting back
 //! ask an Engine.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::bail;
@@ -290,7 +289,7 @@ fn contents(manifest: &Manifest) -> String {
         many => format!("{many} volumes"),
     };
     let entries: u64 = manifest.volumes.values().map(|volume| volume.content.entries).sum();
-    let _ = write!(told, " with {entries} files and folders, {}", size(manifest.bytes()));
+    told.push_str(&format!(" with {entries} files and folders, {}", size(manifest.bytes())));
     told
 }
 
