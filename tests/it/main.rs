@@ -2,6 +2,7 @@
 
 mod alerts;
 mod approving;
+mod chance;
 mod commands;
 mod defects;
 mod demo;

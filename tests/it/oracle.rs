@@ -15,6 +15,8 @@ use std::process::Command;
 
 use accepted::ACCEPTED;
 use case::{Case, Verdict};
+
+use crate::chance::number_in;
 pub use fixture::entries;
 
 /// Sets of files that are generated unless `EVENKEEL_ORACLE_CASES` says another number.
@@ -96,11 +98,6 @@ fn fail_with(mut failures: Vec<String>, of: usize) {
     failures.sort_by_key(String::len);
     let shown = failures.iter().take(shown).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{} of {of} cases differ\n\n{shown}", failures.len());
-}
-
-fn number_in(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|cause| panic!("{variable}={text}: {cause}")))
 }
 
 fn root() -> &'static Path {

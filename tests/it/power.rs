@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use play::Play;
 use prepared::prepared;
 
+use crate::chance::number_in;
+
 const OLD: &str = "1.0.0+1";
 const NEW: &str = "1.1.0+1";
 /// More than an upgrade has, and lasts in milliseconds: what lies behind its end is a moment, too.
@@ -132,13 +134,13 @@ fn a_power_loss_in_the_middle_of_an_upgrade_parts_no_version_from_its_data() {
 
 /// As many as `EVENKEEL_POWER` says.
 fn by_chance() -> Vec<Case> {
-    let count = std::env::var("EVENKEEL_POWER").map_or(0, |count| count.parse().expect("EVENKEEL_POWER is a number"));
+    let count = number_in("EVENKEEL_POWER").unwrap_or(0);
     let below = |bound: u64| {
         let mut bytes = [0; 8];
         evenkeel::host::store::random(&mut bytes);
         u64::from_le_bytes(bytes) % bound
     };
-    let case = |_: usize| {
+    let case = |_: u64| {
         let sync = Flush::Number(1 + below(SYNCS) as usize);
         let moment = match below(3) {
             0 => Moment::Before(sync),

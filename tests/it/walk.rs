@@ -44,13 +44,14 @@ use evenkeel::upgrade::run::{self, Ended};
 use evenkeel::upgrade::step::End;
 use futures_util::FutureExt;
 
-use disk::Chance;
 use file::File;
 use history::{Event, History, Scenario};
 use host::{Host, Shared};
 use laws::{Law, Violation};
 use mutants::Mutant;
 use world::World;
+
+use crate::chance::{Chance, number_in};
 
 const RUNS_AT_MOST: usize = 24;
 
@@ -288,8 +289,7 @@ fn no_history_breaks_a_law() {
         assert_eq!(walk(&history, None).wrong.map(|wrong| wrong.to_string()), None, "{:?}", history.scenario());
         return;
     }
-    let count = |text: String| text.parse().expect("EVENKEEL_HISTORIES is a number");
-    let tally = walk_all(std::env::var("EVENKEEL_HISTORIES").map_or(40_000, count));
+    let tally = walk_all(number_in("EVENKEEL_HISTORIES").unwrap_or(40_000));
 
     println!("{} histories; kills {:?}; {:?}; {:?}", tally.histories, tally.kills, tally.ends, tally.happened);
     let first: Vec<&String> = tally.wrong.iter().take(5).collect();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::DEADLINE;
-use super::nights::{APP, MIGRATES_AND_FAILS, Nights, runs, tells};
+use super::nights::{APP, Nights, runs, tells};
 use super::private::PrivateEngine;
 use super::recorder::writes;
 
@@ -85,12 +85,8 @@ fn an_app_that_its_data_keeps_from_running_is_left_alone_and_no_version_is_blame
 
 #[test]
 fn a_run_of_an_app_under_another_domain_has_the_open_upgrade_finished() {
-    let mut nights = Nights::begin();
-    let before = nights.data();
-    nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
-    nights.kill_at(&["app", APP], "withdraw");
-    let url = nights.recipe.url();
-    nights.world.table(APP, &format!("[app.{APP}]\nrecipe = {{ url = \"{url}\" }}\ndomain = \"elsewhere.example\"\n"));
+    let (mut nights, before) = Nights::broken_off();
+    nights.moves_away();
 
     tells(&nights.night(), 12, &["its volumes belong to the old domain", "`evenkeel resume` finishes it"]);
 

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 use doomed::{Moment, Seen, acts, kill_at};
 use life::{Going, Life, Way};
 
+use crate::chance::{Chance, number_in};
+
 /// So many apps live side by side: most of their time is waiting.
 const AT_ONCE: usize = 6;
 /// An act may be over before the kill arrives.
@@ -90,22 +92,6 @@ fn all(lives: &mut [Life], moments: Vec<(Way, Moment)>) -> Vec<Death> {
     deaths.into_inner().unwrap()
 }
 
-/// A row of numbers that one seed gives again.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
-
-fn number_in(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|number| number.parse().unwrap())
-}
-
 /// What is to be walked, from what was seen of each way.
 fn moments(ways: &BTreeMap<Way, Seen>, random: usize, with_before: bool) -> Vec<(Way, Moment)> {
     let mut moments = Vec::new();
@@ -120,8 +106,8 @@ fn moments(ways: &BTreeMap<Way, Seen>, random: usize, with_before: bool) -> Vec<
     eprintln!("EVENKEEL_SEED={seed}");
     let mut chance = Chance(seed);
     for _ in 0..random {
-        let (way, seen) = ways.iter().nth(chance.below(ways.len() as u64) as usize).unwrap();
-        let millis = chance.below(seen.took.as_millis() as u64);
+        let (way, seen) = ways.iter().nth(chance.below(ways.len() as u32) as usize).unwrap();
+        let millis = u64::from(chance.below(seen.took.as_millis() as u32));
         moments.push((*way, Moment::Since(Duration::from_millis(millis))));
     }
     moments

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::private::PrivateEngine;
 use super::recorder::{Moment, Recorder, writes};
+pub use crate::fidelity::names;
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, on_engine};
 
@@ -239,6 +240,22 @@ impl Nights {
         assert!(names.iter().all(|name| name == "_data" || name.ends_with("-failed")), "{names:?}");
     }
 
+    /// A bad upgrade, killed on the way back. Also the data from before.
+    pub fn broken_off() -> (Self, BTreeMap<String, Vec<u8>>) {
+        let mut nights = Self::begin();
+        let before = nights.data();
+        nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
+        nights.kill_at(&["app", APP], "withdraw");
+        (nights, before)
+    }
+
+    /// Declares the app under another domain.
+    pub fn moves_away(&mut self) {
+        let url = self.recipe.url();
+        let table = format!("[app.{APP}]\nrecipe = {{ url = \"{url}\" }}\ndomain = \"elsewhere.example\"\n");
+        self.world.table(APP, &table);
+    }
+
     /// Starts a run and kills it when its journal stands at this step.
     pub fn kill_at(&self, arguments: &[&str], step: &str) {
         let mut run = self.world.start(arguments);
@@ -285,10 +302,6 @@ pub fn kill(run: &mut Child) {
 /// The state as it is at some moment: replaced whole, so never half of it.
 pub fn read(dir: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(dir.join("state.json")).ok()?).ok()
-}
-
-pub fn names(folder: &Path) -> Vec<String> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {

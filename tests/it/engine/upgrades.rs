@@ -212,16 +212,12 @@ fn what_is_killed_on_the_way_back_is_finished_by_resume_with_the_old_data() {
 
 #[test]
 fn an_open_upgrade_is_finished_also_where_the_app_is_gone_from_the_configuration_or_has_another_domain() {
-    let moved = |nights: &Nights| {
-        format!("[app.{APP}]\nrecipe = {{ url = \"{}\" }}\ndomain = \"elsewhere.example\"\n", nights.recipe.url())
-    };
     for case in ["gone", "moved"] {
-        let mut nights = Nights::begin();
-        let before = nights.data();
-        nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
-        nights.kill_at(&["app", APP], "withdraw");
-        let table = if case == "gone" { String::new() } else { moved(&nights) };
-        nights.world.table(APP, &table);
+        let (mut nights, before) = Nights::broken_off();
+        match case {
+            "gone" => nights.world.table(APP, ""),
+            _ => nights.moves_away(),
+        }
         tells(&nights.world.run(&["resume"]), 11, &["wiki: rolled-back"]);
         nights.stands_at("1.0.0+1");
         assert_eq!(nights.data(), before, "{case}");
@@ -314,10 +310,7 @@ fn a_change_of_configuration_that_fails_goes_back_to_the_recorded_release_and_da
 
 #[test]
 fn a_state_that_is_damaged_or_newer_while_an_upgrade_is_open_is_told_and_nothing_is_guessed() {
-    let mut nights = Nights::begin();
-    let before = nights.data();
-    nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
-    nights.kill_at(&["app", APP], "withdraw");
+    let (nights, before) = Nights::broken_off();
     let path = nights.dir().join("state.json");
     let whole = fs::read(&path).unwrap();
     let verbs: [&[&str]; 4] =

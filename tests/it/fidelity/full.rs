@@ -6,15 +6,9 @@ use evenkeel::host::copying::CopyError;
 
 use super::places::Mounted;
 use super::{Kept, names, write};
+use crate::chance::noise;
 
 const KIB: usize = 1 << 10;
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    evenkeel::host::store::random(&mut bytes);
-    bytes
-}
 
 #[track_caller]
 fn is_told(error: &CopyError, file: &str) {

@@ -16,6 +16,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::front::{Front, Mood};
 use super::server::{PASSWORD, Registry, USER};
 use super::{APP, Customer};
+use crate::chance::noise;
 use crate::engine::private::PrivateEngine;
 use crate::world::on_engine;
 
@@ -37,13 +38,6 @@ impl Drop for Small {
     fn drop(&mut self) {
         umount2(&self.0, MntFlags::MNT_DETACH).unwrap();
     }
-}
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    evenkeel::host::store::random(&mut bytes);
-    bytes
 }
 
 /// An image of one layer of two megabytes.

@@ -9,6 +9,8 @@ use std::rc::Rc;
 use evenkeel::model::state::State;
 use evenkeel::upgrade::step::Side;
 
+use crate::chance::Chance;
+
 pub type Inode = u32;
 /// Which transaction: the one of an earlier night, or this one.
 pub type Tx = u8;
@@ -237,19 +239,5 @@ fn apply(names: &mut BTreeMap<Name, Inode>, change: Change) {
                 names.insert(other, first);
             }
         }
-    }
-}
-
-/// Chance that can be repeated.
-#[derive(Debug, Clone)]
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((mixed ^ (mixed >> 31)) % u64::from(bound)).unwrap()
     }
 }

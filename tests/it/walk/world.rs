@@ -10,10 +10,11 @@ use evenkeel::model::state::State;
 use evenkeel::model::transaction::{Step, Transaction};
 use evenkeel::upgrade::step::Side;
 
-use super::disk::{Chance, Content, Data, Disk, Inode, Name, Place, Tx};
+use super::disk::{Content, Data, Disk, Inode, Name, Place, Tx};
 use super::history::{Event, Scenario};
 use super::laws::{Law, Violation};
 use super::mutants::Mutant;
+use crate::chance::Chance;
 
 /// This transaction.
 pub const TX: Tx = 1;

@@ -5,7 +5,7 @@ use std::process::Child;
 
 use super::doomed::Moment;
 use super::life::{Life, Way};
-use super::number_in;
+use crate::chance::number_in;
 use crate::engine::private::PrivateEngine;
 use crate::world::World;
 
