@@ -49,13 +49,25 @@ pub fn subject(transaction: &Transaction) -> String {
 
 /// What `status` says of a transaction that is open.
 pub fn open(app: &AppName, transaction: &Transaction) -> String {
+    format!("{}; `evenkeel resume` finishes it (`evenkeel app {app}` too)", under_way(transaction))
+}
+
+/// Of an app that runs leave alone.
+pub fn open_and_paused(app: &AppName, transaction: &Transaction) -> String {
+    format!(
+        "{}; nobody finishes it while {app} is paused, and the app may be down until then: `evenkeel unpause {app}`, then \
+         `evenkeel resume`",
+        under_way(transaction)
+    )
+}
+
+fn under_way(transaction: &Transaction) -> String {
     let began = moment(transaction.began);
     let fault = transaction.fault.as_ref().map(|fault| format!(" ({})", fault.reason)).unwrap_or_default();
     let left = transaction.left.as_ref().map(|left| format!("; the last run left it there: {}", left.reason));
     let left = left.unwrap_or_default();
     format!(
-        "{}, begun by {} at {began}, stands at {} since {}{fault}{left}; `evenkeel resume` finishes it (`evenkeel app {app}` \
-         too)",
+        "{}, begun by {} at {began}, stands at {} since {}{fault}{left}",
         subject(transaction),
         transaction.by,
         transaction.step.word(),
@@ -304,7 +316,7 @@ fn window(transaction: &Transaction) -> String {
     }
     let since = match (transaction.deployed, &transaction.fault) {
         (Some(deployed), Some(fault)) => {
-            format!("what was written from {} to {}", moment(deployed), moment(fault.ts))
+            format!("what was written from {} until it was stopped after {}", moment(deployed), moment(fault.ts))
         }
         _ => "what was there until now".to_owned(),
     };
@@ -313,8 +325,7 @@ fn window(transaction: &Transaction) -> String {
 
 /// Where each volume's data lies that made room for a snapshot's.
 fn failed_data(transaction: &Transaction) -> Vec<PathBuf> {
-    let moved = transaction.kept_volumes().filter(|(volume, _)| transaction.staged.contains_key(*volume));
-    moved.map(|(_, data)| beside(data, &transaction.id)).collect()
+    transaction.gave_way().map(|(_, data)| beside(data, &transaction.id)).collect()
 }
 
 fn beside(data: &Path, id: &str) -> PathBuf {

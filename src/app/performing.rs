@@ -128,11 +128,13 @@ impl Desk<'_> {
     /// Says in the app's own folder where the data lies that gave way. The state says it, too.
     fn point_at_failed(&self, state: &State, transaction: &Transaction) {
         let Some(failed) = state.failed.as_ref().filter(|failed| failed.transaction == transaction.id) else { return };
+        let set_aside = transaction.set_aside.iter().map(|(name, path)| (name.as_str(), path));
+        let volumes = transaction.kept_volumes().chain(set_aside);
         let pointer = Failed {
             transaction: failed.transaction.clone(),
             ts: transaction.began,
             release: failed.revision.to_string(),
-            volumes: transaction.kept_volumes().map(|(name, path)| (name.to_owned(), path.clone())).collect(),
+            volumes: volumes.map(|(name, path)| (name.to_owned(), path.clone())).collect(),
         };
         if let Err(cause) = self.dir.put_failed(self.lock, &pointer) {
             warn!(cause = format!("{cause:#}"), "where the data lies that gave way could not be written down");

@@ -56,6 +56,7 @@ impl Beginning {
             indexes: BTreeMap::new(),
             snapshot,
             staged: BTreeMap::new(),
+            set_aside: BTreeMap::new(),
             deployed: None,
             fault: None,
             left: None,

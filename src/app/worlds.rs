@@ -44,6 +44,7 @@ pub fn transaction(purpose: Purpose) -> Transaction {
         indexes: Default::default(),
         snapshot: None,
         staged: Default::default(),
+        set_aside: Default::default(),
         deployed: None,
         fault: None,
         left: None,

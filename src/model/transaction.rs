@@ -49,6 +49,10 @@ pub struct Transaction {
     /// first exchange.
     #[serde(default)]
     pub staged: BTreeMap<String, u64>,
+    /// Volumes that the data to go back to knows nothing of and whose data was moved aside -> the folder that the Engine
+    /// mounts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set_aside: BTreeMap<String, PathBuf>,
     /// When the app was last seen to stand still before the new release was written to the Engine: nobody can have
     /// written to it until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,6 +192,13 @@ impl Transaction {
     pub fn kept_volumes(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
         let kept = self.volumes.iter().filter(|(_, volume)| !volume.left_out);
         kept.filter_map(|(name, volume)| Some((name.as_str(), volume.mountpoint.as_ref()?)))
+    }
+
+    /// The volumes whose data made room for other data, and lies beside it as the failed data.
+    pub fn gave_way(&self) -> impl Iterator<Item = (&str, &PathBuf)> {
+        let exchanged = self.kept_volumes().filter(|(name, _)| self.staged.contains_key(*name));
+        let set_aside = self.set_aside.iter().filter(|_| !self.has_turned());
+        exchanged.chain(set_aside.map(|(name, place)| (name.as_str(), place)))
     }
 
     /// Its releases.

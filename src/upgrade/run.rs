@@ -4,6 +4,8 @@
 //! surprise: before the new release is deployed, an app is put back also where the journal cannot be written, since a
 //! later run would do the same from the step that it still names.
 
+use std::path::PathBuf;
+
 use anyhow::{Error, Result, ensure};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -53,6 +55,11 @@ pub enum Fact {
     Staged {
         volume: String,
         inode: u64,
+    },
+    /// Data of the failed release alone was moved aside.
+    SetAside {
+        volume: String,
+        mountpoint: PathBuf,
     },
 }
 
@@ -186,6 +193,7 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
             Fact::Indexes(indexes) => open.indexes = indexes,
             Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
             Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),
+            Fact::SetAside { volume, mountpoint } => drop(open.set_aside.insert(volume, mountpoint)),
         }
     }
 

@@ -250,10 +250,12 @@ fn written_between(transaction: &Transaction, fault: &Fault) -> String {
         let beside = mountpoint.parent()?.join(format!("evenkeel-{}-failed", transaction.id));
         Some(beside.display().to_string())
     };
-    let failed: Vec<String> = transaction.kept_volumes().filter_map(failed).collect();
+    let failed: Vec<String> = transaction.gave_way().filter_map(failed).collect();
     let data = match failed.is_empty() {
         true => String::new(),
-        false => format!(": it lies in {} until the next good upgrade", failed.join(", ")),
+        false => {
+            format!(": it lies in {} until the next good upgrade, or until more data gives way", failed.join(", "))
+        }
     };
     format!(
         "; what was written from {} until it was stopped after {} is not in the data that runs now{data}",

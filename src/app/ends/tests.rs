@@ -61,7 +61,7 @@ fn a_rollback_says_what_runs_what_was_written_where_it_lies_and_what_lifts_the_r
         &[
             "did not pass its gate: task failed: exit 1",
             "1.0.0+1 runs again on the data that it had when it was stopped",
-            "from 2026-06-01T02:00:10Z to 2026-06-01T02:01:40Z",
+            "from 2026-06-01T02:00:10Z until it was stopped after 2026-06-01T02:01:40Z",
             "/docker/volumes/wiki_data/evenkeel-t1-failed",
             "`evenkeel approve wiki 1.1.0+1`",
         ],
@@ -195,7 +195,7 @@ fn a_way_back_that_was_undone_says_what_runs_and_where_the_other_data_lies() {
         &[
             "the way back to 1.0.0+1 did not lead to a healthy app: task failed: exit 1",
             "1.1.0+1 runs again on the data that it had",
-            "from 2026-06-01T02:00:10Z to 2026-06-01T02:01:40Z is kept in",
+            "from 2026-06-01T02:00:10Z until it was stopped after 2026-06-01T02:01:40Z is kept in",
             "/docker/volumes/wiki_data/evenkeel-t1-failed",
         ],
     );

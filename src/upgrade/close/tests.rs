@@ -35,6 +35,7 @@ fn under_way(purpose: Purpose, step: Step, fault: Option<(Step, FaultKind)>) -> 
         indexes: Default::default(),
         snapshot: Some("t1".into()),
         staged: Default::default(),
+        set_aside: Default::default(),
         deployed: None,
         fault,
         left: None,

@@ -104,9 +104,15 @@ impl OnHost<'_> {
         let live = self.keeper.swarm.volumes().await?;
         let Some(live) = live.get(volume).filter(|live| live.mountpoint.is_absolute()) else { return DONE };
         let (id, mountpoint) = (transaction.id.clone(), live.mountpoint.clone());
-        let aside = move |_: &Watch<'_>| Ok(volumes::set_aside(&mountpoint, &id)?);
-        let aside = self.on_a_thread(&format!("volume {volume} to be moved aside"), aside).await;
-        performed(aside.map(|_| Fact::Nothing))
+        let aside = move |_: &Watch<'_>| {
+            let moved = volumes::set_aside(&mountpoint, &id)?;
+            Ok(moved.map(|_| mountpoint))
+        };
+        let moved = self.on_a_thread(&format!("volume {volume} to be moved aside"), aside).await;
+        performed(moved.map(|moved| match moved {
+            Some(mountpoint) => Fact::SetAside { volume: volume.to_owned(), mountpoint },
+            None => Fact::Nothing,
+        }))
     }
 
     async fn give_back(&mut self, volume: &str, transaction: &Transaction) -> Performed {

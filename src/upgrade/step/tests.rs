@@ -31,6 +31,7 @@ fn at(step: Step) -> Transaction {
         indexes: Default::default(),
         snapshot: None,
         staged: Default::default(),
+        set_aside: Default::default(),
         deployed: Some(minute(0)),
         fault: None,
         left: None,

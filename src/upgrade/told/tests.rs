@@ -43,7 +43,8 @@ fn upgrade(fault: Option<FaultKind>) -> Transaction {
         volumes: [("wiki_data".to_owned(), data)].into(),
         indexes: Default::default(),
         snapshot: Some("s1".into()),
-        staged: Default::default(),
+        staged: [("wiki_data".to_owned(), 7)].into(),
+        set_aside: [("wiki_new".to_owned(), "/v/wiki_new/_data".into())].into(),
         deployed: Some(minute(2)),
         fault: fault.map(|kind| Fault { at: Step::Judge, kind, reason: "it crashed".into(), ts }),
         left: None,
@@ -147,8 +148,8 @@ fn a_rollback_is_told_with_the_window_and_where_the_failed_data_lies() {
     assert_eq!(
         alert.evidence,
         "2.0.0+2 failed at judge: it crashed; what was written from 2026-11-21 02:02:00 UTC until it was stopped after \
-         2026-11-21 02:04:00 UTC is not in the data that runs now: it lies in /v/wiki_data/evenkeel-t1-failed until the \
-         next good upgrade"
+         2026-11-21 02:04:00 UTC is not in the data that runs now: it lies in /v/wiki_data/evenkeel-t1-failed, \
+         /v/wiki_new/evenkeel-t1-failed until the next good upgrade, or until more data gives way"
     );
     assert_eq!(alert.release_notes.as_deref(), Some("## 2.0.0+2\nthe data moves"));
 

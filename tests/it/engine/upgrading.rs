@@ -144,6 +144,7 @@ impl Bench {
             indexes: BTreeMap::new(),
             snapshot: None,
             staged: BTreeMap::new(),
+            set_aside: BTreeMap::new(),
             deployed: None,
             fault: None,
             left: None,

@@ -126,6 +126,7 @@ pub fn transaction(scenario: &Scenario) -> Transaction {
         indexes: Default::default(),
         snapshot: stored,
         staged: Default::default(),
+        set_aside: Default::default(),
         deployed: None,
         fault: None,
         left: None,
