@@ -155,8 +155,18 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
         self.state.open.as_deref().expect("a run ends when its transaction is closed")
     }
 
-    /// Does the acts of the step at which the transaction stands.
+    /// Does the step at which the transaction stands.
     async fn perform(&mut self) -> Happened {
+        let happened = self.perform_acts().await;
+        let open = self.state.open.as_mut().expect("no act closes it");
+        if open.step == Step::Snapshot && happened != Happened::Done {
+            // What is whole but was not proved to the end is no snapshot.
+            open.snapshot = None;
+        }
+        happened
+    }
+
+    async fn perform_acts(&mut self) -> Happened {
         for act in step::acts(self.open()) {
             if self.effects.is_asked_to_end() {
                 return Happened::LaidDown;

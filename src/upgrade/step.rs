@@ -61,7 +61,7 @@ pub enum Act {
     Archive(String),
     /// Writes the manifest; on disk with its folder, and that one's, when done.
     Seal,
-    /// Reads every archive back. Only this gives the snapshot to the journal.
+    /// Reads every archive back. This gives the snapshot to the journal, once the step is done.
     ReadBack,
     /// Sees whether nothing of the app runs. As long as that is so, nobody can have written to it.
     SeeStandstill,
@@ -164,7 +164,8 @@ pub fn acts(transaction: &Transaction) -> Vec<Act> {
         Step::Stage => stored().map(Act::Unpack).collect(),
         Step::Stop => vec![Act::Quiesce, Act::AwaitEnd { clean: true }, Act::ReadIndexes, Act::Prove],
         Step::Snapshot => {
-            let sealed = [Act::Seal, Act::Prove, Act::ReadBack];
+            // Proved when all else is done: reading back takes as long as storing, and nothing may happen meanwhile either.
+            let sealed = [Act::Seal, Act::ReadBack, Act::Prove];
             iter::once(Act::Prove).chain(stored().map(Act::Archive)).chain(sealed).collect()
         }
         // However long the Engine is away: as long as nothing was started, nobody has been writing.

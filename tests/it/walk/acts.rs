@@ -11,6 +11,14 @@ use super::mutants::Mutant;
 use super::world::{Cut, EARLIER, SERVICES, TX, World};
 
 pub fn prove(world: &mut World, transaction: &Transaction) -> Result<(), Cut> {
+    let proved = proved(world, transaction);
+    if std::mem::take(&mut world.is_read_back) {
+        world.is_storing = false;
+    }
+    proved
+}
+
+fn proved(world: &mut World, transaction: &Transaction) -> Result<(), Cut> {
     let skipped = match transaction.step {
         Step::Stop | Step::Snapshot if !world.is_storing => Mutant::NoProofBeforeSnapshot,
         Step::Stop | Step::Snapshot => Mutant::NoProofAfterSnapshot,
@@ -99,13 +107,15 @@ pub fn seal(world: &mut World, transaction: &Transaction) -> Result<(), Cut> {
 }
 
 pub fn read_back(world: &mut World) -> Result<Fact, Cut> {
+    world.is_open_to_others = true;
     world.disk_write()?;
-    world.is_storing = false;
+    world.is_read_back = true;
     if !world.has(Mutant::NotReadBack) && stored(world, TX).is_none() {
         return Err(Cut::Disk);
     }
     world.ghost.stored = world.ghost.good.clone();
     world.answer()?;
+    world.is_open_to_others = false;
     Ok(Fact::Sealed(tx_name(TX)))
 }
 

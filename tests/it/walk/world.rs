@@ -93,6 +93,8 @@ pub struct World {
     /// The act at hand lets a later proof see what somebody does now.
     pub is_open_to_others: bool,
     pub is_storing: bool,
+    /// What was stored is whole, and still to be proved.
+    pub is_read_back: bool,
     pub is_judging: bool,
     /// Each state that is written is read back as JSON.
     pub reads_back: bool,
@@ -159,6 +161,7 @@ impl World {
             sync_fails: false,
             is_open_to_others: false,
             is_storing: false,
+            is_read_back: false,
             is_judging: false,
             ghost: Ghost::default(),
             wrong: None,
@@ -330,7 +333,7 @@ impl World {
         }
         let Some(inode) = self.disk.find(Place::Snapshot(tx), Name::Archive(0)) else { return false };
         self.disk.fill_and_sync(inode, Content::Torn);
-        self.ghost.is_damaged |= !self.is_storing;
+        self.ghost.is_damaged |= !self.is_storing || self.is_read_back;
         true
     }
 
@@ -492,6 +495,7 @@ impl World {
         self.says_no = false;
         self.is_open_to_others = false;
         self.is_storing = false;
+        self.is_read_back = false;
         self.is_judging = false;
         self.clock += 120;
     }
