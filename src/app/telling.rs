@@ -38,15 +38,14 @@ pub fn before(store: &Store, app: &AppName) -> Option<String> {
 
 /// Tells how a run has ended. Called once at the end of each, its lock given back.
 pub fn after(host: &Host, app: &AppName, before: Option<String>, outcome: &Outcome, report: &Report, now: Timestamp) {
-    let to = match tell(&host.store, app, outcome, report, now) {
-        Ok(to) => to,
-        Err(error) => {
-            warn!(cause = format!("{error:#}"), "alerts could not be written; the next run writes them");
-            None
-        }
-    };
-    let to = to.or_else(|| report.held.as_ref().map(|held| held.target.to_string()));
-    record(&host.store, app, outcome, before, to, now);
+    let told = tell(&host.store, app, outcome, report, now).unwrap_or_else(|error| {
+        warn!(cause = format!("{error:#}"), "what is to be told could not be written; the next run writes it");
+        Told::default()
+    });
+    if !told.is_in_history {
+        let to = told.about.or_else(|| report.held.as_ref().map(|held| held.target.to_string()));
+        record(&host.store, app, outcome, before, to, now);
+    }
     let held = report.held.as_ref().map(|held| held.target.to_string());
     let held = report.looked.then_some(held.as_deref());
     let days = proxy::certificate(&host.declared, now).ok().flatten().map(|certificate| certificate.days_left(now));
@@ -99,14 +98,16 @@ enum Memory {
     BesideAlerts,
 }
 
-/// Makes due what has to be told and writes it. Gives the version that this was about.
-fn tell(
-    store: &Store,
-    app: &AppName,
-    outcome: &Outcome,
-    report: &Report,
-    now: Timestamp,
-) -> anyhow::Result<Option<String>> {
+#[derive(Default)]
+struct Told {
+    /// The version that it was about.
+    about: Option<String>,
+    /// The outcome has its line already.
+    is_in_history: bool,
+}
+
+/// Makes due what has to be told and writes it.
+fn tell(store: &Store, app: &AppName, outcome: &Outcome, report: &Report, now: Timestamp) -> anyhow::Result<Told> {
     let (dir, alerts) = (store.app(app), Alerts::of(store));
     if app.as_str() != alert::HOST {
         alerts.forget_beside(&of_the_host())?;
@@ -115,7 +116,7 @@ fn tell(
         LockAttempt::Taken(lock) => lock,
         LockAttempt::Held { by } => {
             debug!(%by, "another run tells");
-            return Ok(None);
+            return Ok(Told::default());
         }
     };
     let (state, memory) = match dir.read_state() {
@@ -141,10 +142,20 @@ fn tell(
     }
     let about = told.due_alerts.last().and_then(|alert| alert.to_version.clone());
     alerts.write_due(app, &mut told, &mut write)?;
+    let is_in_history = match told.decided.take() {
+        Some(decided) => {
+            let is_this = report.closed && decided.outcome == outcome.word();
+            let sentence = if is_this { outcome.sentence() } else { &decided.sentence }.to_owned();
+            store.append_history(&Line { sentence, ..decided.line(app.as_str()) })?;
+            write(&told)?;
+            is_this
+        }
+        None => false,
+    };
     if matches!(memory, Memory::State) {
         alerts.forget_beside(app)?;
     }
-    Ok(about.or_else(|| reached(outcome, &told)))
+    Ok(Told { about: about.or_else(|| reached(outcome, &told)), is_in_history })
 }
 
 /// The version that an outcome without an alert is about.
@@ -182,5 +193,47 @@ fn record(store: &Store, app: &AppName, outcome: &Outcome, from: Option<String>,
 pub fn note(store: &Store, line: &Line) {
     if let Err(error) = store.append_history(line) {
         warn!(cause = format!("{error:#}"), "no history line could be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::history::Decided;
+
+    #[test]
+    fn what_a_killed_run_decided_comes_into_the_history_once_and_in_the_words_of_who_lives_to_tell_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let app: AppName = "wiki".parse().unwrap();
+        let now: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+        let decided = Decided {
+            ts: "2026-11-21T01:00:00Z".parse().unwrap(),
+            outcome: "upgraded".to_owned(),
+            sentence: "1.0.0+1 -> 1.1.0+1".to_owned(),
+            by: "alice".to_owned(),
+            from: Some("1.0.0+1".to_owned()),
+            to: Some("1.1.0+1".to_owned()),
+        };
+        let dir = store.app(&app);
+        let commit = || {
+            let LockAttempt::Taken(lock) = dir.lock().unwrap() else { panic!("nobody else is here") };
+            let decided = Some(decided.clone());
+            dir.write_state(&lock, &State { decided, ..State::new(&"wiki_example_org".parse().unwrap()) }).unwrap();
+        };
+        let closed = Report { closed: true, ..Report::default() };
+        let ended =
+            |outcome: &Outcome, report: &Report| tell(&store, &app, outcome, report, now).unwrap().is_in_history;
+
+        commit();
+        assert!(!ended(&Outcome::Converged, &Report::default()), "what was decided is not what this run did");
+        assert!(!ended(&Outcome::Converged, &Report::default()));
+        let upgraded = Outcome::Upgraded("1.0.0+1 -> 1.1.0+1 passed its gate".to_owned());
+        commit();
+        assert!(ended(&upgraded, &closed));
+        let mut lines = Vec::new();
+        store.history(|line| lines.push(line.unwrap())).unwrap();
+        let told = decided.line("wiki");
+        assert_eq!(lines, [told.clone(), Line { sentence: upgraded.sentence().to_owned(), ..told }]);
     }
 }

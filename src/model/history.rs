@@ -32,6 +32,25 @@ impl Line {
     }
 }
 
+/// How a transaction was decided: its line without the app's name, from the commit on until the line is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    pub ts: Timestamp,
+    pub outcome: String,
+    pub sentence: String,
+    /// Who began it.
+    pub by: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+impl Decided {
+    pub fn line(&self, app: &str) -> Line {
+        let Self { ts, outcome, sentence, by, from, to } = self.clone();
+        Line { ts, app: app.to_owned(), outcome, sentence, by: Some(by), from, to }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

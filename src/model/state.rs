@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::alert::Alert;
 use super::app::StackName;
+use super::history::Decided;
 use super::transaction::Transaction;
 use super::version::Revision;
 
@@ -61,6 +62,9 @@ pub struct State {
     /// fail before that.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub left: BTreeSet<String>,
+    /// What the history does not have yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
     /// Alerts that have to be written to `alerts/`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub due_alerts: Vec<Alert>,
@@ -239,6 +243,7 @@ impl State {
             stuck: None,
             failed: None,
             left: BTreeSet::new(),
+            decided: None,
             due_alerts: Vec::new(),
             alerted: BTreeSet::new(),
             kept: BTreeSet::new(),

@@ -16,6 +16,7 @@ pub fn closed(state: &State, end: End, why: &str, now: Timestamp) -> State {
     let mut state = state.clone();
     let Some(open) = state.open.take() else { return state };
     let told = open.clone();
+    state.decided = Some(told::decided(&state, end, why, &told, now));
     match end {
         End::Upgraded => upgraded(&mut state, *open, now),
         End::RolledBack if open.has_turned() => turned(&mut state, *open, now),

@@ -145,6 +145,19 @@ pub enum End {
     Taken,
 }
 
+impl End {
+    /// The outcome's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Upgraded => "upgraded",
+            End::RolledBack => "rolled-back",
+            End::Blocked => "blocked",
+            End::Stuck => "stuck",
+            End::WentBack | End::Taken => "applied",
+        }
+    }
+}
+
 /// With what a transaction begins.
 pub fn first(transaction: &Transaction) -> Step {
     match transaction.purpose {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::step::End;
 use crate::model::alert::{Alert, Reason, UNDONE};
 use crate::model::hex;
+use crate::model::history::Decided;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::{Fault, FaultKind, Transaction};
@@ -77,6 +78,24 @@ pub fn closed(state: &mut State, end: End, why: &str, transaction: &Transaction,
     }
     if let Some(alert) = alert {
         make_due(state, alert);
+    }
+}
+
+/// Its line of history, should nobody live to write it in better words. `state`: as it was before.
+pub fn decided(state: &State, end: End, why: &str, transaction: &Transaction, now: Timestamp) -> Decided {
+    let reason = transaction.fault.as_ref().map_or(why, |fault| fault.reason.as_str());
+    let to = transaction.new.as_ref().map_or(&transaction.old.release.body, |new| &new.body);
+    let sentence = match reason {
+        "" => transaction.target(),
+        reason => format!("{}: {}", transaction.target(), cut(reason, LONGEST_EVIDENCE)),
+    };
+    Decided {
+        ts: now,
+        outcome: end.word().to_owned(),
+        sentence,
+        by: transaction.by.clone(),
+        from: state.current.as_ref().map(|current| current.body.revision.to_string()),
+        to: Some(to.revision.to_string()),
     }
 }
 
