@@ -13,12 +13,13 @@ use tracing::{Instrument, error_span, warn};
 
 use super::telling::{self, Report};
 use super::turn::{self, Break};
-use super::{Host, Options, Run, ends, recorded, resuming, transacting};
+use super::{Host, Options, Run, ends, pausing, recorded, resuming, transacting};
 use crate::config;
 use crate::host::snapshots::Manifest;
 use crate::host::store::AppDir;
 use crate::model::app::{AppName, Kind};
 use crate::model::outcome::Outcome;
+use crate::model::pause::Pause;
 use crate::model::state::{Previous, State};
 use crate::model::transaction::{Old, Purpose, Transaction, Volume};
 use crate::model::version::Revision;
@@ -104,6 +105,9 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
         Ok(lock) => lock,
         Err(waiting) => return Ok(waiting),
     };
+    if let Some(pause) = pausing::paused(&dir, &app.name, now)? {
+        return Err(Outcome::Blocked(paused(&app.name, &pause, now)));
+    }
     let mut run = Run::begin(host, app, dir, lock, Some(slot), Options::default(), now)?;
     if run.state.open.is_some() {
         let finished = run.finish().await.map_err(|end| match end {
@@ -119,6 +123,15 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
     }
     let draft = drafted(&app.name, &run.dir, &run.state, wish)?;
     run.grant(draft).await
+}
+
+/// Should this be broken off, the app would be down until the pause is over: nobody else finishes it.
+fn paused(app: &AppName, pause: &Pause, now: Timestamp) -> String {
+    format!(
+        "{}; should what is begun now be broken off, nobody would finish it while that lasts, so `evenkeel unpause {app}` \
+         first, then this again; nothing was touched",
+        pause.sentence(app, now)
+    )
 }
 
 /// Nothing is judged through a proxy that is between two versions. What any other app has open is in nobody's way.

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::app::no_such_app;
 use super::secret::kept_app;
 use super::world;
-use crate::app::{self, Unpaused};
+use crate::app::{self, Unpaused, ends};
 use crate::config;
 use crate::host::store::{AppDir, Store};
 use crate::model::app::AppName;
@@ -57,6 +57,11 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let pause = app::pause(&store, &app.name, super::who(), arguments.time, reason, now)?;
     wait_for_the_run_at_work(&store.app(&app.name), &app.name).await?;
     super::answer(&format!("{}: {}\n", app.name, pause.sentence(&app.name, now)));
+    // A state that cannot be read is told by each run.
+    let open = store.app(&app.name).read_state().ok().flatten().and_then(|state| state.open);
+    if let Some(open) = open {
+        super::tell(&format!("{}: {}", app.name, ends::open_and_paused(&app.name, &open)));
+    }
     Ok(0)
 }
 

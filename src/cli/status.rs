@@ -75,7 +75,7 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> 
     told("why", &standing.reason);
     told("failed", &standing.failed);
     told("stuck", &standing.stuck);
-    told("open", &standing.open.as_ref().map(|open| ends::open(&app.name, open)));
+    told("open", &standing.open.as_ref().map(|open| open_sentence(app, open, paused)));
     told("held", &standing.held);
     told("waiting", &standing.waiting);
     standing.refused.iter().for_each(|refused| told("refused", &Some(refusal(app, refused))));
@@ -112,7 +112,7 @@ fn lies(aside: &Aside) -> String {
     let of = aside.of.as_ref().map(|(release, ts)| format!(" of {release} since {}", ts.strftime("%F %H:%M UTC")));
     let size = aside.bytes.map(|bytes| format!(", {} MiB", bytes.div_ceil(1 << 20)));
     format!(
-        "volume {}{}{} is kept in {path}; the next good upgrade removes it, and so does `rm -r '{path}'`",
+        "volume {}{}{} is kept in {path} until the next good upgrade or until more gives way; `rm -r '{path}'` removes it now",
         aside.volume,
         of.unwrap_or_default(),
         size.unwrap_or_default()
@@ -137,7 +137,7 @@ fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
         "failed": standing.failed,
         "held": standing.held,
         "waiting": standing.waiting,
-        "open": standing.open.as_ref().map(|open| on_its_way(app, open)),
+        "open": standing.open.as_ref().map(|open| on_its_way(app, open, paused)),
         "stuck": standing.stuck,
         "refused": standing.refused.iter().map(refused).collect::<Vec<_>>(),
         "previous": standing.previous.as_ref().map(|previous| {
@@ -153,7 +153,14 @@ fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
     })
 }
 
-fn on_its_way(app: &App, open: &Transaction) -> Value {
+fn open_sentence(app: &App, open: &Transaction, paused: &Pausing) -> String {
+    match paused.sentence {
+        Some(_) => ends::open_and_paused(&app.name, open),
+        None => ends::open(&app.name, open),
+    }
+}
+
+fn on_its_way(app: &App, open: &Transaction, paused: &Pausing) -> Value {
     json!({
         "id": open.id,
         "purpose": open.purpose,
@@ -163,7 +170,7 @@ fn on_its_way(app: &App, open: &Transaction) -> Value {
         "by": open.by,
         "from": open.old.release.body.revision.to_string(),
         "to": open.new.as_ref().map(|new| new.body.revision.to_string()),
-        "sentence": ends::open(&app.name, open),
+        "sentence": open_sentence(app, open, paused),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Upgrades by the real program: what a night leaves, whatever became of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
@@ -223,6 +224,55 @@ fn an_open_upgrade_is_finished_also_where_the_app_is_gone_from_the_configuration
         assert_eq!(nights.data(), before, "{case}");
         nights.declare("latest", "");
     }
+}
+
+#[test]
+fn an_upgrade_left_open_is_finished_by_nobody_while_the_app_is_paused_and_that_is_said() {
+    let (nights, before) = Nights::broken_off();
+    let said = nights.world.run(&["pause", APP]);
+    assert!(said.err.contains("nobody finishes it while wiki is paused"), "{said:#?}");
+    tells(&nights.world.run(&["resume"]), 0, &["wiki: waiting: paused by"]);
+    tells(
+        &nights.world.run(&["status", APP]),
+        0,
+        &["stands at withdraw", "`evenkeel unpause wiki`, then `evenkeel resume`"],
+    );
+    tells(&nights.world.run(&["unpause", APP]), 0, &[]);
+    tells(&nights.world.run(&["resume"]), 11, &["wiki: rolled-back"]);
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+
+    tells(&nights.world.run(&["pause", APP]), 0, &[]);
+    for by_hand in [&["rollback", APP, "--yes"][..], &["snapshot", "take", APP], &["snapshot", "restore", APP, "--yes"]]
+    {
+        tells(&nights.world.run(by_hand), 12, &["paused by", "`evenkeel unpause wiki` first", "nothing was touched"]);
+    }
+    nights.stands_at("1.0.0+1");
+}
+
+#[test]
+fn data_of_failed_versions_is_told_with_its_place_and_gives_way_to_the_next() {
+    let mut nights = Nights::begin();
+    let fills = "echo 5 GB > /cache/filled; exit 3";
+    nights.publish_with("1.1.0+1", fills, &[("data", "/data"), ("cache", "/cache")]);
+    let first = nights.world.run(&["app", APP]);
+    let [data] = &nights.given_way()[..] else { panic!("{:?}", nights.given_way()) };
+    let cache = nights.volume("cache").with_file_name(data.file_name().unwrap());
+    let both = [data, &cache].map(|path| path.to_str().unwrap().to_owned());
+    tells(&first, 11, &["rolled-back", &both[0], &both[1]]);
+    tells(
+        &nights.world.run(&["status", APP]),
+        0,
+        &[&both[0], &both[1], "until the next good upgrade or until more gives way"],
+    );
+    assert_eq!(files(&cache)["filled"], b"5 GB\n");
+    assert_eq!(files(&nights.volume("cache")), BTreeMap::new());
+
+    nights.publish("1.2.0+1", MIGRATES_AND_FAILS);
+    nights.ends(11, &["rolled-back"]);
+    let [second] = &nights.given_way()[..] else { panic!("{:?}", nights.given_way()) };
+    assert_eq!(files(second)["new/all"], b"moved\n");
+    assert_eq!((data.exists(), cache.exists()), (false, false), "more than one is kept of what failed");
 }
 
 #[test]
