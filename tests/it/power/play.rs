@@ -221,7 +221,7 @@ impl Play {
 
     /// With what code that ended which finishes at boot what is open.
     pub fn resumed(&self) -> String {
-        self.host.shell("systemctl show evenkeel@resume.service --property=ExecMainStatus --value").trim().to_owned()
+        self.host.shell("systemctl show evenkeel-resume.service --property=ExecMainStatus --value").trim().to_owned()
     }
 
     pub fn told(&self) -> String {

@@ -46,7 +46,7 @@ fn prepare() -> Host {
     // What a power loss leaves open is finished at boot, as the timer would finish it a little later.
     host.shell(
         "systemctl daemon-reload; systemctl enable evenkeel-swarm.service
-         systemctl add-wants multi-user.target evenkeel@resume.service; systemctl start evenkeel@app.service",
+         systemctl add-wants multi-user.target evenkeel-resume.service; systemctl start evenkeel@app.service",
     );
     let pages = format!("{VOLUMES}/{STACK}_data/_data/pages");
     host.shell(&format!("mkdir {pages}; for i in $(seq 50); do head -c 3000 /dev/urandom >{pages}/$i; done; sync"));
