@@ -8,6 +8,7 @@
 mod expected;
 pub mod gate;
 pub mod rest;
+mod rolled_back;
 mod service;
 mod tasks;
 
@@ -23,6 +24,7 @@ use serde_json::Value;
 use crate::desired::Desired;
 use crate::model::observed::{Observed, Service, TaskState};
 use expected::Expected;
+pub use rolled_back::{RolledBack, rolled_back};
 use service::{Asked, Meddled, Standing};
 use tasks::Failure;
 
@@ -48,7 +50,7 @@ pub struct Rules {
     pub exits: u32,
     /// Services that were written: Swarm's word on their update is about what is wanted.
     pub wrote: BTreeSet<String>,
-    /// Service -> its index at that write; an older view says nothing.
+    /// Service -> its index at that write, 0 where nobody knows it any more; an older view says nothing.
     pub baseline: BTreeMap<String, u64>,
     /// Service -> the image id that has to run, where it is known: a name may have moved.
     pub images: BTreeMap<String, String>,
@@ -90,7 +92,6 @@ struct Ledger {
     rejections: u32,
     /// What was to run at the first look. It changes when Swarm rolls back, or somebody else writes.
     spec: Option<Value>,
-    rolled_back_by_hand: bool,
     /// The running tasks, and since when.
     settled: Option<(BTreeSet<String>, Duration)>,
     /// Since when Swarm has no way forward, and why.
@@ -143,7 +144,6 @@ impl Watch {
             let least_index = self.rules.baseline.get(name).copied().unwrap_or_default();
             let Some(live) = observed.services.get(name).filter(|live| live.index >= least_index) else { continue };
             ledger.spec.get_or_insert_with(|| live.spec.clone());
-            ledger.rolled_back_by_hand |= service::is_rolled_back_by_hand(live);
         }
     }
 
@@ -163,11 +163,12 @@ impl Watch {
     }
 
     fn standing(&self, service: &Expected, observed: &Observed) -> Standing {
-        let meddled = self.ledgers[&service.name].meddled(observed.services.get(&service.name));
+        let least_index = self.rules.baseline.get(&service.name).copied().unwrap_or_default();
+        let meddled = self.ledgers[&service.name].meddled(observed.services.get(&service.name), least_index > 0);
         let asked = Asked {
             written: meddled.is_some() || self.rules.wrote.contains(&service.name),
             meddled,
-            least_index: self.rules.baseline.get(&service.name).copied().unwrap_or_default(),
+            least_index,
             image: self.rules.images.get(&service.name).map(String::as_str),
         };
         service::standing(service, observed, &asked)
@@ -214,13 +215,16 @@ impl Ledger {
         };
     }
 
-    /// What was made of it since it was first seen.
-    fn meddled(&self, live: Option<&Service>) -> Option<Meddled> {
+    /// What was made of it since it was first seen, or written just before. A rollback by hand that was over by then, of
+    /// what nobody has written, is how somebody wants it.
+    fn meddled(&self, live: Option<&Service>, is_written: bool) -> Option<Meddled> {
         let spec = self.spec.as_ref()?;
-        match live {
-            None => Some(Meddled::Removed),
-            Some(_) if self.rolled_back_by_hand => Some(Meddled::RolledBack),
-            Some(live) => (!want_the_same(spec, &live.spec)).then_some(Meddled::Changed),
+        let Some(live) = live else { return Some(Meddled::Removed) };
+        let is_changed = !want_the_same(spec, &live.spec);
+        let is_news = is_changed || is_written || rest::is_updating(live);
+        match rolled_back(live) {
+            Some(RolledBack::ByHand) if is_news => Some(Meddled::RolledBack),
+            _ => is_changed.then_some(Meddled::Changed),
         }
     }
 

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::expected::{Expected, Mode};
 use super::rest::is_updating;
+use super::rolled_back::{RolledBack, rolled_back};
 use super::tasks;
-use crate::model::observed::{Container, Observed, Service, Task, TaskState, UpdateState, UpdateStatus};
+use crate::model::observed::{Container, Observed, Service, Task, TaskState, UpdateState};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -61,8 +62,7 @@ pub(super) fn standing(expected: &Expected, observed: &Observed, asked: &Asked) 
     if service.index < asked.least_index {
         return Standing::Waiting(format!("service {name} is not seen yet as it was written"));
     }
-    let by_hand = asked.meddled == Some(Meddled::RolledBack);
-    if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written && !by_hand) {
+    if let Some(why) = stopped_update(expected, service, observed).filter(|_| asked.written) {
         return Standing::Failed(why);
     }
     if let Some(meddled) = meddled {
@@ -88,18 +88,12 @@ pub(super) fn unproven(expected: &Expected, observed: &Observed, now: Timestamp)
     )))
 }
 
-/// Swarm says so at the beginning of such a rollback only.
-pub(super) fn is_rolled_back_by_hand(service: &Service) -> bool {
-    let by_hand = |update: &UpdateStatus| {
-        update.state == UpdateState::RollbackStarted && update.message.contains("manually requested")
-    };
-    service.update.as_ref().is_some_and(by_hand)
-}
-
 /// Swarm's word against its update. For an update that is not ours it is old news, and tasks alone decide.
 fn stopped_update(expected: &Expected, service: &Service, observed: &Observed) -> Option<String> {
     let update = service.update.as_ref()?;
     let what = match update.state {
+        // That is no word of Swarm's.
+        _ if rolled_back(service) == Some(RolledBack::ByHand) => return None,
         UpdateState::RollbackStarted | UpdateState::RollbackPaused | UpdateState::RollbackCompleted => {
             "was rolled back by Swarm itself, the wanted version does not run"
         }

@@ -39,26 +39,83 @@ fn a_rollback_that_begins_while_one_looks_is_told_although_one_wrote_nothing() {
     fails(watch.look(&world.seen, Duration::from_secs(41)), &["service wiki_app", "rolled back by Swarm itself"]);
 }
 
+/// As `docker service rollback` does it.
+fn rolled_back(state: UpdateState) -> impl Fn(&mut World) {
+    move |world| {
+        let live = world.seen.services.get_mut("wiki_app").unwrap();
+        live.previous_spec = Some(spec("app", "wiki:1"));
+        live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
+        live.update = Some(UpdateStatus { state: state.clone(), message: "rollback completed".into() });
+    }
+}
+
+#[test]
+fn who_rolled_a_service_back_is_known_also_when_it_is_over() {
+    use UpdateState::{Completed, Paused, RollbackCompleted, RollbackPaused, RollbackStarted, Updating};
+    let by_whom = |state: &UpdateState, previous: Option<Value>| {
+        let mut world = World::of(&["app"]).update(state.clone(), "");
+        let live = world.seen.services.get_mut("wiki_app").unwrap();
+        live.previous_spec = previous;
+        super::rolled_back(live)
+    };
+    for state in [RollbackStarted, RollbackPaused, RollbackCompleted] {
+        assert_eq!(by_whom(&state, Some(json!({}))), Some(RolledBack::ByHand), "{state:?}");
+        assert_eq!(by_whom(&state, None), Some(RolledBack::BySwarm), "{state:?}");
+    }
+    for state in [Updating, Paused, Completed, UpdateState::Unknown("canary".into())] {
+        assert_eq!(by_whom(&state, Some(json!({}))), None, "{state:?}");
+    }
+}
+
+/// Whether it was written, and whether it was rolled back before the first look: what is told, and whether a run gives up.
+#[test]
+fn a_rollback_by_hand_counts_where_it_undoes_what_was_asked_for() {
+    let by_hand = || {
+        let mut world = World::of(&["app"]).tasks([running("app")]);
+        rolled_back(UpdateState::RollbackCompleted)(&mut world);
+        world
+    };
+    let [told, as_wanted] = [Some("was rolled back by somebody else meanwhile"), None];
+    let mut just_written = by_hand();
+    just_written.rules.baseline = [("wiki_app".to_owned(), 10)].into();
+    // By a run before this one, which has compared it with what was deployed.
+    let mut long_written = by_hand();
+    long_written.rules.baseline = [("wiki_app".to_owned(), 0)].into();
+    let rows = [
+        ("just written", just_written, told),
+        ("written once and found as it was deployed", long_written, as_wanted),
+        ("not written", by_hand().not_written(), as_wanted),
+    ];
+    for (what, world, told) in rows {
+        let mut watch = Watch::new(&world.desired, world.rules.clone());
+        let verdicts = [0, 20].map(|second| watch.look(&world.seen, Duration::from_secs(second)));
+        let meddled = watch.meddled(Duration::from_secs(20));
+        match told {
+            Some(words) => {
+                waits(verdicts[1].clone(), words);
+                assert!(meddled.is_some_and(|how| how.contains(words)), "{what}: {meddled:?}");
+            }
+            None => assert_eq!((&verdicts[1], meddled), (&Verdict::Healthy, None), "{what}"),
+        }
+    }
+}
+
 #[test]
 fn what_somebody_else_does_meanwhile_is_no_fault_of_what_was_asked_for() {
-    let started = UpdateStatus { state: UpdateState::RollbackStarted, message: "manually requested rollback".into() };
-    let completed = UpdateStatus { state: UpdateState::RollbackCompleted, message: "rollback completed".into() };
-    let rolled_back = |update: UpdateStatus| {
-        move |world: &mut World| {
-            let live = world.seen.services.get_mut("wiki_app").unwrap();
-            live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
-            live.update = Some(update.clone());
-        }
-    };
+    let [started, completed, paused] =
+        [UpdateState::RollbackStarted, UpdateState::RollbackCompleted, UpdateState::RollbackPaused].map(rolled_back);
     let scaled = |world: &mut World| {
         world.seen.services.get_mut("wiki_app").unwrap().spec["Mode"]["Replicated"]["Replicas"] = json!(0);
     };
     let removed = |world: &mut World| world.seen.services.clear();
     type Deed<'a> = &'a dyn Fn(&mut World);
-    let rows: [(&str, [Deed; 2]); 3] = [
+    let rows: [(&str, [Deed; 2]); 5] = [
         ("was changed", [&scaled, &scaled]),
         ("was removed", [&removed, &removed]),
-        ("was rolled back", [&rolled_back(started), &rolled_back(completed)]),
+        ("was rolled back", [&started, &completed]),
+        ("was rolled back", [&started, &paused]),
+        // To no replicas, it is over at once.
+        ("was rolled back", [&completed, &completed]),
     ];
     for (how, [first, then]) in rows {
         let mut world = World::of(&["app"]).tasks([running("app")]);
@@ -108,6 +165,8 @@ fn paused_is_no_verdict_where_every_slot_has_the_new_spec() {
 
 #[test]
 fn a_rollback_of_old_is_no_news_for_a_stack_that_is_as_declared() {
-    let world = World::of(&["app"]).tasks([running("app")]).update(UpdateState::RollbackCompleted, "");
+    let mut world = World::of(&["app"]).tasks([running("app")]).update(UpdateState::RollbackCompleted, "");
+    assert_eq!(world.glance(), Verdict::Healthy);
+    rolled_back(UpdateState::RollbackCompleted)(&mut world);
     assert_eq!(world.glance(), Verdict::Healthy);
 }

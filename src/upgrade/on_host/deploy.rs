@@ -7,7 +7,8 @@ use tracing::{info, warn};
 use super::data::Eager;
 use super::{DONE, OnHost, body_of, no_or_failure};
 use crate::desired::Desired;
-use crate::model::observed::{Observed, Service, UpdateState};
+use crate::health::{RolledBack, rolled_back};
+use crate::model::observed::{Observed, Service};
 use crate::model::outcome::Outcome;
 use crate::model::state::ReleaseBody;
 use crate::model::transaction::Transaction;
@@ -136,16 +137,12 @@ impl OnHost<'_> {
 /// Services of the release that are gone or other than it says. One that Swarm itself has rolled back was changed by
 /// nobody.
 fn changed_by_others(plan: &Plan, observed: &Observed) -> Vec<String> {
-    use UpdateState::{RollbackCompleted, RollbackPaused, RollbackStarted};
-    let rolled_back = |service: &Service| {
-        let state = service.update.as_ref().map(|update| &update.state);
-        matches!(state, Some(RollbackStarted | RollbackPaused | RollbackCompleted))
-    };
+    let by_swarm = |service: &Service| rolled_back(service) == Some(RolledBack::BySwarm);
     let differ = plan
         .changes
         .iter()
         .filter(|change| matches!(change.act, Act::CreateService { .. } | Act::UpdateService { .. }));
-    let by_others = differ.filter(|change| !observed.services.get(&change.name).is_some_and(rolled_back));
+    let by_others = differ.filter(|change| !observed.services.get(&change.name).is_some_and(by_swarm));
     by_others.map(|change| change.name.clone()).collect()
 }
 
@@ -169,11 +166,36 @@ fn undeployed(unapplied: Unapplied) -> Performed {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
+    use crate::config::Resolve;
     use crate::host::engine::EngineError;
     use crate::host::images::ImageError;
     use crate::host::images::reference::Reference;
     use crate::host::images::refusal::Refusal;
+    use crate::model::observed::{UpdateState, UpdateStatus};
+    use crate::plan::{Context, world};
+
+    #[test]
+    fn what_a_person_rolled_back_was_changed_by_somebody_else_and_what_swarm_did_was_not() {
+        let desired = world::desired().service(world::spec("app", "wiki:2"));
+        let (kept, version) = (BTreeSet::new(), |_: &[u8]| String::new());
+        let context = Context::new(&kept, &version, Resolve::Never);
+        let by_others = |state: Option<UpdateState>, previous: Option<Value>| {
+            let mut observed = world::observed(&world::desired().service(world::spec("app", "wiki:1")));
+            let live = observed.services.get_mut("wiki_app").unwrap();
+            live.update = state.map(|state| UpdateStatus { state, message: "rollback completed".into() });
+            live.previous_spec = previous;
+            changed_by_others(&Plan::new(&observed, &desired, &context).unwrap(), &observed)
+        };
+        let completed = || Some(UpdateState::RollbackCompleted);
+        assert_eq!(by_others(completed(), Some(world::spec("app", "wiki:2"))), ["wiki_app"]);
+        assert_eq!(by_others(completed(), None), [""; 0]);
+        assert_eq!(by_others(None, None), ["wiki_app"]);
+    }
 
     #[test]
     fn an_image_that_is_gone_for_good_is_no_engine_that_may_be_back() {
