@@ -12,7 +12,7 @@ use crate::model::observed::{Observed, Service};
 use crate::model::outcome::Outcome;
 use crate::model::state::ReleaseBody;
 use crate::model::transaction::Transaction;
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Change, Plan};
 use crate::reconcile::{Applied, Gate, Judged, Unapplied, release};
 use crate::upgrade::run::{Failure, Performed};
 use crate::upgrade::step::Side;
@@ -107,11 +107,11 @@ impl OnHost<'_> {
     /// writes alone: where Swarm has rolled the new one back by itself, nothing had to be written, and its word is about the
     /// other one.
     async fn found_deployed(&mut self, side: Side, body: &ReleaseBody) -> Result<(Desired, Applied), Unapplied> {
-        let found = body.services.keys().filter(|_| side == Side::New).map(|name| (name.clone(), 0));
         let by_us = self.deployed.take().filter(|(deployed, ..)| *deployed == side);
         let by_us = by_us.map(|(_, _, applied)| applied.services).unwrap_or_default();
-        let mut services: BTreeMap<String, u64> = found.chain(by_us).collect();
         let (plan, observed) = self.compared(body).await?;
+        let found = judged_by_swarm(&plan, &observed).filter(|_| side == Side::New).map(|name| (name, 0));
+        let mut services: BTreeMap<String, u64> = found.chain(by_us).collect();
         let changed = changed_by_others(&plan, &observed);
         if !changed.is_empty() {
             warn!(services = changed.join(" "), "changed by somebody else since it was deployed; made so again");
@@ -138,12 +138,22 @@ impl OnHost<'_> {
 /// nobody.
 fn changed_by_others(plan: &Plan, observed: &Observed) -> Vec<String> {
     let by_swarm = |service: &Service| rolled_back(service) == Some(RolledBack::BySwarm);
-    let differ = plan
-        .changes
-        .iter()
-        .filter(|change| matches!(change.act, Act::CreateService { .. } | Act::UpdateService { .. }));
+    let differ = plan.changes.iter().filter(|change| is_of_service(change));
     let by_others = differ.filter(|change| !observed.services.get(&change.name).is_some_and(by_swarm));
     by_others.map(|change| change.name.clone()).collect()
+}
+
+/// Services of the release on whose last update Swarm's word counts. Rolled back to what is wanted, one was so for another
+/// release, and has not been written since.
+fn judged_by_swarm(plan: &Plan, observed: &Observed) -> impl Iterator<Item = String> {
+    let differs = |name: &str| plan.changes.iter().any(|change| is_of_service(change) && change.name == name);
+    let is_old_news =
+        move |name: &str| observed.services.get(name).is_some_and(|live| rolled_back(live).is_some()) && !differs(name);
+    plan.desired.services.iter().map(|service| service.name.clone()).filter(move |name| !is_old_news(name))
+}
+
+fn is_of_service(change: &Change) -> bool {
+    matches!(change.act, Act::CreateService { .. } | Act::UpdateService { .. })
 }
 
 fn meddled(services: &[String]) -> String {
@@ -168,8 +178,6 @@ fn undeployed(unapplied: Unapplied) -> Performed {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
-
     use super::*;
     use crate::config::Resolve;
     use crate::host::engine::EngineError;
@@ -179,22 +187,42 @@ mod tests {
     use crate::model::observed::{UpdateState, UpdateStatus};
     use crate::plan::{Context, world};
 
+    /// Of `wiki:2`, which was deployed, and what runs of it.
+    fn seen(runs: &str, state: Option<UpdateState>, previous: Option<&str>) -> (Plan, Observed) {
+        let desired = |image| world::desired().service(world::spec("app", image));
+        let mut observed = world::observed(&desired(runs));
+        let live = observed.services.get_mut("wiki_app").unwrap();
+        live.update = state.map(|state| UpdateStatus { state, message: "rollback completed".into() });
+        live.previous_spec = previous.map(|image| world::spec("app", image));
+        let (kept, version) = (BTreeSet::new(), |_: &[u8]| String::new());
+        let plan = Plan::new(&observed, &desired("wiki:2"), &Context::new(&kept, &version, Resolve::Never));
+        (plan.unwrap(), observed)
+    }
+
     #[test]
     fn what_a_person_rolled_back_was_changed_by_somebody_else_and_what_swarm_did_was_not() {
-        let desired = world::desired().service(world::spec("app", "wiki:2"));
-        let (kept, version) = (BTreeSet::new(), |_: &[u8]| String::new());
-        let context = Context::new(&kept, &version, Resolve::Never);
-        let by_others = |state: Option<UpdateState>, previous: Option<Value>| {
-            let mut observed = world::observed(&world::desired().service(world::spec("app", "wiki:1")));
-            let live = observed.services.get_mut("wiki_app").unwrap();
-            live.update = state.map(|state| UpdateStatus { state, message: "rollback completed".into() });
-            live.previous_spec = previous;
-            changed_by_others(&Plan::new(&observed, &desired, &context).unwrap(), &observed)
+        use UpdateState::RollbackCompleted;
+        let by_others = |state, previous| {
+            let (plan, observed) = seen("wiki:1", state, previous);
+            changed_by_others(&plan, &observed)
         };
-        let completed = || Some(UpdateState::RollbackCompleted);
-        assert_eq!(by_others(completed(), Some(world::spec("app", "wiki:2"))), ["wiki_app"]);
-        assert_eq!(by_others(completed(), None), [""; 0]);
+        assert_eq!(by_others(Some(RollbackCompleted), Some("wiki:2")), ["wiki_app"]);
+        assert_eq!(by_others(Some(RollbackCompleted), None), [""; 0]);
         assert_eq!(by_others(None, None), ["wiki_app"]);
+    }
+
+    #[test]
+    fn what_swarm_rolled_back_counts_unless_it_is_what_was_deployed() {
+        use UpdateState::{Completed, RollbackCompleted, Updating};
+        let counts = |runs, state| {
+            let (plan, observed) = seen(runs, Some(state), None);
+            judged_by_swarm(&plan, &observed).count() == 1
+        };
+        assert!(counts("wiki:1", RollbackCompleted));
+        assert!(!counts("wiki:2", RollbackCompleted));
+        for state in [Updating, Completed] {
+            assert!(counts("wiki:2", state.clone()), "{state:?}");
+        }
     }
 
     #[test]
