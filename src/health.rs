@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::desired::Desired;
-use crate::model::observed::{Observed, Service, TaskState};
+use crate::model::observed::{Observed, Service, Task, TaskState};
 use expected::Expected;
 pub use rolled_back::{RolledBack, rolled_back};
 use service::{Asked, Meddled, Standing};
@@ -287,7 +287,8 @@ fn want_the_same(one: &Value, other: &Value) -> bool {
 /// Whether a stack of somebody else's making has services, each of which runs a task of its present spec.
 pub fn every_service_runs(observed: &Observed) -> bool {
     let runs = |service: &Service| {
-        let tasks = observed.tasks.iter().filter(|task| task.service == service.id && task.up_to_date);
+        let current = |task: &&Task| task.service == service.id && task.up_to_date && !task.is_lost();
+        let tasks = observed.tasks.iter().filter(current);
         tasks.into_iter().any(|task| task.state == TaskState::Running)
     };
     !observed.services.is_empty() && observed.services.values().all(runs)

@@ -179,7 +179,8 @@ impl View<'_> {
             return Standing::Failed(format!("service {name} failed and is not started again: {}", trouble(task)));
         }
         if let Some(task) = wrong.iter().find(|task| tasks::is_unplaceable(task)) {
-            return Standing::Stuck(format!("service {name} finds no place to run: {}", trouble(task)));
+            let lost = self.lost().map(|node| format!("; {node}")).unwrap_or_default();
+            return Standing::Stuck(format!("service {name} finds no place to run: {}{lost}", trouble(task)));
         }
         // The one that is farthest behind says most: it may wait for what the others have got.
         let last = wrong.iter().min_by_key(|task| task.state).expect("something is wrong");
@@ -194,9 +195,19 @@ impl View<'_> {
         format!(", after it ended: {}", tasks::last_trouble(self.expected, self.observed))
     }
 
+    /// The node that is down with what ran there, in words.
+    fn lost(&self) -> Option<String> {
+        let lost = tasks::of(self.service, self.observed).filter(|task| task.is_lost());
+        let node = lost.max_by_key(|task| &task.created)?.elsewhere.as_ref()?;
+        Some(format!("node {node} is down, where it ran"))
+    }
+
     /// Swarm makes no task of a global service where it sees no node, and says nothing.
     fn no_task(&self) -> Standing {
         let name = &self.expected.name;
+        if let Some(lost) = self.lost() {
+            return Standing::Stuck(format!("service {name} is not started again: {lost}"));
+        }
         if !matches!(self.expected.mode, Mode::Global | Mode::GlobalJob) {
             return Standing::Waiting(format!("service {name} has too few tasks yet"));
         }

@@ -18,12 +18,12 @@ pub(super) fn of<'a>(service: &'a Service, observed: &'a Observed) -> impl Itera
 }
 
 /// The newest task of each slot (of each node, for global services) that runs the present spec; of a job, in its
-/// present run.
+/// present run. Not what is on a node that is down.
 pub(super) fn current<'a>(expected: &Expected, service: &'a Service, observed: &'a Observed) -> Vec<&'a Task> {
     let by_node = matches!(expected.mode, Mode::Global | Mode::GlobalJob);
     let run = of(service, observed).filter_map(|task| task.job_iteration).max().unwrap_or_default();
     let mut newest: BTreeMap<(u64, &str), &Task> = BTreeMap::new();
-    let present = |task: &&Task| task.up_to_date && task.job_iteration.unwrap_or_default() == run;
+    let present = |task: &&Task| task.up_to_date && task.job_iteration.unwrap_or_default() == run && !task.is_lost();
     for task in of(service, observed).filter(present) {
         let key = if by_node { (0, task.node.as_str()) } else { (task.slot, "") };
         let entry = newest.entry(key).or_insert(task);
@@ -118,9 +118,9 @@ pub(super) fn container<'a>(task: &Task, observed: &'a Observed) -> Option<&'a C
     })
 }
 
-/// A container may be there: it was given to a node and has not ended.
+/// A container may be there: it was given to a node and has not ended. On a node that is down it is in nobody's way.
 pub(super) fn is_alive(task: &Task) -> bool {
-    (TaskState::Assigned..=TaskState::Running).contains(&task.state)
+    (TaskState::Assigned..=TaskState::Running).contains(&task.state) && !task.is_lost()
 }
 
 pub(super) fn is_wanted(task: &Task) -> bool {
@@ -189,6 +189,7 @@ pub(super) fn trouble(task: &Task, observed: &Observed) -> String {
     }
     if !task.error.is_empty() {
         words.push(task.error.clone());
+        words.extend(task.elsewhere.as_ref().map(|node| format!("on node {node}")));
     } else if words.is_empty() && !task.message.is_empty() {
         words.push(task.message.clone());
     }

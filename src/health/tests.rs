@@ -1,6 +1,7 @@
 //! Verdicts on situations as Swarm was seen to make them.
 
 mod crashes;
+mod nodes;
 mod rest;
 mod rows;
 mod updates;

@@ -13,6 +13,7 @@ mod lists;
 mod log;
 mod look;
 mod mounting;
+mod nodes;
 mod quiet;
 mod starts;
 mod views;

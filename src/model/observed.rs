@@ -4,6 +4,7 @@
 //! typed fields beside them are views of what decisions need.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -82,6 +83,35 @@ pub struct Task {
     pub up_to_date: bool,
     /// Which run of a job service it belongs to.
     pub job_iteration: Option<u64>,
+    /// Its node, where it may have a container, or was to get one, and that is not this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<OtherNode>,
+}
+
+impl Task {
+    /// Its node is down: what it does, and whether it ends, is not known, and Swarm starts another in its place.
+    pub fn is_lost(&self) -> bool {
+        self.elsewhere.as_ref().is_some_and(|node| node.is_down)
+    }
+}
+
+/// A node of the Swarm that is not this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherNode {
+    pub id: String,
+    /// As constraints name it; other nodes may have the same.
+    pub hostname: String,
+    /// The managers have not heard of it for some time.
+    pub is_down: bool,
+}
+
+impl fmt::Display for OtherNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.hostname.is_empty() {
+            true => f.write_str(&self.id),
+            false => f.write_str(&self.hostname),
+        }
+    }
 }
 
 /// A task's state in the order in which it passes through them.

@@ -236,6 +236,7 @@ pub(crate) fn task(service: &str, slot: u64, number: u64, state: TaskState) -> T
         container: None,
         up_to_date: true,
         job_iteration: None,
+        elsewhere: None,
     }
 }
 

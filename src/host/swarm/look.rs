@@ -67,7 +67,8 @@ impl Swarm {
         let labelled = |labels: &Value| labels[NAMESPACE] == stack.as_str();
         let services = items(&services).filter(|service| labelled(&service["Spec"]["Labels"]));
         let services: BTreeMap<String, Service> = named(services, views::service, |service| &service.name);
-        let tasks = tasks_of(&services, &tasks, &present);
+        let mut tasks = tasks_of(&services, &tasks, &present);
+        self.find(&mut tasks, &containers).await.map_err(|e| e.during(format!("look at stack {stack}")))?;
         self.look_up_kills(&tasks, &mut containers).await?;
         Ok(Observed { services, tasks, containers, ..Observed::default() })
     }

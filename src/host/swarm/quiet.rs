@@ -80,7 +80,8 @@ impl Swarm {
     }
 
     /// What is left of a stack that was quiesced: containers of its services, and of these `names`, that are told to run
-    /// nothing or are gone. With `all`, of those too that are meant to run.
+    /// nothing or are gone. With `all`, of those too that are meant to run. What a node had that is down does not count: it
+    /// holds no volume of this one, and its end is never told.
     pub async fn left_of(&self, stack: &StackName, names: &BTreeSet<String>, all: bool) -> Result<Left, EngineError> {
         let containers = async { self.engine.get("/containers/json", &[("all", "1")]).await };
         let tasks = async { self.engine.get("/tasks", &[]).await };
@@ -88,6 +89,7 @@ impl Swarm {
         let (services, containers, tasks) =
             looked.map_err(|e| e.during(format!("look at what is left of stack {stack}")))?;
         let mut left = left(stack, names, &services, &containers, &tasks);
+        left.tasks = self.that_can_end(left.tasks, |task| task).await?;
         if !all {
             let runs = services.values().filter(|service| !is_told_to_run_nothing(service));
             left.forget(&runs.map(|service| service.id.as_str()).collect());

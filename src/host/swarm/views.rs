@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{SERVICE_ID, TASK_ID};
 use crate::model::observed::{
-    Config, Container, Network, Secret, Service, Task, TaskState, UpdateState, UpdateStatus, Volume,
+    Config, Container, Network, OtherNode, Secret, Service, Task, TaskState, UpdateState, UpdateStatus, Volume,
 };
 
 pub(super) fn service(body: &Value) -> Option<Service> {
@@ -39,7 +39,7 @@ fn update_status(body: &Value) -> Option<UpdateStatus> {
     Some(UpdateStatus { state, message: text(&body["Message"]).unwrap_or_default() })
 }
 
-/// `up_to_date` is for the caller to fill in: the Engine tells it by a filter, not by a field.
+/// `up_to_date` and `elsewhere` are for the caller to fill in: the Engine tells them by a filter, and by another list.
 pub(super) fn task(body: &Value) -> Option<Task> {
     let status = &body["Status"];
     let container = &status["ContainerStatus"];
@@ -58,7 +58,15 @@ pub(super) fn task(body: &Value) -> Option<Task> {
         container: text(&container["ContainerID"]).filter(|id| !id.is_empty()),
         up_to_date: false,
         job_iteration: body["JobIteration"].as_object().map(|i| i.get("Index").and_then(Value::as_u64).unwrap_or(0)),
+        elsewhere: None,
     })
+}
+
+/// With its id.
+pub(super) fn node(body: &Value) -> Option<(String, OtherNode)> {
+    let id = text(&body["ID"])?;
+    let hostname = text(&body["Description"]["Hostname"]).unwrap_or_default();
+    Some((id.clone(), OtherNode { id, hostname, is_down: body["Status"]["State"] == "down" }))
 }
 
 /// The Engine gives 0 for a container that still runs; that is no exit.
@@ -188,6 +196,17 @@ mod tests {
         let body = |state: &str| json!({"ID": "t", "ServiceID": "s", "Status": {"State": state, "ContainerStatus": {"ExitCode": 0}}});
         assert_eq!(task(&body("running")).unwrap().exit_code, None);
         assert_eq!(task(&body("complete")).unwrap().exit_code, Some(0));
+    }
+
+    #[test]
+    fn only_a_node_of_which_nothing_is_heard_is_down() {
+        let is_down = |state: &str| {
+            let body = json!({"ID": "n1", "Description": {"Hostname": "one"}, "Status": {"State": state}});
+            let (id, node) = node(&body).unwrap();
+            assert_eq!((id.as_str(), node.to_string().as_str()), ("n1", "one"));
+            node.is_down
+        };
+        assert_eq!(["ready", "down", "unknown", "disconnected"].map(is_down), [false, true, false, false]);
     }
 
     #[test]

@@ -92,8 +92,9 @@ impl Swarm {
             let ours = |c: &Container| c.service.as_ref().is_some_and(|id| services.contains(id));
             let left = self.service_containers(&[("label", &[SERVICE_ID])]).await?;
             let tasks = self.engine.get("/tasks", &[]).await?;
-            let on_node = |task: &Task| services.contains(&task.service) && task.state >= TaskState::Assigned;
-            let tasks = living(&tasks).filter(|(_, task)| on_node(task));
+            let is_on_node = |task: &Task| services.contains(&task.service) && task.state >= TaskState::Assigned;
+            let on_node = living(&tasks).filter(|(_, task)| is_on_node(task)).collect();
+            let tasks = self.that_can_end(on_node, |(_, task)| task).await?.into_iter();
             Ok(told(left.iter().filter(|c| ours(c)).map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
@@ -113,8 +114,9 @@ impl Swarm {
             let runs = |c: &&Container| matches!(c.state.as_str(), "running" | "paused" | "restarting");
             let containers = self.service_containers(&[("label", &[&label])]).await?;
             let tasks = self.engine.get("/tasks", &[]).await?;
-            let on_node = |task: &Task| Some(&task.service) == id.as_ref() && task.state >= TaskState::Assigned;
-            let tasks = living(&tasks).filter(|(_, task)| on_node(task));
+            let is_on_node = |task: &Task| Some(&task.service) == id.as_ref() && task.state >= TaskState::Assigned;
+            let on_node = living(&tasks).filter(|(_, task)| is_on_node(task)).collect();
+            let tasks = self.that_can_end(on_node, |(_, task)| task).await?.into_iter();
             Ok(told(containers.iter().filter(runs).map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
@@ -125,7 +127,8 @@ impl Swarm {
         self.wait_until("wait for a network's last user", deadline, async || {
             let containers = self.service_containers(&[("label", &[SERVICE_ID]), ("network", &[id])]).await?;
             let tasks = self.engine.get("/tasks", &[]).await?;
-            let tasks = living(&tasks).filter(|(body, _)| is_attached(body, id));
+            let attached = living(&tasks).filter(|(body, _)| is_attached(body, id)).collect();
+            let tasks = self.that_can_end(attached, |(_, task)| task).await?.into_iter();
             Ok(told(containers.iter().map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
