@@ -2,7 +2,7 @@
 //!
 //! Started over empty ones the app would look repaired, and its people would find an empty app.
 
-use crate::model::observed::Observed;
+use crate::model::observed::{Observed, TaskState};
 use crate::model::state::ReleaseBody;
 use crate::plan::volumes;
 
@@ -22,15 +22,24 @@ pub fn has_lost_volumes(current: &ReleaseBody, observed: &Observed) -> Option<St
 }
 
 /// Volumes that a release mounts and that do not exist here. Services that run nothing by declaration may never have
-/// had theirs.
+/// had theirs, and those that run on another node have theirs there.
 pub(super) fn lost_volumes<'a>(release: &'a ReleaseBody, observed: &Observed) -> Vec<&'a str> {
-    let ran = release.services.values().filter(|spec| spec["Mode"]["Replicated"]["Replicas"] != 0);
-    volumes(ran).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect()
+    let ran = release.services.iter().filter(|(_, spec)| spec["Mode"]["Replicated"]["Replicas"] != 0);
+    let ran_here = ran.filter(|(name, _)| !runs_elsewhere(name, observed)).map(|(_, spec)| spec);
+    volumes(ran_here).into_iter().filter(|name| !observed.volumes.contains_key(*name)).collect()
+}
+
+/// Also where that node is down by now.
+fn runs_elsewhere(service: &str, observed: &Observed) -> bool {
+    let Some(service) = observed.services.get(service) else { return false };
+    let of_service = observed.tasks.iter().filter(|task| task.service == service.id);
+    of_service.filter(|task| task.state == TaskState::Running).any(|task| task.elsewhere.is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::observed::{OtherNode, Task};
     use crate::plan::world::{self, desired, live_volume, spec, with};
     use serde_json::json;
 
@@ -44,6 +53,19 @@ mod tests {
     fn an_app_is_not_started_over_an_empty_volume() {
         let sentence = has_lost_volumes(&release(1), &Observed::default()).unwrap();
         assert!(sentence.contains("docker volume create wiki_data"), "{sentence}");
+    }
+
+    #[test]
+    fn what_runs_on_another_node_has_its_volumes_there() {
+        for is_down in [false, true] {
+            let mut observed = world::observed(&desired().service(spec("app", "wiki:1")));
+            let node = OtherNode { id: "n2".into(), hostname: "two".into(), is_down };
+            let task = world::task("app", 1, 1, TaskState::Running);
+            observed.tasks = vec![Task { elsewhere: Some(node), ..task.clone() }];
+            assert_eq!(has_lost_volumes(&release(1), &observed), None);
+            observed.tasks = vec![task];
+            assert!(has_lost_volumes(&release(1), &observed).is_some());
+        }
     }
 
     #[test]
