@@ -267,6 +267,10 @@ impl<'a> Run<'a> {
                 return Ok((ended(judged, Outcome::Converged, goal.instead), change));
             }
         }
+        let (goal, plan) = match self.stays_with_its_data(&goal, &plan, observed).await {
+            Ok(()) => (goal, plan),
+            Err(in_the_way) => self.back_to_what_runs(in_the_way, observed).await?,
+        };
         Ok((self.go(goal, plan, observed, place).await?, change))
     }
 

@@ -65,14 +65,26 @@ impl Run<'_> {
             Err(in_the_way) if goal.aim != Aim::Change => return Err(in_the_way),
             Err(in_the_way) => in_the_way,
         };
-        let goal = self.view().stay(in_the_way.clone())?;
-        let mut plan = match self.keeper().plan(observed, &goal.desired).await {
-            Ok(plan) if plan.is_empty() => return Err(in_the_way),
-            Ok(plan) => plan,
-            Err(why) => return Err(goal.not_even_kept(why)),
-        };
+        let (goal, mut plan) = self.back_to_what_runs(in_the_way, observed).await?;
         let notes = self.fetch_images(&goal, &mut plan).await?;
         Ok((goal, plan, notes))
+    }
+
+    /// What runs as the goal, because something is in the way of a change.
+    ///
+    /// # Errors
+    /// What is in the way, where nothing of what runs has to be repaired.
+    pub(super) async fn back_to_what_runs(
+        &self,
+        in_the_way: Outcome,
+        observed: &Observed,
+    ) -> Result<(Goal, Plan), Outcome> {
+        let goal = self.view().stay(in_the_way.clone())?;
+        match self.keeper().plan(observed, &goal.desired).await {
+            Ok(plan) if plan.is_empty() => Err(in_the_way),
+            Ok(plan) => Ok((goal, plan)),
+            Err(why) => Err(goal.not_even_kept(why)),
+        }
     }
 
     /// What runs is started again from the very images that it ran, whatever their names stand for today, unless the

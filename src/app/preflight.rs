@@ -10,18 +10,21 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::goal::{Aim, Goal};
 use super::{Run, transacting};
 use crate::desired::Desired;
 use crate::host::gnu_tar;
 use crate::host::snapshots::Manifest;
+use crate::host::swarm::SwarmInfo;
 use crate::host::volumes::{self, Free, Needs};
-use crate::model::observed::{Observed, Service, UpdateState};
+use crate::model::observed::{Observed, OtherNode, Service, UpdateState};
 use crate::model::outcome::Outcome;
 use crate::model::state::ReleaseBody;
 use crate::model::transaction::Volume;
+use crate::plan::{self, Act, Change, Plan};
 use crate::reconcile::{Gate, Judged};
 use crate::upgrade::on_host;
-use crate::upgrade::volumes::{Here, may_start_elsewhere};
+use crate::upgrade::volumes::{is_left_out, may_leave_data, may_start_elsewhere};
 
 /// How long an update that somebody else has begun is waited for.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -95,12 +98,42 @@ impl Run<'_> {
         new: &ReleaseBody,
         volumes: &BTreeMap<String, Volume>,
     ) -> Result<(), Outcome> {
-        let node = self.host.known.info(&self.host.swarm).await?;
-        let here = Here { id: &node.node, hostname: &node.hostname, nodes: node.nodes, managers: node.managers };
-        match may_start_elsewhere(&specs(old, new), volumes, here) {
+        let (info, others) = self.nodes().await?;
+        match may_start_elsewhere(&specs(old, new), volumes, on_host::nodes(info, &others)) {
             Some(why) => Err(Outcome::Blocked(why)),
             None => Ok(()),
         }
+    }
+
+    /// Why a change of configuration may start a service on another node than the one that has its data.
+    ///
+    /// # Errors
+    /// `Blocked` with the reason.
+    pub(super) async fn stays_with_its_data(
+        &self,
+        goal: &Goal,
+        plan: &Plan,
+        observed: &Observed,
+    ) -> Result<(), Outcome> {
+        let is_changed = goal.aim == Aim::Change && self.state.current.is_some();
+        let specs: Vec<&Value> = plan.changes.iter().filter(|_| is_changed).filter_map(updated).collect();
+        let left_out = transacting::rules(self.app, Duration::ZERO).left_out;
+        let volume = |name: &str| Volume { mountpoint: None, left_out: is_left_out(&self.app.stack, &left_out, name) };
+        let named = plan::volumes(specs.iter().copied()).into_iter().map(|name| (name.to_owned(), volume(name)));
+        let volumes: BTreeMap<String, Volume> = named.collect();
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        let (info, others) = self.nodes().await?;
+        match may_leave_data(&specs, &volumes, observed, on_host::nodes(info, &others)) {
+            Some(why) => Err(Outcome::Blocked(why)),
+            None => Ok(()),
+        }
+    }
+
+    async fn nodes(&self) -> Result<(&SwarmInfo, BTreeMap<String, OtherNode>), Outcome> {
+        let info = self.host.known.info(&self.host.swarm).await?;
+        Ok((info, self.host.swarm.other_nodes().await?))
     }
 
     /// Every image of a release that may be put back is on this machine, and stays: no registry is asked on the way back.
@@ -203,6 +236,14 @@ impl Run<'_> {
         }
         let wrong = too_little(&needs, &free);
         if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(wrong.join("; "))) }
+    }
+}
+
+/// The spec of a service that is changed and lives on.
+fn updated(change: &Change) -> Option<&Value> {
+    match &change.act {
+        Act::UpdateService { spec, .. } => Some(spec),
+        _ => None,
     }
 }
 

@@ -29,7 +29,7 @@ use crate::model::transaction::Transaction;
 use crate::reconcile::{Applied, Keeper};
 use data::Eager;
 
-pub use look::volumes;
+pub use look::{nodes, volumes};
 
 /// How long what failed is left alone before it is tried again.
 const REST: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ use crate::model::transaction::Volume;
 use crate::plan;
 use crate::plan::NAMESPACE_LABEL;
 
-pub use placed::{Here, may_start_elsewhere};
+pub use placed::{Nodes, may_leave_data, may_start_elsewhere, runs_elsewhere};
 
 /// What the volume set is made of.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ pub fn volume_set(world: &World) -> Result<BTreeMap<String, Volume>, Vec<String>
     let mut wrong = writable_binds(world);
     let mut set = BTreeMap::new();
     for name in names(world) {
-        let left_out = is_left_out(world, &name);
+        let left_out = is_left_out(world.stack, world.left_out, &name);
         let live = world.volumes.get(&name);
         if !left_out {
             wrong.extend(named_elsewhere(world, &name));
@@ -81,9 +81,10 @@ fn is_anonymous(name: &str, world: &World) -> bool {
     by_label || (name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn is_left_out(world: &World, name: &str) -> bool {
-    let short = name.strip_prefix(world.stack.as_str()).and_then(|rest| rest.strip_prefix('_'));
-    world.left_out.iter().any(|out| out == name || Some(out.as_str()) == short)
+/// Whether a volume is one of those that are named to be left out, by its full name or the recipe's own.
+pub fn is_left_out(stack: &StackName, left_out: &[String], name: &str) -> bool {
+    let short = name.strip_prefix(stack.as_str()).and_then(|rest| rest.strip_prefix('_'));
+    left_out.iter().any(|out| out == name || Some(out.as_str()) == short)
 }
 
 /// A service of another stack, or of none, may start at any moment and write it.

@@ -6,19 +6,19 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::host::swarm::{Swarm, resolved};
+use crate::host::swarm::{Swarm, SwarmInfo, resolved};
 use crate::model::app::StackName;
-use crate::model::observed::{Mounting, TaskState};
+use crate::model::observed::{Mounting, OtherNode};
 use crate::model::outcome::Outcome;
 use crate::model::transaction::Volume;
-use crate::upgrade::volumes::{World, holders, volume_set};
+use crate::upgrade::volumes::{self, Nodes, World, holders, volume_set};
 
 /// The volumes of a transaction between releases with these service specs. `left_out` are those of its rules.
 ///
 /// # Errors
 /// `Blocked` with every reason why their data cannot be stored and put back faithfully: they stand for something else,
 /// another stack names them, a container of somebody else's holds them now, the app writes to a path of the host, or
-/// runs on another node.
+/// a service that has some of them runs on another node.
 pub async fn volumes(
     swarm: &Swarm,
     stack: &StackName,
@@ -47,7 +47,7 @@ pub async fn volumes(
     let others: Vec<Mounting> = containers.iter().filter(|container| !is_own(container, &own)).cloned().collect();
     wrong.extend(holders(&others, &places).into_iter().map(|held| format!("the app's data is in use: {held}")));
     if !set.is_empty() {
-        wrong.extend(runs_elsewhere(swarm, stack).await?);
+        wrong.extend(runs_elsewhere(swarm, stack, &set).await?);
     }
     if wrong.is_empty() { Ok(set) } else { Err(Outcome::Blocked(wrong.join("; "))) }
 }
@@ -68,16 +68,22 @@ async fn places(volumes: &BTreeMap<String, Volume>) -> BTreeMap<String, PathBuf>
 }
 
 /// Volumes are local to a node, and of another node's nothing can be stored here.
-async fn runs_elsewhere(swarm: &Swarm, stack: &StackName) -> Result<Option<String>, Outcome> {
-    let (observed, info) = tokio::try_join!(swarm.observe_progress(stack), swarm.info())?;
-    let runs = observed.tasks.iter().filter(|task| task.state == TaskState::Running);
-    let elsewhere = runs.map(|task| task.node.as_str()).find(|node| !node.is_empty() && *node != info.node);
-    Ok(elsewhere.map(|node| {
-        format!(
-            "the app runs on node {node} of the Swarm, and its volumes are there: run evenkeel on that node, or place the app \
-             on this one (deploy.placement.constraints)"
-        )
-    }))
+async fn runs_elsewhere(
+    swarm: &Swarm,
+    stack: &StackName,
+    set: &BTreeMap<String, Volume>,
+) -> Result<Option<String>, Outcome> {
+    let observed = swarm.observe_progress(stack).await?;
+    if observed.tasks.iter().all(|task| task.elsewhere.is_none()) {
+        return Ok(None);
+    }
+    let (info, others) = tokio::try_join!(swarm.info(), swarm.other_nodes())?;
+    Ok(volumes::runs_elsewhere(&observed, set, nodes(&info, &others)))
+}
+
+/// The Swarm's nodes as seen from this one.
+pub fn nodes<'a>(info: &'a SwarmInfo, others: &'a BTreeMap<String, OtherNode>) -> Nodes<'a> {
+    Nodes { id: &info.node, hostname: &info.hostname, others, managers: info.managers }
 }
 
 /// Binds of sockets and devices hold no data.
