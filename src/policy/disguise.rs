@@ -27,7 +27,7 @@ pub fn is_upgrade_in_disguise(
     }
     let what = new_image(current, desired)
         .or_else(|| new_volumes(current, desired))
-        .or_else(|| new_overlay(&frozen.overlays, &coming.overlays))?;
+        .or_else(|| new_overlay(&frozen.overlays, &coming.overlays).filter(|_| !only_places(current, desired)))?;
     Some(format!("the configuration now {what}, and the app keeps data in {}", kept.join(", ")))
 }
 
@@ -65,6 +65,30 @@ fn new_overlay(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
     });
     let gone = || before.iter().find(|(_, digest)| !is_in(after, *digest));
     new.or_else(|| gone().map(|(path, _)| format!("lacks compose file {path}")))
+}
+
+/// Services may run somewhere else than before, and nothing else changes: what runs in a place that it may keep goes on,
+/// and its data is not touched.
+fn only_places(current: &ReleaseBody, desired: &Desired) -> bool {
+    let place = |spec: &Value| spec["TaskTemplate"]["Placement"].clone();
+    let after: BTreeMap<&String, &Value> = desired.services.iter().map(|s| (&s.name, &s.spec)).collect();
+    let is_same_elsewhere =
+        |(name, spec): (&String, &Value)| after.get(name).is_some_and(|to| unplaced(to) == unplaced(spec));
+    let networks: BTreeMap<&String, &Value> = desired.networks.iter().map(|n| (&n.name, &n.body)).collect();
+    after.len() == current.services.len()
+        && current.services.iter().all(is_same_elsewhere)
+        && current.services.iter().any(|(name, spec)| place(spec) != place(after[name]))
+        && current.networks.iter().collect::<BTreeMap<_, _>>() == networks
+}
+
+/// Without its image, which is compared in the recipe's words.
+fn unplaced(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(task) = spec["TaskTemplate"].as_object_mut() {
+        task.remove("Placement");
+        task["ContainerSpec"]["Image"] = Value::Null;
+    }
+    spec
 }
 
 /// Service, volume and target of each volume that a spec mounts.
@@ -113,6 +137,28 @@ mod tests {
             assert_eq!(is_one(&["data"], after, &read(&moved)), None);
             assert_eq!(is_one(&[], before, after), None);
         }
+    }
+
+    #[test]
+    fn a_compose_file_that_only_places_the_app_is_no_upgrade() {
+        let overlay =
+            |path: &str| Frozen { overlays: [(path.to_owned(), path.to_owned())].into(), ..Frozen::default() };
+        let placed = || {
+            let here = json!({ "Constraints": ["node.hostname==one"] });
+            with(app("wiki:1", &["data"]), "/TaskTemplate/Placement", here)
+        };
+        let why = |after: Value| {
+            let resolved = json!("wiki:1@sha256:abc");
+            let before =
+                desired().service(with(app("wiki:1", &["data"]), "/TaskTemplate/ContainerSpec/Image", resolved));
+            let networks = before.networks.iter().map(|network| (network.name.clone(), network.body.clone())).collect();
+            let before = ReleaseBody { networks, ..release(&before) };
+            is_upgrade_in_disguise((&before, &overlay("a")), (&desired().service(after), &overlay("b")))
+        };
+        assert_eq!(why(placed()), None);
+        assert!(why(app("wiki:1", &["data"])).is_some(), "what it is for cannot be seen");
+        let more = with(placed(), "/TaskTemplate/ContainerSpec/Env", json!(["A=2"]));
+        assert!(why(more).is_some());
     }
 
     #[test]
