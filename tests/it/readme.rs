@@ -13,13 +13,15 @@ use evenkeel::recipe::{env, interpolate, yaml};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn readme() -> String {
-    read("README.md")
+/// A file as it was when this program was built: beside a later one, the program would be compared with what it was not
+/// built from.
+macro_rules! file {
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path))
+    };
 }
 
-fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
-}
+const README: &str = file!("README.md");
 
 /// The fenced blocks of one language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
@@ -84,8 +86,7 @@ fn known_keys(source: &str) -> BTreeSet<&str> {
 
 #[test]
 fn the_configuration_to_copy_is_right() {
-    let text = readme();
-    let configurations = blocks(&text, "toml");
+    let configurations = blocks(README, "toml");
     assert!(!configurations.is_empty());
     for configuration in configurations {
         let declared = evenkeel::config::parse("README.md", configuration).unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -96,13 +97,16 @@ fn the_configuration_to_copy_is_right() {
 
 #[test]
 fn every_key_of_the_configuration_is_explained() {
-    let text = readme();
-    let explained = explained(&text);
-    for module in
-        ["src/config.rs", "src/config/shared.rs", "src/config/app.rs", "src/config/gate.rs", "src/config/policy.rs"]
-    {
-        let source = read(module);
-        let keys = known_keys(&source);
+    let explained = explained(README);
+    let modules = [
+        ("src/config.rs", file!("src/config.rs")),
+        ("src/config/shared.rs", file!("src/config/shared.rs")),
+        ("src/config/app.rs", file!("src/config/app.rs")),
+        ("src/config/gate.rs", file!("src/config/gate.rs")),
+        ("src/config/policy.rs", file!("src/config/policy.rs")),
+    ];
+    for (module, source) in modules {
+        let keys = known_keys(source);
         assert!(keys.len() > 3, "{module}: {keys:?}");
         // Tables of later versions are named, and their own keys are not explained yet.
         let later = ["gitea", "builds", "server", "client_id", "timeout_minutes", "repositories", "token"];
@@ -113,8 +117,7 @@ fn every_key_of_the_configuration_is_explained() {
 
 #[test]
 fn every_command_line_is_understood() {
-    let text = readme();
-    let commands = commands(&text);
+    let commands = commands(README);
     assert!(commands.len() > 20, "{commands:?}");
     for command in commands {
         assert!(is_understood(command), "evenkeel {command}");
@@ -124,10 +127,10 @@ fn every_command_line_is_understood() {
 
 #[test]
 fn every_command_has_a_chapter() {
-    let (text, verbs) = (readme(), verbs());
+    let verbs = verbs();
     assert!(verbs.len() > 5, "{verbs:?}");
     for verb in verbs {
-        assert!(text.contains(&format!("\n### `evenkeel {verb}`\n")), "{verb}");
+        assert!(README.contains(&format!("\n### `evenkeel {verb}`\n")), "{verb}");
     }
 }
 
@@ -145,8 +148,7 @@ fn every_exit_code_is_in_the_table() {
         Outcome::Unhealthy(String::new()),
         Outcome::Error(String::new()),
     ];
-    let text = readme();
-    let rows = rows(&text);
+    let rows = rows(README);
     let told = |code: &str, word: &str| rows.iter().any(|row| row.len() == 3 && row[0] == code && row[1] == word);
     for outcome in outcomes {
         assert!(told(&outcome.exit_code().to_string(), outcome.word()), "{outcome:?}");
@@ -174,14 +176,12 @@ fn the_bounds_of_reading_are_told_as_they_are() {
         ),
         format!("| findings that are told | {} |", grouped(MAX_FINDINGS)),
     ];
-    let text = readme();
-    expected.iter().for_each(|row| assert!(text.contains(row), "{row}"));
+    expected.iter().for_each(|row| assert!(README.contains(row), "{row}"));
 }
 
 #[test]
 fn every_file_of_the_tests_that_is_named_exists() {
-    let text = readme();
-    let words = text.split(|c: char| c.is_whitespace() || matches!(c, '`' | '(' | ')' | '[' | ']' | ','));
+    let words = README.split(|c: char| c.is_whitespace() || matches!(c, '`' | '(' | ')' | '[' | ']' | ','));
     let named: BTreeSet<&str> =
         words.filter(|word| word.starts_with("tests/")).map(|word| word.trim_end_matches(['.', ':'])).collect();
     assert!(named.len() > 3, "{named:?}");
@@ -192,7 +192,7 @@ fn every_file_of_the_tests_that_is_named_exists() {
 
 #[test]
 fn the_compiler_that_is_asked_for_is_the_one_that_is_needed() {
-    let manifest = read("Cargo.toml");
+    let manifest = file!("Cargo.toml");
     let needed = manifest.split_once("rust-version = \"").unwrap().1.split('"').next().unwrap();
-    assert!(readme().contains(&format!("**Rust {needed}**")), "{needed}");
+    assert!(README.contains(&format!("**Rust {needed}**")), "{needed}");
 }
