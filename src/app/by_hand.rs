@@ -194,6 +194,7 @@ impl Run<'_> {
             true => BTreeMap::new(),
             false => self.volumes(&old, &current).await?,
         };
+        self.comes_up_here(&old, &current, &volumes).await?;
         let volumes = self.as_stored(volumes, &draft)?;
         match (draft.purpose, &draft.snapshot) {
             (Purpose::Take, _) => self.storing_is_possible(&volumes)?,

@@ -91,8 +91,11 @@ impl Run<'_> {
         Ok(volumes)
     }
 
-    /// Not asked of a way back by hand: a person may have to go back while the app is down.
-    async fn comes_up_here(
+    /// Whether what is stopped can be started beside its data alone.
+    ///
+    /// # Errors
+    /// `Blocked` where Swarm may start it on another node.
+    pub(super) async fn comes_up_here(
         &self,
         old: &Desired,
         new: &ReleaseBody,

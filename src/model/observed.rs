@@ -103,6 +103,8 @@ pub struct OtherNode {
     pub hostname: String,
     /// The managers have not heard of it for some time.
     pub is_down: bool,
+    /// Swarm may give it tasks: it is neither paused nor drained.
+    pub takes_tasks: bool,
 }
 
 impl fmt::Display for OtherNode {

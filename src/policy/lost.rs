@@ -59,7 +59,7 @@ mod tests {
     fn what_runs_on_another_node_has_its_volumes_there() {
         for is_down in [false, true] {
             let mut observed = world::observed(&desired().service(spec("app", "wiki:1")));
-            let node = OtherNode { id: "n2".into(), hostname: "two".into(), is_down };
+            let node = OtherNode { id: "n2".into(), hostname: "two".into(), is_down, takes_tasks: true };
             let task = world::task("app", 1, 1, TaskState::Running);
             observed.tasks = vec![Task { elsewhere: Some(node), ..task.clone() }];
             assert_eq!(has_lost_volumes(&release(1), &observed), None);

@@ -5,7 +5,7 @@ use crate::model::observed::OtherNode;
 
 /// What Swarm still says of a task whose node is down.
 fn lost(task: Task) -> Task {
-    let node = OtherNode { id: "node-2".into(), hostname: "two".into(), is_down: true };
+    let node = OtherNode { id: "node-2".into(), hostname: "two".into(), is_down: true, takes_tasks: true };
     Task { node: node.id.clone(), elsewhere: Some(node), desired: TaskState::Shutdown, ..task }
 }
 
@@ -37,7 +37,7 @@ fn what_swarm_does_not_start_again_elsewhere_is_told_in_seconds() {
 
 #[test]
 fn the_node_that_lacks_an_image_is_named() {
-    let node = OtherNode { id: "node-2".into(), hostname: "two".into(), is_down: false };
+    let node = OtherNode { id: "node-2".into(), hostname: "two".into(), is_down: false, takes_tasks: true };
     let rejected = task("app", 1, 1, TaskState::Rejected);
     let rejected = Task { elsewhere: Some(node), error: "No such image: nope:1".into(), ..rejected };
     waits(World::of(&["app"]).tasks([rejected]).first_look(), "No such image: nope:1, on node two");

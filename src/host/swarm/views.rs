@@ -66,7 +66,8 @@ pub(super) fn task(body: &Value) -> Option<Task> {
 pub(super) fn node(body: &Value) -> Option<(String, OtherNode)> {
     let id = text(&body["ID"])?;
     let hostname = text(&body["Description"]["Hostname"]).unwrap_or_default();
-    Some((id.clone(), OtherNode { id, hostname, is_down: body["Status"]["State"] == "down" }))
+    let is_down = body["Status"]["State"] == "down";
+    Some((id.clone(), OtherNode { id, hostname, is_down, takes_tasks: body["Spec"]["Availability"] == "active" }))
 }
 
 /// The Engine gives 0 for a container that still runs; that is no exit.
@@ -207,6 +208,15 @@ mod tests {
             node.is_down
         };
         assert_eq!(["ready", "down", "unknown", "disconnected"].map(is_down), [false, true, false, false]);
+    }
+
+    #[test]
+    fn a_node_that_is_paused_or_drained_takes_no_tasks() {
+        let takes_tasks = |availability: &str| {
+            let body = json!({"ID": "n1", "Spec": {"Availability": availability}});
+            node(&body).unwrap().1.takes_tasks
+        };
+        assert_eq!(["active", "pause", "drain"].map(takes_tasks), [true, false, false]);
     }
 
     #[test]

@@ -25,13 +25,15 @@ pub struct Nodes<'a> {
 /// Why a service with these volumes may come up on another node, if one may.
 pub fn may_start_elsewhere(specs: &[&Value], volumes: &BTreeMap<String, Volume>, nodes: Nodes<'_>) -> Option<String> {
     let mut free = specs.iter().filter(|spec| keeps_data(spec, volumes) && !nodes.keep_on(spec, nodes.id));
-    let service = (!nodes.others.is_empty()).then(|| free.next()).flatten()?["Name"].as_str().unwrap_or_default();
+    let service = nodes.others_that_take_tasks().next().and_then(|_| free.next())?["Name"].as_str().unwrap_or_default();
     Some(format!(
         "the Swarm has {}, and nothing keeps service {service} on this one, where its volumes are: started again, it may come \
-         up on another with empty ones: {}place it here (deploy.placement.constraints: {})",
+         up on another with empty ones: {}place it here (deploy.placement.constraints: {}), or have the others take no tasks \
+         meanwhile (`docker node update --availability pause {}`)",
         nodes.in_words(),
         nodes.or_remove_some(),
-        nodes.constraint(nodes.id)
+        nodes.constraint(nodes.id),
+        listed(nodes.others_that_take_tasks())
     ))
 }
 
@@ -57,14 +59,14 @@ pub fn may_leave_data(
     observed: &Observed,
     nodes: Nodes<'_>,
 ) -> Option<String> {
-    let parted = |spec: &&Value| {
+    let parted = |spec: &Value| {
         let service = observed.services.get(spec["Name"].as_str()?)?;
         let is_on = running(observed, service).next()?.elsewhere.as_ref().map_or(nodes.id, |node| &node.id);
-        (!nodes.keep_on(spec, is_on)).then(|| (service.name.clone(), is_on.to_owned()))
+        let may_go = is_on != nodes.id || nodes.others_that_take_tasks().next().is_some();
+        (may_go && !nodes.keep_on(spec, is_on)).then(|| (service.name.clone(), is_on.to_owned()))
     };
     let with_data = specs.iter().copied().filter(|spec| keeps_data(spec, volumes));
-    let (service, on) =
-        (!nodes.others.is_empty()).then(|| with_data.filter_map(|spec| parted(&spec)).next()).flatten()?;
+    let (service, on) = with_data.filter_map(parted).next()?;
     Some(format!(
         "the Swarm has {}, and after this change nothing keeps service {service} on {}, where its volumes are: started again, \
          it may come up on another with empty ones: {}place it there (deploy.placement.constraints: {})",
@@ -86,10 +88,14 @@ fn running<'a>(observed: &'a Observed, service: &Service) -> impl Iterator<Item 
     of_service.filter(|task| task.state == TaskState::Running && task.desired == TaskState::Running && !task.is_lost())
 }
 
+fn listed<'a>(nodes: impl Iterator<Item = &'a OtherNode>) -> String {
+    nodes.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 impl Nodes<'_> {
     fn in_words(&self) -> String {
-        let down: Vec<String> = self.down().map(ToString::to_string).collect();
-        let told = if down.is_empty() { String::new() } else { format!(" ({} down)", down.join(", ")) };
+        let down = listed(self.down());
+        let told = if down.is_empty() { String::new() } else { format!(" (down: {down})") };
         format!("{} nodes{told}", self.others.len() + 1)
     }
 
@@ -97,13 +103,16 @@ impl Nodes<'_> {
         self.others.values().filter(|node| node.is_down)
     }
 
-    /// The other way out, where there may be one.
+    fn others_that_take_tasks(&self) -> impl Iterator<Item = &OtherNode> {
+        self.others.values().filter(|node| node.takes_tasks)
+    }
+
+    /// A way out, where it may be one.
     fn or_remove_some(&self) -> String {
-        let down: Vec<String> = self.down().map(ToString::to_string).collect();
-        if down.is_empty() {
-            return String::new();
+        match listed(self.down()) {
+            none if none.is_empty() => none,
+            down => format!("remove what is gone for good (`docker node rm {down}`), "),
         }
-        format!("remove what is gone for good (`docker node rm {}`), or ", down.join(" "))
     }
 
     fn name(&self, id: &str) -> String {
@@ -149,7 +158,7 @@ mod tests {
     use crate::plan::world;
 
     fn node(id: &str, hostname: &str, is_down: bool) -> OtherNode {
-        OtherNode { id: id.into(), hostname: hostname.into(), is_down }
+        OtherNode { id: id.into(), hostname: hostname.into(), is_down, takes_tasks: true }
     }
 
     fn others(nodes: &[OtherNode]) -> BTreeMap<String, OtherNode> {
@@ -212,7 +221,8 @@ mod tests {
                 "{told}"
             );
         }
-        let way_out = "empty ones: place it here (deploy.placement.constraints: node.hostname == one)";
+        let way_out = "empty ones: place it here (deploy.placement.constraints: node.hostname == one), or have the others \
+                       take no tasks meanwhile (`docker node update --availability pause two`)";
         assert!(told(&[], here(&two(), 1), false).unwrap().ends_with(way_out));
         assert_eq!(told(&[], here(&two(), 1), true), None, "nothing of it is stored");
     }
@@ -228,15 +238,24 @@ mod tests {
     fn a_name_that_two_nodes_have_keeps_nothing_on_one_of_them() {
         let namesakes = others(&[node("n2", "One", false)]);
         let told = |constraint| told(&[constraint], here(&namesakes, 1), false);
-        assert!(told("node.hostname == one").unwrap().ends_with("constraints: node.id == n1)"));
+        assert!(told("node.hostname == one").unwrap().contains("constraints: node.id == n1)"));
         assert_eq!(told("node.id == n1"), None);
     }
 
     #[test]
     fn a_node_that_is_down_may_be_removed_instead() {
         let told = told(&[], here(&others(&[node("n2", "two", true)]), 1), false).unwrap();
-        assert!(told.starts_with("the Swarm has 2 nodes (two down), "), "{told}");
-        assert!(told.contains("(`docker node rm two`), or place it here"), "{told}");
+        assert!(told.starts_with("the Swarm has 2 nodes (down: two), "), "{told}");
+        assert!(told.contains("(`docker node rm two`), place it here"), "{told}");
+    }
+
+    #[test]
+    fn nothing_comes_up_on_a_node_that_takes_no_tasks() {
+        let paused = others(&[OtherNode { takes_tasks: false, ..node("n2", "two", false) }]);
+        assert_eq!(told(&[], here(&paused, 1), false), None);
+        let change = |db_on| may_leave_data(&[&db(&[])], &data(false), &seen(db_on), here(&paused, 1));
+        assert_eq!(change(None), None);
+        assert!(change(Some(node("n2", "two", false))).is_some(), "it may come here");
     }
 
     #[test]
