@@ -26,6 +26,7 @@ struct Seen {
     while_stopped: Meddled,
     after_stored: Meddled,
     while_judged: Meddled,
+    rolled_back: Meddled,
 }
 
 static SEEN: LazyLock<Seen> = LazyLock::new(|| {
@@ -50,7 +51,12 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let after_stored = night(&mut nights, "1.3.0", |now| now.is_sealed(), scale_to(1));
     let while_judged = night(&mut nights, "1.4.0", |now| now.is_at("judge"), scale_to(0));
     nights.stands_at("1.4.0+1");
-    Seen { container, volume, service, while_stored, while_stopped, after_stored, while_judged }
+    // What was deployed has been looked at, and the verdict has not begun.
+    let is_judged = |now: &Now<'_>| now.is_at("judge") && now.is_answered && now.request.contains("/events");
+    let by_name = service.clone();
+    let rolled_back = night(&mut nights, "1.5.0", is_judged, async move |swarm| roll_back(&swarm, &by_name).await);
+    nights.stands_at("1.5.0+1");
+    Seen { container, volume, service, while_stored, while_stopped, after_stored, while_judged, rolled_back }
 });
 
 fn night(
@@ -81,6 +87,14 @@ async fn scale(swarm: &Swarm, service: &str, replicas: u64) {
     swarm.update_service(service, &spec).await.unwrap();
 }
 
+/// As `docker service rollback` does it: Swarm takes the spec that it has kept.
+async fn roll_back(swarm: &Swarm, service: &str) {
+    let live = swarm.engine().get(&format!("/services/{service}"), &[]).await.unwrap();
+    let index = live["Version"]["Index"].to_string();
+    let path = format!("/services/{service}/update");
+    swarm.engine().post(&path, &[("version", &index), ("rollback", "previous")], &live["Spec"]).await.unwrap();
+}
+
 impl Meddled {
     /// Nothing is held against the version, and the app runs as before.
     #[track_caller]
@@ -88,6 +102,19 @@ impl Meddled {
         tells(&self.said, 12, words);
         tells(&self.said, 12, &["1.0.0+1 runs again as before, its data was not touched"]);
         assert_eq!(self.before, self.after);
+        self.holds_nothing_against_the_version();
+    }
+
+    /// It was made again as it was deployed, and passed its gate.
+    #[track_caller]
+    fn let_it_pass(&self, target: &str) {
+        tells(&self.said, 0, &[&format!("upgraded: {target}")]);
+        self.holds_nothing_against_the_version();
+        assert!(self.before.iter().all(|(path, bytes)| self.after.get(path) == Some(bytes)));
+    }
+
+    #[track_caller]
+    fn holds_nothing_against_the_version(&self) {
         assert!(self.refused.as_array().is_none_or(Vec::is_empty), "{}", self.refused);
     }
 }
@@ -111,7 +138,13 @@ fn a_service_that_somebody_scales_up_while_it_is_stored_is_named_and_the_app_com
 
 #[test]
 fn a_service_that_somebody_scales_to_nothing_while_it_is_judged_is_not_held_against_the_version() {
-    tells(&SEEN.while_judged.said, 0, &["upgraded: 1.0.0+1 -> 1.4.0+1"]);
-    assert!(SEEN.while_judged.refused.as_array().is_none_or(Vec::is_empty), "{}", SEEN.while_judged.refused);
-    assert!(SEEN.while_judged.before.iter().all(|(path, bytes)| SEEN.while_judged.after.get(path) == Some(bytes)));
+    SEEN.while_judged.let_it_pass("1.0.0+1 -> 1.4.0+1");
+}
+
+/// Swarm tells nobody afterwards who wanted it.
+#[test]
+fn a_service_that_somebody_rolls_back_while_it_is_judged_is_not_held_against_the_version() {
+    SEEN.rolled_back.let_it_pass("1.4.0+1 -> 1.5.0+1");
+    let told = format!("service {} was rolled back by somebody else", SEEN.service);
+    assert!(SEEN.rolled_back.said.err.contains(&told), "{:#?}", SEEN.rolled_back.said);
 }
