@@ -27,7 +27,7 @@ pub fn unclean_stop(to_end: &BTreeSet<String>, endings: &BTreeMap<String, Ending
             unseen.join(", ")
         ),
     };
-    Some(format!("unclean stop: {why}; snapshot = {{ unclean = \"allow\" }} takes it as it is"))
+    Some(format!("unclean stop: {why}"))
 }
 
 fn was_killed(ending: &Ending) -> bool {

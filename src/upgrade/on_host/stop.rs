@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{DONE, OnHost};
 use crate::host::engine::EngineError;
@@ -23,6 +23,8 @@ const SLOW: Duration = Duration::from_secs(120);
 const SETTLE: Duration = Duration::from_secs(120);
 /// How long after a container's end its event may come.
 const TOLD: Duration = Duration::from_secs(30);
+/// Out of a stop that was not clean.
+const WAY_OUT: &str = "snapshot = { unclean = \"allow\" } takes it as it is";
 /// The longest pause between two looks.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -53,15 +55,19 @@ impl OnHost<'_> {
         let deadline = Instant::now() + grace + SLOW;
         let mut changes = swarm.changes().await?;
         let mut stopped = BTreeSet::new();
-        let mut is_judged = !clean || transaction.rules.unclean_allowed;
+        let mut is_judged = !clean;
         loop {
             let left = swarm.left_of(&self.stack, &names, false).await?;
             if left.is_nothing() && is_judged {
                 return DONE;
             }
             if left.has_ended() && !is_judged {
-                if let Some(unclean) = self.unclean(&names).await? {
-                    return Ok(Err(unclean));
+                match self.unclean(&names).await? {
+                    Some(cause) if transaction.rules.unclean_allowed => {
+                        warn!(cause, "the data is stored as it is, as `snapshot.unclean` allows");
+                    }
+                    Some(cause) => return Ok(Err(format!("{cause}; {WAY_OUT}"))),
+                    None => {}
                 }
                 is_judged = true;
                 continue;
