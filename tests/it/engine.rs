@@ -24,6 +24,7 @@ mod planning;
 mod refusing;
 mod removing;
 mod scene;
+mod showing;
 mod upgrades;
 mod upgrading;
 mod verdict_recording;
