@@ -29,6 +29,7 @@ pub mod transacting;
 mod turn;
 mod upgrading;
 mod view;
+mod warm_keycloak;
 #[cfg(test)]
 mod worlds;
 
@@ -81,7 +82,8 @@ fn reconciler<'a>(
     match app.kind {
         Kind::Proxy => Ok(Box::new(proxy::Proxy::new(declared, app))),
         Kind::App => Ok(Box::new(live::Live::new(declared, store, app))),
-        Kind::Drone | Kind::WarmKeycloak | Kind::Canonical => Err(Outcome::Error(format!(
+        Kind::WarmKeycloak => Ok(Box::new(warm_keycloak::WarmKeycloak::new(declared, store, app))),
+        Kind::Drone | Kind::Canonical => Err(Outcome::Error(format!(
             "this version of evenkeel does not keep [{}]; nothing is done",
             app.kind.table()
         ))),

@@ -26,6 +26,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::host::who::person as who;
+use crate::model::app::Kind;
 use crate::{demo, telemetry};
 
 /// Wrong use of the command line, as sysexits has it.
@@ -48,7 +49,7 @@ A first installation:
   evenkeel swarm    this node as a Swarm manager, with the shared network
   evenkeel plan     what the next two would do
   evenkeel proxy    the reverse proxy
-  evenkeel app      the apps behind it";
+  evenkeel app      the apps behind it (a Keycloak of [warm_keycloak]: evenkeel warm-keycloak)";
 
 /// Keeps the apps of a Docker Swarm host as declared.
 ///
@@ -91,6 +92,12 @@ enum Verb {
     /// at most, unless `gate.within` says otherwise). A certificate file that cannot be used never replaces the one that
     /// is served.
     Proxy(Reconcile),
+    /// Keep the Keycloak that is always up as declared, in the newest version that its policy allows.
+    ///
+    /// As `app` does, and it has to answer for its realm `master` (unless `gate.http` says otherwise). Its recipe has to have
+    /// the volumes `mariadb` and `providers`: they go back with the version. Admin and database passwords are made once, if
+    /// missing.
+    WarmKeycloak(Reconcile),
     /// Keep apps as declared: all of them, or the named ones.
     ///
     /// Installs, repairs what differs, or makes a change of configuration, and waits until the app is healthy (ten
@@ -248,7 +255,8 @@ pub fn main() -> u8 {
 async fn run(cli: Cli) -> anyhow::Result<u8> {
     let config = &cli.config;
     match cli.verb {
-        Verb::Proxy(options) => told(config, app::proxy(config, options.into()).await),
+        Verb::Proxy(options) => told(config, app::only(Kind::Proxy, config, options.into()).await),
+        Verb::WarmKeycloak(options) => told(config, app::only(Kind::WarmKeycloak, config, options.into()).await),
         Verb::App { names, options } => told(config, app::apps(config, &names, options.into()).await),
         Verb::Swarm => told(config, swarm::run(config).await),
         Verb::Plan(arguments) => plan::run(config, &arguments).await,

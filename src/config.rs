@@ -188,12 +188,11 @@ fn is_singleton(kind: Kind) -> bool {
 }
 
 fn note_without_reconciler(kind: Kind, value: &Value<'_>) {
-    match kind {
-        Kind::Proxy | Kind::App => {}
-        Kind::Drone | Kind::WarmKeycloak | Kind::Canonical => value.at_key().warning(
+    if !kind.is_kept() {
+        value.at_key().warning(
             "this version has no reconciler for it; nothing acts on the table",
             "keep it for a later version, or leave it out",
-        ),
+        );
     }
 }
 

@@ -40,6 +40,14 @@ pub trait Reconciler {
     /// Secrets that the kind declares itself: recipe secret name and file.
     fn secrets(&self) -> Vec<(String, PathBuf)>;
 
+    /// Whether a release can be kept by this kind.
+    ///
+    /// # Errors
+    /// What it lacks, and the way out.
+    fn takes(&self, _desired: &Desired) -> Result<(), String> {
+        Ok(())
+    }
+
     /// How the app is judged once Swarm says that it runs.
     fn gate(&self, desired: &Desired) -> Gate;
 

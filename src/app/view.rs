@@ -310,11 +310,16 @@ impl View<'_> {
             },
             host_key: self.host_key,
         };
-        reading::read(tree, revision, &around).map_err(|wrong| {
+        let read = reading::read(tree, revision, &around).map_err(|wrong| {
             let errors = Diagnostics(wrong.errors().cloned().collect());
             let outcome = Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"));
             Refused { outcome, warnings: Diagnostics(wrong.warnings().cloned().collect()) }
-        })
+        })?;
+        self.reconciler.takes(&read.desired).map_err(|lacks| Refused {
+            outcome: Outcome::Blocked(format!("the recipe at {revision} cannot be kept as {}: {lacks}", self.app.name)),
+            warnings: read.warnings.clone(),
+        })?;
+        Ok(read)
     }
 
     /// The revision to run. The remote is asked unless what is recorded is enough.

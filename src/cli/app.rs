@@ -1,4 +1,4 @@
-//! `proxy` and `app`: what systemd runs.
+//! `proxy`, `warm-keycloak` and `app`: what systemd runs.
 
 use std::path::Path;
 
@@ -17,12 +17,14 @@ use crate::telemetry::{self, notify};
 /// How many apps are worked on at once. More would pull and start too much side by side on one host.
 const AT_ONCE: usize = 4;
 
-pub async fn proxy(config: &Path, options: Options) -> anyhow::Result<u8> {
+/// Keeps the one app of a kind of which there is one.
+pub async fn only(kind: Kind, config: &Path, options: Options) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
-    let Some(proxy) = host.declared.of(Kind::Proxy).next() else {
-        bail!("{} declares no proxy: add a [proxy] table that names its recipe", config.display());
+    let Some(app) = host.declared.of(kind).next() else {
+        let table = kind.table();
+        bail!("{} declares no {table}: add a [{table}] table that names its recipe", config.display());
     };
-    Ok(keep_all(&host, config, &[proxy], options).await)
+    Ok(keep_all(&host, config, &[app], options).await)
 }
 
 pub async fn apps(config: &Path, names: &[String], options: Options) -> anyhow::Result<u8> {

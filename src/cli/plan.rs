@@ -10,7 +10,7 @@ use super::app::chosen;
 use super::{Which, world};
 use crate::app::{self, Coming, Host, Preview};
 use crate::config::App;
-use crate::model::app::{AppName, Kind};
+use crate::model::app::AppName;
 use crate::model::outcome::{Outcome, worst};
 use crate::plan::{Account, Plan};
 use crate::telemetry;
@@ -22,8 +22,7 @@ const HELD: u8 = 10;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host_to_look_at(config, &arguments.apps).await?;
-    let kept = |app: &App| matches!(app.kind, Kind::Proxy | Kind::App);
-    let apps = chosen(&host, &arguments.apps, kept)?;
+    let apps = chosen(&host, &arguments.apps, |app| app.kind.is_kept())?;
     let now = Timestamp::now();
     let host_ref: &Host = &host;
     let planned: Vec<Planned> =

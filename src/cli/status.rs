@@ -9,7 +9,6 @@ use super::app::chosen;
 use super::{Which, world};
 use crate::app::{self, Aside, Host, Snapshot, Standing, ends};
 use crate::config::App;
-use crate::model::app::Kind;
 use crate::model::outcome::{Outcome, worst};
 use crate::model::pause::Pause;
 use crate::model::state::Refused;
@@ -19,7 +18,7 @@ use crate::telemetry;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host_to_look_at(config, &arguments.apps).await?;
-    let apps = chosen(&host, &arguments.apps, |app| matches!(app.kind, Kind::Proxy | Kind::App))?;
+    let apps = chosen(&host, &arguments.apps, |app| app.kind.is_kept())?;
     let (mut all, mut code) = (Vec::new(), 0);
     let now = Timestamp::now();
     for app in apps {

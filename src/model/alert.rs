@@ -180,7 +180,7 @@ fn next_step(alert: &Alert, app: &AppName) -> String {
 /// The command that keeps an app.
 fn run(app: &AppName) -> String {
     match app.as_str() {
-        "proxy" => "evenkeel proxy".to_owned(),
+        singleton @ ("proxy" | "warm-keycloak") => format!("evenkeel {singleton}"),
         HOST => "evenkeel status".to_owned(),
         app => format!("evenkeel app {app}"),
     }

@@ -26,6 +26,14 @@ impl Kind {
             Kind::App => "app",
         }
     }
+
+    /// Whether this version has a reconciler for it.
+    pub fn is_kept(self) -> bool {
+        match self {
+            Kind::Proxy | Kind::WarmKeycloak | Kind::App => true,
+            Kind::Drone | Kind::Canonical => false,
+        }
+    }
 }
 
 /// A name that breaks a rule; tells the rule and the name.

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("upgrade", 6),
     ("app::live", 7),
     ("app::proxy", 7),
+    ("app::warm_keycloak", 7),
     ("app", 8),
     ("cli", 9),
     ("demo", 9),

@@ -1,0 +1,146 @@
+//! `warm-keycloak`: a Keycloak that is always up, for everything that needs an identity provider.
+//!
+//! Nearly an `app`. What differs: its database and its providers go back with its version, so a recipe without either, or a
+//! snapshot without either, is refused; and it is asked for a realm. The surprise is why: within one major version an old
+//! Keycloak starts on a newer schema, looks healthy and writes, so no gate would notice data that did not go back.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::{live, proxy};
+use crate::config::{self, Declared, HttpCheck};
+use crate::desired::{self, Desired};
+use crate::host::store::Store;
+use crate::reconcile::{Gate, Reconciler};
+
+/// The recipe's names for the volumes without which there is no way back.
+const VOLUMES: [&str; 2] = ["mariadb", "providers"];
+/// Answers 503 until the database is migrated. `/health/live` would not do: it is 200 from when the ports are open.
+const REALM: &str = "/realms/master";
+
+pub struct WarmKeycloak<'a> {
+    declared: &'a Declared,
+    store: &'a Store,
+    app: &'a config::App,
+}
+
+impl<'a> WarmKeycloak<'a> {
+    pub fn new(declared: &'a Declared, store: &'a Store, app: &'a config::App) -> Self {
+        Self { declared, store, app }
+    }
+}
+
+impl Reconciler for WarmKeycloak<'_> {
+    fn preflight(&self, _now: Timestamp) -> Result<(), String> {
+        snapshot_is_whole(self.app)?;
+        live::logins(self.app)
+    }
+
+    fn secrets(&self) -> Vec<(String, PathBuf)> {
+        Vec::new()
+    }
+
+    fn takes(&self, desired: &Desired) -> Result<(), String> {
+        has_volumes(desired)
+    }
+
+    /// Also where the recipe routes the domain nowhere: an identity provider that nobody can reach is none.
+    fn gate(&self, _desired: &Desired) -> Gate {
+        let realm = HttpCheck { status: vec![200], ..HttpCheck::at(REALM) };
+        live::gate(self.declared, self.app, Some(realm), proxy::kept_chain(self.declared, self.store))
+    }
+}
+
+fn has_volumes(desired: &Desired) -> Result<(), String> {
+    let mounted = desired::volumes(desired);
+    let missing: Vec<&str> =
+        VOLUMES.into_iter().filter(|volume| !mounted.contains(&format!("{}_{volume}", desired.stack))).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "no service mounts a volume {} of the recipe's own, so its data could not go back with a version: name the compose \
+         files that have it in `compose`, or keep the recipe as [app.NAME]",
+        missing.join(" or ")
+    ))
+}
+
+/// Whoever leaves one of the volumes out would get the old version on new data.
+fn snapshot_is_whole(app: &config::App) -> Result<(), String> {
+    let left_out = [("exclude", &app.snapshot.exclude), ("external", &app.snapshot.external)];
+    for (key, names) in left_out {
+        let named =
+            |volume: &str| names.iter().any(|name| name == volume || *name == format!("{}_{volume}", app.stack));
+        if let Some(volume) = VOLUMES.into_iter().find(|volume| named(volume)) {
+            return Err(format!(
+                "snapshot.{key} leaves out volume {volume}, which has to go back with the version: take it out of the list"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::desired::DesiredService;
+    use crate::host::probe::Check;
+
+    fn declared(lines: &str) -> Declared {
+        let recipe = "recipe = { url = \"https://git.example.org/r\" }\n";
+        let text = format!("base_domain = \"example.org\"\n[proxy]\n{recipe}[warm_keycloak]\n{recipe}{lines}");
+        config::parse("config.toml", &text).unwrap()
+    }
+
+    fn desired(app: &config::App, volumes: &[&str]) -> Desired {
+        let mounts: Vec<_> = volumes.iter().map(|volume| json!({ "Type": "volume", "Source": volume })).collect();
+        let spec = json!({ "TaskTemplate": { "ContainerSpec": { "Mounts": mounts } } });
+        Desired {
+            stack: app.stack.clone(),
+            networks: vec![],
+            external_networks: vec![],
+            secrets: vec![],
+            configs: vec![],
+            services: vec![DesiredService { name: format!("{}_app", app.stack), spec }],
+        }
+    }
+
+    fn with<T>(lines: &str, look: impl FnOnce(&WarmKeycloak<'_>) -> T) -> T {
+        let declared = declared(lines);
+        let store = Store::for_reading(std::path::Path::new("/nonexistent"));
+        look(&WarmKeycloak::new(&declared, &store, declared.app("warm-keycloak").unwrap()))
+    }
+
+    #[test]
+    fn a_realm_is_asked_for_unless_another_gate_is_declared() {
+        let checks = |lines: &str| with(lines, |keycloak| keycloak.gate(&desired(keycloak.app, &[])).checks);
+        let realm = HttpCheck { status: vec![200], ..HttpCheck::at("/realms/master") };
+        assert_eq!(checks(""), [Check::Page(realm)]);
+        assert_eq!(checks("gate = { http = [{ path = \"/own\" }] }\n"), [Check::Page(HttpCheck::at("/own"))]);
+    }
+
+    #[test]
+    fn a_recipe_without_its_database_or_its_providers_is_refused() {
+        let taken = |volumes: &[&str]| with("", |keycloak| keycloak.takes(&desired(keycloak.app, volumes)));
+        let (mariadb, providers) = ("warm-keycloak_example_org_mariadb", "warm-keycloak_example_org_providers");
+        assert_eq!(taken(&[mariadb, providers, "other"]), Ok(()));
+        assert!(taken(&[providers, "mariadb"]).unwrap_err().contains("volume mariadb of"));
+        assert!(taken(&[mariadb]).unwrap_err().contains("volume providers of"));
+        assert!(taken(&[]).unwrap_err().contains("volume mariadb or providers of"));
+    }
+
+    #[test]
+    fn a_snapshot_that_leaves_the_data_out_is_refused() {
+        let preflight = |lines: &str| with(lines, |keycloak| keycloak.preflight(Timestamp::UNIX_EPOCH));
+        assert_eq!(preflight("snapshot = { exclude = [\"cache\"], external = [\"themes\"] }\n"), Ok(()));
+        for list in ["exclude", "external"] {
+            for name in ["mariadb", "warm-keycloak_example_org_providers"] {
+                let told = preflight(&format!("snapshot = {{ {list} = [\"{name}\"] }}\n")).unwrap_err();
+                assert!(told.contains(&format!("snapshot.{list}")), "{told}");
+            }
+        }
+    }
+}
