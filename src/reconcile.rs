@@ -6,6 +6,7 @@
 mod apply;
 mod gate;
 mod images;
+mod last_words;
 mod masking;
 pub mod release;
 

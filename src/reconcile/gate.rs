@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::masking::Masking;
-use super::{Applied, Keeper};
+use super::{Applied, Keeper, last_words};
 use crate::certificate;
 use crate::desired::Desired;
 use crate::health::gate::served;
@@ -27,8 +27,6 @@ use crate::model::outcome::Outcome;
 const EXITS: u32 = 3;
 /// The longest pause between two looks: pending and rejected tasks send no event.
 const TICK: Duration = Duration::from_millis(250);
-/// How many last lines of a failing service an operator is shown.
-const LOG_LINES: usize = 3;
 /// The proxy looks at the Swarm this often: within it, what is asked may still be what ran before.
 const PROXY_LOOKS_EVERY: Duration = Duration::from_secs(15);
 
@@ -211,9 +209,8 @@ impl Keeper<'_> {
             if let Some(told) = self.health_check_of(&service, observed).await {
                 sentence.push_str(&format!("; its health check says: {}", masking.over(&told)));
             }
-            let lines = self.swarm.log_tail(&service, LOG_LINES).await.unwrap_or_default();
-            let mut lines: Vec<String> = lines.iter().map(|line| masking.over(line)).collect();
-            lines.dedup();
+            let lines = self.swarm.log_tail(&service, last_words::READ).await.unwrap_or_default();
+            let lines = last_words::told(lines.iter().map(|line| masking.over(line)).collect());
             if !lines.is_empty() {
                 sentence.push_str(&format!("; last words of {service}: {}", lines.join(" | ")));
             }
