@@ -16,8 +16,10 @@ use crate::reconcile::{Gate, Reconciler};
 
 /// The recipe's names for the volumes without which there is no way back.
 const VOLUMES: [&str; 2] = ["mariadb", "providers"];
-/// Answers 503 until the database is migrated. `/health/live` would not do: it is 200 from when the ports are open.
+/// Answers 503 until the database is migrated.
 const REALM: &str = "/realms/master";
+/// Answers 200 as soon as the ports are open.
+const TOO_EARLY: &str = "/health/live";
 
 pub struct WarmKeycloak<'a> {
     declared: &'a Declared,
@@ -34,6 +36,7 @@ impl<'a> WarmKeycloak<'a> {
 impl Reconciler for WarmKeycloak<'_> {
     fn preflight(&self, _now: Timestamp) -> Result<(), String> {
         snapshot_is_whole(self.app)?;
+        gate_waits(self.app)?;
         live::logins(self.app)
     }
 
@@ -79,6 +82,17 @@ fn snapshot_is_whole(app: &config::App) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What is up before its database is migrated may still fail at that.
+fn gate_waits(app: &config::App) -> Result<(), String> {
+    let checks = app.gate.http.as_deref().unwrap_or_default();
+    if checks.is_empty() || checks.iter().any(|check| !check.path.ends_with(TOO_EARLY)) {
+        return Ok(());
+    }
+    Err(format!(
+        "gate.http asks for nothing but {TOO_EARLY}, which is 200 before the migration is done: ask for {REALM}, too"
+    ))
 }
 
 #[cfg(test)]
@@ -130,6 +144,17 @@ mod tests {
         assert!(taken(&[providers, "mariadb"]).unwrap_err().contains("volume mariadb of"));
         assert!(taken(&[mariadb]).unwrap_err().contains("volume providers of"));
         assert!(taken(&[]).unwrap_err().contains("volume mariadb or providers of"));
+    }
+
+    #[test]
+    fn a_gate_that_is_content_before_the_migration_is_refused() {
+        let preflight = |gate: &str| with(gate, |keycloak| keycloak.preflight(Timestamp::UNIX_EPOCH));
+        let told = preflight("gate = { http = [{ path = \"/health/live\" }] }\n").unwrap_err();
+        assert!(told.contains("ask for /realms/master"), "{told}");
+        let beside = "gate = { http = [{ path = \"/health/live\" }, { path = \"/realms/master\" }] }\n";
+        for good in ["", "gate = { http = [] }\n", beside] {
+            assert_eq!(preflight(good), Ok(()));
+        }
     }
 
     #[test]
