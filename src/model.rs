@@ -8,6 +8,7 @@ pub mod history;
 pub mod observed;
 pub mod outcome;
 pub mod pause;
+pub mod realm;
 pub mod secret;
 pub mod state;
 pub mod transaction;

@@ -11,6 +11,7 @@ pub mod hold;
 pub mod line;
 mod lost;
 mod moved;
+pub mod reaping;
 pub mod rights;
 pub mod sample;
 pub mod step;

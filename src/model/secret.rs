@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretSlice};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 
 use super::hex;
@@ -161,6 +161,17 @@ impl HostKey {
         mac.update(content);
         let tag = mac.finalize().into_bytes();
         format!("c{}", &hex(&tag[..4])[..7])
+    }
+
+    /// A secret that follows from this key and these words, and tells neither: 256 bits in hex digits. No word holds a
+    /// NUL, so other words are another secret.
+    pub fn derived(&self, words: &[&str]) -> SecretString {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
+        for word in words {
+            mac.update(word.as_bytes());
+            mac.update(&[0]);
+        }
+        hex(&mac.finalize().into_bytes()).into()
     }
 }
 
