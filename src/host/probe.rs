@@ -7,7 +7,7 @@
 
 mod ask;
 mod assets;
-mod dial;
+pub(in crate::host) mod dial;
 mod exchange;
 #[cfg(test)]
 mod tests;
