@@ -22,6 +22,7 @@ mod preflight;
 mod previewing;
 mod proxy;
 mod reading;
+pub mod realm;
 pub mod resuming;
 mod standing;
 pub mod telling;

@@ -10,6 +10,7 @@ mod generate;
 mod history;
 mod pause;
 mod plan;
+mod realm;
 mod render;
 mod resume;
 mod rollback;
@@ -63,8 +64,8 @@ A first installation:
 /// Answers go to stdout, the log to stderr. Exit codes: 0 converged, applied, upgraded or waiting (also for a paused app);
 /// 2 `plan` found changes; 10 held (a newer version is not taken by itself); 11 rolled back (what was tried failed, what ran
 /// before runs on its own data); 12 blocked (something is in the way, the app runs as before); 13 stuck (undoing failed too:
-/// `evenkeel status` says what stands where); 14 unhealthy; 1 error (of the configuration, the Engine, network or disk); 64
-/// wrong use.
+/// `evenkeel status` says what stands where); 14 unhealthy; 15 cold (`realm` found no Keycloak); 1 error (of the configuration,
+/// the Engine, network or disk); 64 wrong use.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, max_term_width = 100, after_long_help = AROUND)]
 pub struct Cli {
@@ -198,6 +199,14 @@ enum Verb {
         #[command(subcommand)]
         verb: snapshot::Verb,
     },
+    /// A realm for each CI run on the warm Keycloak: make it, try it, remove it, remove what runs left behind.
+    ///
+    /// Over Keycloak's admin API, behind the proxy, as the administrator whose password is kept here. Exit code 15, and the
+    /// word `cold` on stderr: there is no Keycloak, or it did not come up in time. Needs no Engine.
+    Realm {
+        #[command(subcommand)]
+        verb: realm::Verb,
+    },
     /// See the whole story on a private Engine, in about a minute and a half. Needs root.
     ///
     /// An install, a second run that writes nothing, drift repaired, a failure told; a good upgrade that keeps the data, a
@@ -272,6 +281,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::History(arguments) => history::run(config, &arguments),
         Verb::Secret { verb } => secret::run(config, &verb),
         Verb::Snapshot { verb } => snapshot::run(config, &verb).await,
+        Verb::Realm { verb } => realm::run(config, &verb).await,
         Verb::Demo => demo::run(demo::Options::of_this_program()?).await,
         Verb::Generate(arguments) => generate::run(&arguments),
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::refusing::{Host, PLAIN, program, said, tells};
 use crate::world::Said;
 
-const VERBS: [&[&str]; 27] = [
+const VERBS: [&[&str]; 32] = [
     &[],
     &["proxy"],
     &["app"],
@@ -34,6 +34,11 @@ const VERBS: [&[&str]; 27] = [
     &["snapshot", "drop"],
     &["snapshot", "take"],
     &["snapshot", "restore"],
+    &["realm"],
+    &["realm", "create"],
+    &["realm", "check"],
+    &["realm", "delete"],
+    &["realm", "reap"],
     &["demo"],
     &["generate"],
 ];
@@ -74,7 +79,7 @@ fn the_version_is_the_packages() {
 
 #[test]
 fn wrong_use_ends_with_64_and_says_how_it_is_used() {
-    let wrong: [&[&str]; 20] = [
+    let wrong: [&[&str]; 28] = [
         &[],
         &["keep"],
         &["app", "--force"],
@@ -93,6 +98,14 @@ fn wrong_use_ends_with_64_and_says_how_it_is_used() {
         &["alerts", "relay", "mail"],
         &["alerts", "relay", "--within", "0s"],
         &["history", "--limit", "0"],
+        &["realm"],
+        &["realm", "create", "--parent", "wiki"],
+        &["realm", "create", "--run", "1"],
+        &["realm", "create", "--parent", "wiki", "--run", "1", "--within", "0s"],
+        &["realm", "delete"],
+        &["realm", "delete", "--parent", "wiki"],
+        &["realm", "delete", "wiki-abcdef", "--parent", "wiki", "--run", "1"],
+        &["realm", "reap"],
         &["generate", "pdf"],
         &["--config"],
     ];

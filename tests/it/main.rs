@@ -20,6 +20,7 @@ mod power;
 mod promises;
 mod readme;
 mod real;
+mod realms;
 mod recipes;
 mod refusing;
 mod registry;

@@ -154,6 +154,7 @@ fn every_exit_code_is_in_the_table() {
         assert!(told(&outcome.exit_code().to_string(), outcome.word()), "{outcome:?}");
     }
     assert!(told("2", "") && told("64", ""), "of `plan`, and of a wrong command line");
+    assert!(told("15", "cold"), "of `realm`");
     assert!(!told("0", "blocked"));
 }
 

@@ -1,0 +1,367 @@
+//! Realms of single runs on the warm Keycloak: making, proving, removing and reaping them.
+//!
+//! Every step can be done again: what is there is left, what is missing is added, and what is handed out has just been
+//! used to log in. The border: no Engine is asked, and the app's lock is not taken. The surprise: while an upgrade of
+//! Keycloak is under way no realm is made, for it would go with the data if the upgrade is undone.
+
+mod warm;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use backon::{ExponentialBuilder, Retryable as _};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::info;
+
+use crate::config::Declared;
+use crate::host::keycloak::{Discovery, KeycloakError};
+use crate::host::store::{Store, random};
+use crate::model::realm::{Access, Mark, RealmName, Run};
+use crate::model::secret::HostKey;
+use crate::policy::reaping::{Fate, Listed, fate};
+use warm::Warm;
+
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RealmError {
+    /// No Keycloak is here, or none came up in time: whoever needs one may bring another.
+    #[error("cold: {0}")]
+    Cold(String),
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+/// What became of the realms that were looked at.
+#[derive(Debug, Default)]
+pub struct Reaped {
+    /// With their ages.
+    pub gone: Vec<(RealmName, SignedDuration)>,
+    /// With ours and somebody's marks on them; why they stay.
+    pub doubtful: Vec<(String, String)>,
+    pub failed: Vec<(RealmName, RealmError)>,
+}
+
+/// One word with the warm Keycloak, which ends in time.
+pub struct Realms<'a> {
+    declared: &'a Declared,
+    until: Instant,
+}
+
+impl<'a> Realms<'a> {
+    pub fn within(declared: &'a Declared, time: Duration) -> Self {
+        Self { declared, until: Instant::now() + time }
+    }
+
+    /// Makes the run's realm with its client and its user, or completes what is there. The JSON to hand out has been
+    /// used to log in, and is the same as long as the realm stands.
+    ///
+    /// # Errors
+    /// `Cold`; `Failed` where the realm of that name is not this run's.
+    pub async fn create(&self, run: &Run, now: Timestamp) -> Result<SecretString, RealmError> {
+        let warm = Warm::of(self.declared, self.until)?;
+        let key = Store::open(&self.declared.state_dir)?.host_key()?;
+        loop {
+            self.until_nothing_is_open(&warm).await?;
+            let handed_out = self.create_now(&warm, &key, run, now).await?;
+            // One that has begun meanwhile may have taken its snapshot before.
+            if warm.open_transaction()?.is_none() {
+                return Ok(handed_out);
+            }
+        }
+    }
+
+    async fn until_nothing_is_open(&self, warm: &Warm<'_>) -> Result<(), RealmError> {
+        while let Some(what) = warm.open_transaction()? {
+            if Instant::now() >= self.until {
+                return Err(RealmError::Cold(format!("{what}: a realm made now could be lost with it")));
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    }
+
+    async fn create_now(
+        &self,
+        warm: &Warm<'_>,
+        key: &HostKey,
+        run: &Run,
+        now: Timestamp,
+    ) -> Result<SecretString, RealmError> {
+        let name = run.realm();
+        let (mark, is_new) = match self.patiently(warm, async || warm.keycloak.realm(&name).await).await? {
+            Some(listed) => (mark_of(&listed, run)?, false),
+            None => self.make(warm, run, now).await?,
+        };
+        let access = Access::of(&name, &mark, key);
+        if !is_new {
+            match self.prove(warm, &access).await {
+                Ok(proof) => return Ok(access.handed_out(&proof.discovery.issuer)),
+                Err(Unproved::No(why)) => info!(realm = %name, cause = %why, "realm is completed"),
+                Err(Unproved::Error(error)) => return Err(error),
+            }
+            self.patiently(warm, async || warm.keycloak.open_realm(&name).await).await?;
+        }
+        self.patiently(warm, async || warm.keycloak.put_client(&access).await).await?;
+        self.patiently(warm, async || warm.keycloak.put_user(&access).await).await?;
+        let proof = self.prove(warm, &access).await?;
+        Ok(access.handed_out(&proof.discovery.issuer))
+    }
+
+    /// The marks of a realm that was not there a moment ago, and whether it was this process that made it.
+    async fn make(&self, warm: &Warm<'_>, run: &Run, now: Timestamp) -> Result<(Mark, bool), RealmError> {
+        let name = run.realm();
+        let mark = run.mark(now, &mut random);
+        let is_new = self.patiently(warm, async || warm.keycloak.make_realm(&name, &mark).await).await?;
+        if is_new {
+            info!(realm = %name, "realm is made");
+        }
+        // Whoever was first has chosen the salt.
+        let listed = self.patiently(warm, async || warm.keycloak.realm(&name).await).await?;
+        let listed = listed.ok_or_else(|| anyhow!("realm {name} is gone just after it was made: run this again"))?;
+        Ok((mark_of(&listed, run)?, is_new))
+    }
+
+    /// Logs in with what is handed out, as the user and as the client.
+    async fn prove(&self, warm: &Warm<'_>, access: &Access) -> Result<Proof, Unproved> {
+        let keycloak = &warm.keycloak;
+        let no = |error| warm.unproved(error);
+        Ok(Proof {
+            discovery: self.told(async || keycloak.discover(&access.realm).await).await.map_err(no)?,
+            user: self.told(async || keycloak.user_token(access).await).await.map_err(no)?,
+            client: self.told(async || keycloak.client_token(access).await).await.map_err(no)?,
+        })
+    }
+
+    /// Does what a run's app does: both grants, and each token shown to `userinfo`. Changes nothing.
+    ///
+    /// # Errors
+    /// The first part that fails, with the way out.
+    pub async fn check(&self, run: &Run) -> Result<(), RealmError> {
+        let warm = Warm::of(self.declared, self.until)?;
+        let name = run.realm();
+        let missing =
+            || anyhow!("there is no realm {name}: `evenkeel realm create` makes it for the same parent and run");
+        let listed = self.patiently(&warm, async || warm.keycloak.realm(&name).await).await?.ok_or_else(missing)?;
+        let mark = mark_of(&listed, run)?;
+        let key = Store::for_reading(&self.declared.state_dir).existing_host_key()?;
+        let lost = || anyhow!("{} has no host.key any more; {MEND}", self.declared.state_dir.display());
+        let key = key.ok_or_else(lost)?;
+        let access = Access::of(&name, &mark, &key);
+        self.log_in_as_a_run_does(&warm, &access).await.map_err(|unproved| match unproved {
+            Unproved::No(why) => anyhow!("{why}; {MEND}").into(),
+            Unproved::Error(error) => error,
+        })
+    }
+
+    async fn log_in_as_a_run_does(&self, warm: &Warm<'_>, access: &Access) -> Result<(), Unproved> {
+        let proof = self.prove(warm, access).await?;
+        self.is_accepted(warm, access, &proof.user, access.user).await?;
+        self.is_accepted(warm, access, &proof.client, &format!("service-account-{}", access.client_id)).await
+    }
+
+    async fn is_accepted(
+        &self,
+        warm: &Warm<'_>,
+        access: &Access,
+        token: &SecretString,
+        whose: &str,
+    ) -> Result<(), Unproved> {
+        let info = self.told(async || warm.keycloak.user_info(&access.realm, token).await).await;
+        let name = info.map_err(|error| warm.unproved(error))?.preferred_username.unwrap_or_default();
+        match name == whose {
+            true => Ok(()),
+            false => Err(Unproved::No(format!(
+                "userinfo of {} takes the token of {whose} for one of {name:?}",
+                access.realm
+            ))),
+        }
+    }
+
+    /// Removes a run's realm; `false`: there is none.
+    ///
+    /// # Errors
+    /// `Failed`, too, for a realm that was not made here.
+    pub async fn delete(&self, name: &RealmName) -> Result<bool, RealmError> {
+        let warm = Warm::of(self.declared, self.until)?;
+        let Some(listed) = self.patiently(&warm, async || warm.keycloak.realm(name).await).await? else {
+            return Ok(false);
+        };
+        match Mark::read(&listed.attributes) {
+            Ok(Some(mark)) if name.fits(&mark) => self.remove(&warm, name).await,
+            Ok(_) => Err(anyhow!("realm {name} was not made by `evenkeel realm create`, and stays").into()),
+            Err(damaged) => Err(anyhow!("realm {name} stays: {damaged}; {BY_HAND}").into()),
+        }
+    }
+
+    /// Removes the realms that runs left behind: those that are older than this.
+    ///
+    /// # Errors
+    /// Where nothing can be listed. What cannot be removed is among the [`Reaped`].
+    pub async fn reap(&self, older_than: SignedDuration, now: Timestamp) -> Result<Reaped, RealmError> {
+        let warm = Warm::of(self.declared, self.until)?;
+        let mut reaped = Reaped::default();
+        for listed in self.patiently(&warm, async || warm.keycloak.realms().await).await? {
+            match fate(&listed, older_than, now) {
+                Fate::Foreign | Fate::Young => {}
+                Fate::Doubtful(why) => reaped.doubtful.push((listed.name, format!("{why}; {BY_HAND}"))),
+                Fate::Goes(name, age) => match self.remove(&warm, &name).await {
+                    Ok(true) => reaped.gone.push((name, age)),
+                    Ok(false) => {}
+                    Err(error) => reaped.failed.push((name, error)),
+                },
+            }
+        }
+        Ok(reaped)
+    }
+
+    async fn remove(&self, warm: &Warm<'_>, name: &RealmName) -> Result<bool, RealmError> {
+        let is_removed = self.patiently(warm, async || warm.keycloak.remove_realm(name).await).await?;
+        info!(realm = %name, "realm is removed");
+        Ok(is_removed)
+    }
+
+    async fn patiently<T>(
+        &self,
+        warm: &Warm<'_>,
+        act: impl AsyncFn() -> Result<T, KeycloakError>,
+    ) -> Result<T, RealmError> {
+        self.told(act).await.map_err(|error| warm.failed(error))
+    }
+
+    /// Asks again while it may help, until the time is over; then the last answer counts.
+    async fn told<T>(&self, act: impl AsyncFn() -> Result<T, KeycloakError>) -> Result<T, KeycloakError> {
+        let last = RefCell::new(KeycloakError::Away("no time was left to ask".to_owned()));
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .with_jitter()
+            .without_max_times();
+        let asked = (|| act()).retry(waits).when(KeycloakError::may_pass).notify(|error, _| {
+            if last.replace(error.clone()) != *error {
+                info!(cause = %error, "waiting for Keycloak");
+            }
+        });
+        match timeout_at(self.until, asked).await {
+            Ok(told) => told,
+            Err(_) => Err(last.into_inner()),
+        }
+    }
+}
+
+/// What is handed out has been used.
+struct Proof {
+    discovery: Discovery,
+    /// The tokens that came of it.
+    user: SecretString,
+    client: SecretString,
+}
+
+/// Why what is handed out was not seen to work.
+enum Unproved {
+    /// Keycloak says no to it.
+    No(String),
+    Error(RealmError),
+}
+
+impl From<Unproved> for RealmError {
+    fn from(unproved: Unproved) -> Self {
+        match unproved {
+            Unproved::No(why) => RealmError::Failed(anyhow!(why)),
+            Unproved::Error(error) => error,
+        }
+    }
+}
+
+const MEND: &str = "`evenkeel realm create` with the same parent and run mends the realm";
+const BY_HAND: &str = "look at it in Keycloak's console, and remove it there if nobody needs it";
+
+/// The marks of a realm that has the name of the run's.
+fn mark_of(listed: &Listed, run: &Run) -> Result<Mark, RealmError> {
+    let name = &listed.name;
+    match Mark::read(&listed.attributes) {
+        Ok(Some(mark)) if run.is_of(&mark) => Ok(mark),
+        Ok(Some(mark)) => {
+            Err(anyhow!("realm {name} is that of another run ({}): give this one another id", mark.run).into())
+        }
+        Ok(None) => {
+            let why = "was not made by `evenkeel realm create`, and is left alone: give the run another id";
+            Err(anyhow!("realm {name} {why}").into())
+        }
+        Err(damaged) => Err(anyhow!("realm {name} cannot be used: {damaged}; {BY_HAND}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::config;
+
+    fn declared() -> Declared {
+        config::parse("config.toml", "base_domain = \"example.org\"\n").unwrap()
+    }
+
+    fn away() -> KeycloakError {
+        KeycloakError::Away("nobody answers".to_owned())
+    }
+
+    fn busy() -> KeycloakError {
+        KeycloakError::Refused { act: "make it".to_owned(), status: 500, said: String::new() }
+    }
+
+    /// What is told when these answers come one after the other, and the last one for ever; and how often was asked.
+    async fn told(answers: &[Result<u8, KeycloakError>]) -> (Result<u8, KeycloakError>, usize) {
+        let declared = declared();
+        let asked = Cell::new(0);
+        let realms = Realms::within(&declared, Duration::from_secs(60));
+        let told = realms.told(async || {
+            let answer = answers[asked.get().min(answers.len() - 1)].clone();
+            asked.set(asked.get() + 1);
+            answer
+        });
+        (told.await, asked.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_keycloak_that_comes_back_is_waited_for() {
+        assert_eq!(told(&[Err(away()), Err(busy()), Err(away()), Ok(1)]).await, (Ok(1), 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stays_away_is_cold_when_the_time_is_over() {
+        let began = Instant::now();
+        let (told, asked) = told(&[Err(busy()), Err(away())]).await;
+        assert_eq!(told, Err(away()));
+        assert!(
+            began.elapsed() <= Duration::from_secs(61) && (10..200).contains(&asked),
+            "{:?} {asked}",
+            began.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_change_is_not_asked_twice() {
+        let refused = KeycloakError::NotAdmin { user: "admin".to_owned(), said: String::new() };
+        assert_eq!(told(&[Err(refused.clone()), Ok(1)]).await, (Err(refused), 1));
+    }
+
+    #[test]
+    fn six_digits_of_another_run_are_no_reason_to_share_its_realm() {
+        let run = |id: &str| Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() };
+        let of = |run: &Run| run.mark(Timestamp::UNIX_EPOCH, &mut |salt| salt.fill(1));
+        let listed = |mark: &Mark| Listed { name: run("1").realm().to_string(), attributes: mark.attributes() };
+        assert_eq!(mark_of(&listed(&of(&run("1"))), &run("1")).unwrap(), of(&run("1")));
+        let other = mark_of(&listed(&of(&run("2"))), &run("1")).unwrap_err().to_string();
+        assert!(other.contains("another run (2)"), "{other}");
+        let foreign = Listed { name: "wiki-abcdef".to_owned(), attributes: [].into() };
+        assert!(mark_of(&foreign, &run("1")).unwrap_err().to_string().contains("was not made by"));
+    }
+}

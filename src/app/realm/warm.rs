@@ -1,0 +1,150 @@
+//! The warm Keycloak as its state tells of it: where it answers, and who may change it.
+
+use std::net::SocketAddr;
+
+use anyhow::{anyhow, bail};
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::{RealmError, Unproved};
+use crate::app::live::HTTPS;
+use crate::app::proxy;
+use crate::config::{self, Declared};
+use crate::health::gate::served::Wanted;
+use crate::host::keycloak::{Admin, Keycloak, KeycloakError};
+use crate::host::probe::Target;
+use crate::host::store::{AppDir, Store};
+use crate::model::app::Kind;
+use crate::model::state::ReleaseBody;
+
+/// The recipe's name for the administrator's password.
+const PASSWORD: &str = "admin_password";
+/// The environment's names for the administrator's, the newer first, and what Keycloak's recipes say where none is set.
+const USER: [&str; 2] = ["KC_BOOTSTRAP_ADMIN_USERNAME", "KEYCLOAK_ADMIN"];
+const DEFAULT_USER: &str = "admin";
+
+/// An installed Keycloak; whether it answers is not known yet.
+pub struct Warm<'a> {
+    pub keycloak: Keycloak,
+    app: &'a config::App,
+    dir: AppDir,
+}
+
+impl<'a> Warm<'a> {
+    /// # Errors
+    /// `Cold` where none is declared or installed; `Failed` where one is, and it cannot be told how to speak to it.
+    pub fn of(declared: &'a Declared, until: Instant) -> Result<Self, RealmError> {
+        let Some(app) = declared.of(Kind::WarmKeycloak).next() else {
+            return Err(RealmError::Cold("the configuration has no [warm_keycloak]".to_owned()));
+        };
+        let store = Store::for_reading(&declared.state_dir);
+        let dir = store.app(&app.name);
+        let state = dir.read_state().map_err(anyhow::Error::from)?;
+        let Some(current) = state.and_then(|state| state.current) else {
+            return Err(RealmError::Cold(format!("{} is not installed: `evenkeel warm-keycloak` does it", app.name)));
+        };
+        let admin = Admin { user: user(&current.body), password: password(app, &dir, &current.body)? };
+        let keycloak = Keycloak::new(target(declared, &store, app)?, admin, until);
+        Ok(Self { keycloak, app, dir })
+    }
+
+    /// What of Keycloak is under way, if anything is.
+    pub fn open_transaction(&self) -> Result<Option<String>, RealmError> {
+        let state = self.dir.read_state().map_err(anyhow::Error::from)?;
+        let is_open = state.is_some_and(|state| state.open.is_some());
+        Ok(is_open.then(|| format!("an upgrade of {0} is under way (`evenkeel status {0}`)", self.app.name)))
+    }
+
+    pub fn failed(&self, error: KeycloakError) -> RealmError {
+        let name = &self.app.name;
+        match error {
+            KeycloakError::Away(why) => RealmError::Cold(why),
+            KeycloakError::NotAdmin { user, said } => RealmError::Failed(anyhow!(
+                "Keycloak does not let {user} in with the password that is kept of {name} ({said}). Somebody has changed \
+                 one of the two. Either set {user}'s password in Keycloak to the kept one (`evenkeel secret show {name} \
+                 {PASSWORD}`), or have the new one kept: put it into a file, name the file in [warm_keycloak] as \
+                 `secrets = {{ {PASSWORD} = \"/path\" }}`, and run `evenkeel {name}`"
+            )),
+            other => RealmError::Failed(other.into()),
+        }
+    }
+
+    pub fn unproved(&self, error: KeycloakError) -> Unproved {
+        match error.is_no() {
+            true => Unproved::No(error.to_string()),
+            false => Unproved::Error(self.failed(error)),
+        }
+    }
+}
+
+/// As the gate asks: at the proxy's own address, under the app's name, with the certificate that the proxy was given.
+fn target(declared: &Declared, store: &Store, app: &config::App) -> anyhow::Result<Target> {
+    if declared.of(Kind::Proxy).next().is_none() {
+        bail!("without [proxy] nobody is asked: declare the proxy that serves {}", app.domain);
+    }
+    let chain = proxy::kept_chain(declared, store);
+    if chain.is_empty() && !declared.proxy_address.is_loopback() {
+        bail!(
+            "the administrator's password would go to whoever answers at {}, for no certificate of the proxy is known: \
+             give one as [proxy].certificate, and run `evenkeel proxy`",
+            declared.proxy_address
+        );
+    }
+    let wanted = Wanted { chain, warn_days: 0, fail_days: 0 };
+    let is_known = !wanted.chain.is_empty();
+    let address = SocketAddr::new(declared.proxy_address, HTTPS);
+    Ok(Target::https(address, app.domain.as_str(), is_known.then_some(wanted)))
+}
+
+fn user(body: &ReleaseBody) -> String {
+    let named = USER.iter().find_map(|name| variable(body, name));
+    named.unwrap_or(DEFAULT_USER).to_owned()
+}
+
+/// The value of an environment variable that any of the release's services has.
+fn variable<'b>(body: &'b ReleaseBody, name: &str) -> Option<&'b str> {
+    let lists = body.services.values().filter_map(|spec| spec["TaskTemplate"]["ContainerSpec"]["Env"].as_array());
+    let entries = lists.flatten().filter_map(|entry| entry.as_str());
+    entries
+        .filter_map(|entry| entry.split_once('='))
+        .find(|(key, value)| *key == name && !value.is_empty())
+        .map(|(_, value)| value)
+}
+
+fn password(app: &config::App, dir: &AppDir, body: &ReleaseBody) -> anyhow::Result<SecretString> {
+    let Some((object, _)) = body.secrets.iter().find(|(_, secret)| secret.key == PASSWORD) else {
+        bail!("the recipe of {} has no secret {PASSWORD}, so nobody here can be its administrator", app.name);
+    };
+    let Some(bytes) = dir.secret(object)? else {
+        bail!(
+            "the secret {object} is not kept in {}: put its content into a file, name the file in [warm_keycloak] as \
+             `secrets = {{ {PASSWORD} = \"/path\" }}`, and run `evenkeel {}`",
+            dir.path().display(),
+            app.name
+        );
+    };
+    // The recipe's shell drops line ends behind it, too.
+    let text = std::str::from_utf8(bytes.expose()).map_err(|_| anyhow!("the secret {object} is no text"))?;
+    Ok(text.trim_end_matches('\n').to_owned().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::world;
+
+    fn body(env: serde_json::Value) -> ReleaseBody {
+        let spec = world::with(world::spec("app", "kc:1"), "/TaskTemplate/ContainerSpec/Env", env);
+        world::release(&world::desired().service(spec))
+    }
+
+    #[test]
+    fn the_administrator_is_whom_the_recipe_names() {
+        let both = body(json!(["KC_BOOTSTRAP_ADMIN_USERNAME=root", "KEYCLOAK_ADMIN=old"]));
+        assert_eq!(user(&both), "root");
+        assert_eq!(user(&body(json!(["KEYCLOAK_ADMIN=old", "KC_BOOTSTRAP_ADMIN_USERNAME="]))), "old");
+        assert_eq!(user(&body(json!(["KC_DB=mariadb"]))), "admin");
+    }
+}
