@@ -9,7 +9,7 @@ mod warm;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use backon::{ExponentialBuilder, Retryable as _};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -184,20 +184,18 @@ impl<'a> Realms<'a> {
         }
     }
 
-    /// Removes a run's realm; `false`: there is none.
+    /// Removes a realm of runs; `false`: there is none.
     ///
     /// # Errors
-    /// `Failed`, too, for a realm that was not made here.
-    pub async fn delete(&self, name: &RealmName) -> Result<bool, RealmError> {
+    /// `Failed`, too, for a realm that was not made here, or not for this run.
+    pub async fn delete(&self, name: &RealmName, of: Option<&Run>) -> Result<bool, RealmError> {
         let warm = Warm::of(self.declared, self.until)?;
         let Some(listed) = self.patiently(&warm, async || warm.keycloak.realm(name).await).await? else {
             return Ok(false);
         };
-        match Mark::read(&listed.attributes) {
-            Ok(Some(mark)) if name.fits(&mark) => self.remove(&warm, name).await,
-            Ok(_) => Err(anyhow!("realm {name} was not made by `evenkeel realm create`, and stays").into()),
-            Err(damaged) => Err(anyhow!("realm {name} stays: {damaged}; {BY_HAND}").into()),
-        }
+        may_go(&listed, name, of)?;
+        self.remove(&warm, name).await?;
+        Ok(true)
     }
 
     /// Removes the realms that runs left behind: those that are older than this.
@@ -212,8 +210,7 @@ impl<'a> Realms<'a> {
                 Fate::Foreign | Fate::Young => {}
                 Fate::Doubtful(why) => reaped.doubtful.push((listed.name, format!("{why}; {BY_HAND}"))),
                 Fate::Goes(name, age) => match self.remove(&warm, &name).await {
-                    Ok(true) => reaped.gone.push((name, age)),
-                    Ok(false) => {}
+                    Ok(()) => reaped.gone.push((name, age)),
                     Err(error) => reaped.failed.push((name, error)),
                 },
             }
@@ -221,10 +218,11 @@ impl<'a> Realms<'a> {
         Ok(reaped)
     }
 
-    async fn remove(&self, warm: &Warm<'_>, name: &RealmName) -> Result<bool, RealmError> {
-        let is_removed = self.patiently(warm, async || warm.keycloak.remove_realm(name).await).await?;
+    /// A realm that is there. When it is gone at the second try, the first may have been what did it.
+    async fn remove(&self, warm: &Warm<'_>, name: &RealmName) -> Result<(), RealmError> {
+        self.patiently(warm, async || warm.keycloak.remove_realm(name).await).await?;
         info!(realm = %name, "realm is removed");
-        Ok(is_removed)
+        Ok(())
     }
 
     async fn patiently<T>(
@@ -298,6 +296,18 @@ fn mark_of(listed: &Listed, run: &Run) -> Result<Mark, RealmError> {
     }
 }
 
+/// Whether somebody may remove a realm by its name, or as that of a run.
+fn may_go(listed: &Listed, name: &RealmName, of: Option<&Run>) -> anyhow::Result<()> {
+    match (Mark::read(&listed.attributes), of) {
+        (Ok(Some(mark)), Some(run)) if !run.is_of(&mark) => {
+            bail!("realm {name} is that of another run ({}), and stays", mark.run)
+        }
+        (Ok(Some(mark)), _) if name.fits(&mark) => Ok(()),
+        (Ok(_), _) => bail!("realm {name} was not made by `evenkeel realm create`, and stays"),
+        (Err(damaged), _) => bail!("realm {name} stays: {damaged}; {BY_HAND}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -363,5 +373,23 @@ mod tests {
         assert!(other.contains("another run (2)"), "{other}");
         let foreign = Listed { name: "wiki-abcdef".to_owned(), attributes: [].into() };
         assert!(mark_of(&foreign, &run("1")).unwrap_err().to_string().contains("was not made by"));
+    }
+
+    #[test]
+    fn a_realm_goes_by_its_name_or_as_the_runs_own() {
+        let run = |id: &str| Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() };
+        let (ours, other) = (run("1"), run("2"));
+        let elsewhere = other.realm();
+        let attributes = ours.mark(Timestamp::UNIX_EPOCH, &mut |salt| salt.fill(1)).attributes();
+        let name = ours.realm();
+        let listed = |attributes| Listed { name: name.to_string(), attributes };
+        assert!(may_go(&listed(attributes.clone()), &name, None).is_ok());
+        assert!(may_go(&listed(attributes.clone()), &name, Some(&ours)).is_ok());
+        let why = |attributes, name, of| may_go(&listed(attributes), name, of).unwrap_err().to_string();
+        assert!(why(attributes.clone(), &name, Some(&other)).contains("another run (1)"));
+        assert!(why(attributes.clone(), &elsewhere, None).contains("was not made by"));
+        assert!(why([].into(), &name, None).contains("was not made by"));
+        let damaged = attributes.into_iter().skip(1).collect();
+        assert!(why(damaged, &name, None).contains("missing or damaged"));
     }
 }

@@ -197,19 +197,21 @@ async fn check(config: &Path, run: &RunArguments, time: &Time) -> Result<u8, Una
 }
 
 async fn delete(config: &Path, realm: Option<&str>, run: Option<(&str, &str)>, time: &Time) -> Result<u8, Unanswered> {
-    let name: RealmName = match (realm, run) {
-        (_, Some((parent, run))) => run_and(parent, run, Ok(()))?.realm(),
-        (realm, None) => {
-            let parsed = realm.unwrap_or_default().parse();
-            parsed.map_err(|error: NameError| Unanswered::Wrong(vec![error.to_string()]))?
-        }
+    let run = run.map(|(parent, run)| run_and(parent, run, Ok(()))).transpose()?;
+    let name = match &run {
+        Some(run) => run.realm(),
+        None => named(realm.unwrap_or_default())?,
     };
     let declared = world::declared(config)?;
-    match Realms::within(&declared, time.within).delete(&name).await? {
+    match Realms::within(&declared, time.within).delete(&name, run.as_ref()).await? {
         true => super::answer(&format!("{name}: removed\n")),
         false => super::answer(&format!("{name}: there is no such realm; nothing to remove\n")),
     }
     Ok(0)
+}
+
+fn named(realm: &str) -> Result<RealmName, Unanswered> {
+    realm.parse().map_err(|error: NameError| Unanswered::Wrong(vec![error.to_string()]))
 }
 
 async fn reap(config: &Path, older_than: SignedDuration, time: &Time) -> Result<u8, Unanswered> {
