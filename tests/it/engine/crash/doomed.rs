@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use evenkeel::upgrade::step::{Act, Side};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
+use crate::engine::nights::read;
+
 /// Nothing that is walked takes a quarter of it, on a busy machine either.
 const HANGS: Duration = Duration::from_secs(600);
 
@@ -41,6 +43,8 @@ pub struct Seen {
     /// `None` where it was killed.
     pub code: Option<i32>,
     pub writes: usize,
+    /// The write by which it turned back.
+    pub turned: Option<usize>,
     /// The act that was under way at the end.
     pub act: Option<&'static str>,
     /// From the first write to the end.
@@ -73,6 +77,7 @@ pub fn acts() -> Vec<&'static str> {
         Act::Unpack(name()),
         Act::Exchange(name()),
         Act::SetAside(name()),
+        Act::GiveBack(name()),
     ];
     all.iter().map(word).collect()
 }
@@ -94,7 +99,6 @@ fn word(act: &Act) -> &'static str {
         Act::Unpack(_) => "Unpack",
         Act::Exchange(_) => "Exchange",
         Act::SetAside(_) => "SetAside",
-        // Only where a way back by hand leads nowhere, which is no way of this walk.
         Act::GiveBack(_) => "GiveBack",
     }
 }
@@ -124,7 +128,7 @@ pub fn watch(folder: &Path, strikes: Vec<Strike<'_>>, start: impl FnOnce() -> Ch
     let mut run = start();
     let stderr = run.stderr.take().expect("it is listened to");
     let listener = thread::spawn(move || listen(stderr, &notices));
-    let mut seen = follow(&mut run, strikes.into(), &noticed);
+    let mut seen = follow(&mut run, folder, strikes.into(), &noticed);
     listener.join().unwrap();
     journal.leave();
     // The last writes may be noticed later than the end.
@@ -132,8 +136,8 @@ pub fn watch(folder: &Path, strikes: Vec<Strike<'_>>, start: impl FnOnce() -> Ch
     seen
 }
 
-fn follow(run: &mut Child, mut strikes: VecDeque<Strike<'_>>, noticed: &Receiver<Noticed>) -> Seen {
-    let mut seen = Seen { code: None, writes: 0, act: None, took: Duration::ZERO, said: String::new() };
+fn follow(run: &mut Child, folder: &Path, mut strikes: VecDeque<Strike<'_>>, noticed: &Receiver<Noticed>) -> Seen {
+    let mut seen = Seen { code: None, writes: 0, turned: None, act: None, took: Duration::ZERO, said: String::new() };
     let (mut besides, mut first, begun) = (0, None::<Instant>, Instant::now());
     loop {
         let moment = strikes.front().map_or(Moment::Never, |(moment, _)| *moment);
@@ -150,6 +154,9 @@ fn follow(run: &mut Child, mut strikes: VecDeque<Strike<'_>>, noticed: &Receiver
             Ok(Noticed::Written) => {
                 (seen.writes, seen.act) = (seen.writes + 1, None);
                 first.get_or_insert_with(Instant::now);
+                if seen.turned.is_none() && read(folder).is_some_and(|state| state["open"]["fault"].is_object()) {
+                    seen.turned = Some(seen.writes);
+                }
                 moment == Moment::After(seen.writes)
             }
             Ok(Noticed::Said(line)) => {

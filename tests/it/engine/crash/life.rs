@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use evenkeel::host::store::{AppDir, Store};
 use evenkeel::model::observed::Observed;
-use evenkeel::model::state::State;
+use evenkeel::model::state::{Failed, State};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, chown, mkfifo};
 use rustix::fs::{XattrFlags, setxattr};
@@ -37,6 +37,18 @@ pub enum Way {
     Rollback,
     /// Back to a snapshot of the same release by hand.
     Restore,
+    /// Back to a previous release by hand that does not come up on its own data, and from there to what ran.
+    Undone,
+}
+
+impl Way {
+    /// How it ends where nobody disturbs it.
+    pub fn code(self) -> i32 {
+        match self {
+            Way::Good | Way::Rollback | Way::Restore => 0,
+            Way::Bad | Way::Undone => 11,
+        }
+    }
 }
 
 /// A version and the data that it has.
@@ -55,6 +67,7 @@ pub struct Going {
     /// `None`: nowhere else.
     pub after: Option<Stand>,
     alerts: BTreeSet<PathBuf>,
+    failed: Option<Failed>,
 }
 
 pub struct Life {
@@ -129,6 +142,18 @@ impl Life {
         self.publish(&script, &json!({"volumes": volumes, "healthcheck": never}))
     }
 
+    /// Takes data of older versions over, and spoils that which it has had already.
+    fn publish_once(&mut self) -> String {
+        self.version += 1;
+        let script = "[ $(cat /data/schema) -lt VERSION ] || { rm -rf /data/pages; echo x >/data/new; exit 3; }; \
+            echo VERSION >/data/schema; echo x >/up; trap 'exit 0' TERM; sleep 1000000 & wait";
+        let script = script.replace("VERSION", &self.version.to_string());
+        // What spoils is at no moment taken for one that runs, and is not started again.
+        let up = json!({"test": ["CMD-SHELL", "[ -e /up ]"], "interval": "1s", "timeout": "30s", "retries": 10});
+        let once = json!({"endpoint_mode": "dnsrr", "restart_policy": {"condition": "none"}});
+        self.publish(&script, &json!({"healthcheck": up, "deploy": once}))
+    }
+
     /// Makes everything ready for it.
     pub fn going(&mut self, way: Way) -> Going {
         let (arguments, before, after) = match way {
@@ -154,8 +179,17 @@ impl Life {
                 self.write_page();
                 (vec!["snapshot", "restore", APP, "--yes"], self.stand(), Some(after))
             }
+            Way::Undone => {
+                self.publish_once();
+                self.world.ok(&["app", APP]);
+                self.publish_good();
+                self.world.ok(&["app", APP]);
+                self.write_page();
+                (vec!["rollback", APP, "--yes"], self.stand(), None)
+            }
         };
-        Going { way, arguments, before, after, alerts: self.alerts().into_keys().collect() }
+        let (alerts, failed) = (self.alerts().into_keys().collect(), self.state().failed);
+        Going { way, arguments, before, after, alerts, failed }
     }
 
     /// Whether the app takes a minute to end.
@@ -202,13 +236,22 @@ impl Life {
         }
     }
 
-    /// The known-good data is readable at every moment: it is where it was, or in a snapshot that is whole.
+    /// The known-good data is readable at every moment: it is where it was, or in a snapshot that is whole. On a way back
+    /// by hand, so is that of what ran: it is where it was, or beside that.
     #[track_caller]
     pub fn good_data_is_somewhere(&self, going: &Going) {
         let Some(open) = self.state().open else { return };
         match &open.snapshot {
             Some(snapshot) => drop(self.world.ok(&["snapshot", "verify", APP, snapshot])),
             None => assert_equal(&fingerprint(&self.data()), &going.before.data),
+        }
+        if open.before.is_some() {
+            let data = self.data();
+            let beside = |kind: &str| data.with_file_name(format!("evenkeel-{}-{kind}", open.id));
+            // In this order: what a container may be writing to is looked at only where it is what ran.
+            let places = [beside("failed"), data.clone(), beside("new")];
+            let is_good = |place: &PathBuf| place.exists() && fingerprint(place) == going.before.data;
+            assert!(places.iter().any(is_good), "the data of what ran is in none of {places:?}: {open:#?}");
         }
     }
 
@@ -302,8 +345,10 @@ impl Life {
         match going.way {
             _ if !failed => assert!(new.is_empty(), "{new:?}"),
             Way::Good | Way::Bad => assert!(is_one, "{new:?}"),
+            // Other data has been tried, which is news each time.
+            Way::Undone if self.state().failed != going.failed => assert_eq!(new, ["rollback"]),
             // By hand it is always the same that did not come about, and that is told once.
-            Way::Rollback | Way::Restore => assert!(is_one || new.is_empty(), "{new:?}"),
+            Way::Rollback | Way::Restore | Way::Undone => assert!(is_one || new.is_empty(), "{new:?}"),
         }
         assert!(self.state().due_alerts.is_empty());
     }
