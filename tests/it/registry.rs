@@ -12,9 +12,10 @@ mod server;
 
 use serde_json::Value;
 
+use crate::engine::private::PrivateEngine;
 use crate::engine::recorder::{Recorder, writes};
 use crate::fixtures::RecipeRepo;
-use crate::world::{Said, World, on_engine};
+use crate::world::{Said, World, at, on_engine};
 use server::{PASSWORD, USER};
 
 /// The app of every test here.
@@ -37,7 +38,11 @@ impl Customer {
 
     /// The same, with more lines in the app's service.
     fn with_service(image: &str, more: &str) -> Self {
-        let (world, recorder) = World::new().recorded();
+        Self::in_world(World::new(), image, more)
+    }
+
+    fn in_world(world: World, image: &str, more: &str) -> Self {
+        let (world, recorder) = world.recorded();
         let mut recipe = RecipeRepo::empty();
         let compose = format!(
             "services:\n  app:\n    image: {image}\n    entrypoint: [sh, -c, {script}]\n    stop_grace_period: 1s\n{more}",
@@ -148,10 +153,12 @@ fn about_registries(requests: &[String]) -> Vec<&String> {
     requests.iter().filter(asks).collect()
 }
 
-/// Removes an image from the machine, under all its names.
-fn forget(id: &str) {
-    on_engine(async |swarm| match swarm.engine().delete(&format!("/images/{id}"), &[("force", "1")]).await {
-        Err(error) if !error.is_not_found() => panic!("{error}"),
-        _ => {}
+/// Removes an image from an Engine, under all its names.
+fn forget(engine: &PrivateEngine, id: &str) {
+    at(engine.endpoint(), async |swarm| {
+        match swarm.engine().delete(&format!("/images/{id}"), &[("force", "1")]).await {
+            Err(error) if !error.is_not_found() => panic!("{error}"),
+            _ => {}
+        }
     });
 }

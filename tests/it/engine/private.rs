@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use nix::mount::{MsFlags, mount};
+
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine");
 const IMAGE: &str = "evenkeel-test/busybox:1";
 
@@ -37,7 +39,21 @@ impl PrivateEngine {
 
     /// One for a test alone, to do with as it likes; ends when dropped. It has no image yet, and a data root of its own.
     pub fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap().keep();
+        Self::start_in(Self::folder())
+    }
+
+    /// The same with so many bytes for images and volumes, of which Swarm itself takes the first 128 million.
+    pub fn start_small(bytes: usize) -> Self {
+        let dir = Self::folder();
+        small_file_system(&dir.join("data"), bytes);
+        Self::start_in(dir)
+    }
+
+    fn folder() -> PathBuf {
+        tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap().keep()
+    }
+
+    fn start_in(dir: PathBuf) -> Self {
         let guard = guard(&dir);
         // Beside the machine's own authorities, the Engine trusts the one of the tests' registries.
         let authority = dir.join("authority.pem");
@@ -137,6 +153,13 @@ impl PrivateEngine {
         let tarballs = tarballs.iter().map(|tarball| tarball.to_str().expect("paths of tests are UTF-8"));
         script(&["load", &self.endpoint].into_iter().chain(tarballs).collect::<Vec<_>>());
     }
+}
+
+/// In a folder's place, until it is unmounted; what lies under an Engine's folder is when that one ends.
+pub fn small_file_system(folder: &Path, bytes: usize) {
+    std::fs::create_dir_all(folder).unwrap();
+    let options = format!("size={bytes},mode=0700");
+    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
 }
 
 fn script(arguments: &[&str]) -> String {

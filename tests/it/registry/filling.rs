@@ -1,7 +1,7 @@
 //! Disks without room for what an upgrade needs.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,14 +11,15 @@ use evenkeel::host::engine::Engine;
 use evenkeel::host::images::auth::Auths;
 use evenkeel::host::images::filling::Bounds;
 use evenkeel::host::images::{ImageError, Images};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::statvfs::statvfs;
 
 use super::front::{Front, Mood};
 use super::server::{PASSWORD, Registry, USER};
 use super::{APP, Customer};
 use crate::chance::noise;
-use crate::engine::private::PrivateEngine;
-use crate::world::on_engine;
+use crate::engine::private::{PrivateEngine, small_file_system};
+use crate::world::{World, on_engine};
 
 const MIB: usize = 1 << 20;
 
@@ -27,9 +28,7 @@ struct Small(PathBuf);
 
 impl Small {
     fn on(folder: &Path, bytes: usize) -> Self {
-        fs::create_dir_all(folder).unwrap();
-        let options = format!("size={bytes},mode=0700");
-        mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
+        small_file_system(folder, bytes);
         Self(folder.to_owned())
     }
 }
@@ -40,17 +39,51 @@ impl Drop for Small {
     }
 }
 
-/// An image of one layer of two megabytes.
-fn make(name: &str) {
+/// Files in a tarball.
+fn tarball(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tarball = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(2 * MIB as u64);
-    header.set_mode(0o644);
-    tarball.append_data(&mut header, "noise", noise(2 * MIB).as_slice()).unwrap();
-    let docker = ["--host", PrivateEngine::shared().endpoint(), "import", "-", name];
-    let mut import = Command::new("docker").args(docker).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    import.stdin.take().unwrap().write_all(&tarball.into_inner().unwrap()).unwrap();
-    assert!(import.wait().unwrap().success());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tarball.append_data(&mut header, name, *bytes).unwrap();
+    }
+    tarball.into_inner().unwrap()
+}
+
+fn docker(engine: &PrivateEngine, arguments: &[&str], input: &[u8]) {
+    let mut docker = Command::new("docker");
+    docker.args(["--host", engine.endpoint()]).args(arguments).env("DOCKER_BUILDKIT", "0");
+    let mut docker = docker.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    docker.stdin.take().unwrap().write_all(input).unwrap();
+    let ended = docker.wait_with_output().unwrap();
+    assert!(ended.status.success(), "docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&ended.stderr));
+}
+
+/// An image of one layer of two megabytes, in which nothing can run.
+fn make(name: &str) {
+    docker(PrivateEngine::shared(), &["import", "-", name], &tarball(&[("noise", &noise(2 * MIB))]));
+}
+
+/// So many bytes over the image with a shell.
+fn make_over_shell(engine: &PrivateEngine, name: &str, bytes: usize) {
+    let file = format!("FROM {}\nCOPY noise /noise\n", engine.image());
+    let files = tarball(&[("Dockerfile", file.as_bytes()), ("noise", &noise(bytes))]);
+    docker(engine, &["build", "--quiet", "--tag", name, "-"], &files);
+}
+
+/// Takes all room but so many bytes.
+fn fill(folder: &Path, left: usize) -> PathBuf {
+    let (path, room) = (folder.join("filler"), statvfs(folder).unwrap());
+    let free = room.blocks_available() * room.fragment_size();
+    let most = free.checked_sub(left as u64).expect("there is more");
+    std::io::copy(&mut std::io::repeat(1).take(most), &mut fs::File::create(&path).unwrap()).unwrap();
+    path
+}
+
+fn alerts(customer: &Customer) -> usize {
+    let names = fs::read_dir(customer.world.state_dir().join("alerts")).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.extension().is_some_and(|extension| extension == "json")).count()
 }
 
 #[test]
@@ -103,19 +136,53 @@ fn where_a_snapshot_has_no_room_no_image_is_fetched_and_nothing_is_stopped() {
     fs::write(&large, noise(16 * MIB)).unwrap();
     customer.declare("env = { TAG = \"2\" }\n");
 
-    let alerts = || {
-        let names = fs::read_dir(customer.world.state_dir().join("alerts")).unwrap().map(|entry| entry.unwrap().path());
-        names.filter(|path| path.extension().is_some_and(|extension| extension == "json")).count()
-    };
     for _night in 0..2 {
         let (said, requests) = customer.writes_nothing(12);
         let words = ["blocked: there is too little room for a snapshot", " MiB are needed and ", "the state directory"];
         words.iter().for_each(|word| assert!(said.out.contains(word), "{word}: {said:?}"));
         assert!(!requests.iter().any(|request| request.contains("/images/create")), "{requests:?}");
-        assert_eq!(alerts(), 1, "once per fact");
+        assert_eq!(alerts(&customer), 1, "once per fact");
     }
     fs::remove_file(&large).unwrap();
     let (said, _) = customer.run();
     assert!(said.code == 0 && said.out.contains("upgraded"), "{said:?}");
     assert!(customer.image().starts_with(&format!("{repository}:2@")), "{}", customer.image());
+}
+
+/// The Engine keeps images and volumes on a small disk of its own.
+#[test]
+fn an_upgrade_whose_images_do_not_fit_is_told_once_and_touches_nothing_until_there_is_room() {
+    let engine = PrivateEngine::start_small(320 * MIB).with_image();
+    let registry = Registry::of(&engine);
+    registry.push("large:1");
+    registry.push_from("large:2", |name| make_over_shell(&engine, name, 8 * MIB));
+    let front = Front::at(&engine, &registry.name, Mood::Good);
+    let world = World::on(&engine);
+    world.ok(&["swarm"]);
+    let image = format!("{}/large:${{TAG}}", front.name);
+    let more = "    volumes: [data:/data]\nvolumes: {data: {}}\n";
+    let mut customer = Customer::in_world(world, &image, more).logged_in(&front.name);
+    customer.declare("env = { TAG = \"1\" }\n");
+    customer.applies();
+    let filler = fill(&engine.data_root(), 24 * MIB);
+    // However fast the Engine fetches it, it is not here before it is known to be too large.
+    front.set(Mood::Stalls);
+    customer.declare("env = { TAG = \"2\" }\n");
+
+    for _night in 0..2 {
+        let (said, requests) = customer.writes_nothing(12);
+        let lies = format!(" MiB are free, where {} lies", engine.data_root().display());
+        let words = ["blocked: image ", "does not fit on this machine's disk", " MiB for its layers", &lies];
+        words.iter().for_each(|word| assert!(said.out.contains(word), "{word}: {said:?}"));
+        assert!(requests.iter().any(|request| request.contains("/images/create")), "{requests:?}");
+        assert_eq!(alerts(&customer), 1, "once per fact");
+    }
+    assert_eq!(customer.world.state(APP).get("open"), None);
+    assert!(!customer.world.state_dir().join(APP).join("snapshots").exists());
+
+    fs::remove_file(&filler).unwrap();
+    front.set(Mood::Good);
+    let (said, _) = customer.run();
+    assert!(said.code == 0 && said.out.contains("upgraded"), "{said:?}");
+    assert!(customer.image().contains("/large:2@"), "{}", customer.image());
 }

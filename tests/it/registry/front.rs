@@ -19,6 +19,9 @@ use super::authority::authority;
 use super::server::client;
 use crate::engine::private::PrivateEngine;
 
+/// How a layer begins.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
 /// How it treats who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
@@ -50,7 +53,12 @@ struct Inner {
 
 impl Front {
     pub fn of(registry: &str, mood: Mood) -> Self {
-        let address = PrivateEngine::shared().host_address();
+        Self::at(PrivateEngine::shared(), registry, mood)
+    }
+
+    /// Where this Engine reaches it.
+    pub fn at(engine: &PrivateEngine, registry: &str, mood: Mood) -> Self {
+        let address = engine.host_address();
         let inner = Arc::new(Inner {
             registry: registry.to_owned(),
             mood: Mutex::new(mood),
@@ -113,21 +121,26 @@ fn without_framing(mut headers: HeaderMap) -> HeaderMap {
 }
 
 async fn break_off(answer: Response) -> Response {
-    let (parts, half) = half(answer).await;
+    let (parts, whole) = whole(answer).await;
+    let half = whole.slice(..whole.len() / 2);
     let broken = stream::iter([Ok::<Bytes, std::io::Error>(half), Err(std::io::ErrorKind::ConnectionReset.into())]);
     Response::from_parts(parts, Body::from_stream(broken))
 }
 
+/// What an image consists of is told in a blob, too, which is asked for with what its tag means: that one is given whole.
 async fn stall(answer: Response) -> Response {
-    let (parts, half) = half(answer).await;
+    let (parts, whole) = whole(answer).await;
+    if !whole.starts_with(GZIP) {
+        return Response::from_parts(parts, Body::from(whole));
+    }
+    let half = whole.slice(..whole.len() / 2);
     let stalled = stream::iter([Ok::<Bytes, std::io::Error>(half)]).chain(stream::pending());
     Response::from_parts(parts, Body::from_stream(stalled))
 }
 
-async fn half(answer: Response) -> (Parts, Bytes) {
+async fn whole(answer: Response) -> (Parts, Bytes) {
     let (parts, body) = answer.into_parts();
-    let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    (parts, whole.slice(..whole.len() / 2))
+    (parts, axum::body::to_bytes(body, usize::MAX).await.unwrap())
 }
 
 fn limited() -> Response {

@@ -5,6 +5,7 @@ use evenkeel::model::observed::{Observed, TaskState};
 use super::server::Registry;
 use super::{APP, Customer, about_registries, forget};
 use crate::engine::Stack;
+use crate::engine::private::PrivateEngine;
 use crate::world::on_engine;
 
 #[test]
@@ -91,7 +92,7 @@ fn comes_back_without_its_image(customer: &Customer, id: &str) {
         let stack = Stack { name: stack(), swarm };
         stack.until("nothing runs", |observed| !runs(observed)).await;
     });
-    forget(id);
+    forget(PrivateEngine::shared(), id);
     on_engine(async |swarm| drop(swarm.update_service(&service, &live.spec).await.unwrap()));
     on_engine(async |swarm| drop(Stack { name: stack(), swarm }.until_running(1).await));
     assert_eq!(customer.running_image(), id);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::authority::{Identity, authority};
 use crate::engine::private::{PrivateEngine, until_we_end};
-use crate::world::on_engine;
+use crate::world::at;
 
 pub const USER: &str = "keeper";
 pub const PASSWORD: &str = "correct-horse-battery";
@@ -20,9 +20,11 @@ pub const PASSWORD: &str = "correct-horse-battery";
 const HTPASSWD: &str = "keeper:$2y$05$iLGdHNCaqxNhldKpI3HyuO9Ls.M70w21/iCxjTaGGNRIleB1fYFt2\n";
 
 /// A registry with TLS that wants a login; ends when dropped, and with this process.
-pub struct Registry {
+pub struct Registry<'a> {
     /// `10.213.0.1:40000`, as image references name it.
     pub name: String,
+    /// Who pushes to it.
+    engine: &'a PrivateEngine,
     guard: Option<Child>,
     dir: tempfile::TempDir,
 }
@@ -34,9 +36,16 @@ pub struct Pushed {
     pub id: String,
 }
 
-impl Registry {
+impl Registry<'static> {
     pub fn start() -> Self {
-        let address = PrivateEngine::shared().host_address();
+        Self::of(PrivateEngine::shared())
+    }
+}
+
+impl<'a> Registry<'a> {
+    /// One that this Engine reaches.
+    pub fn of(engine: &'a PrivateEngine) -> Self {
+        let address = engine.host_address();
         let dir = tempfile::tempdir().unwrap();
         let Identity { certificate, key } = authority().identity(&address);
         let at = |name: &str| dir.path().join(name);
@@ -46,7 +55,7 @@ impl Registry {
         let name = format!("{address}:{}", free_port(&address));
         std::fs::write(at("config.json"), config(&name, dir.path()).to_string()).unwrap();
         let guard = guard(dir.path());
-        let registry = Self { name, guard: Some(guard), dir };
+        let registry = Self { name, engine, guard: Some(guard), dir };
         registry.wait_until_up();
         registry
     }
@@ -64,14 +73,14 @@ impl Registry {
 
     /// Pushes a new image that differs from all others, and removes it from this machine.
     pub fn push(&self, repository_and_tag: &str) -> Pushed {
-        self.push_from(repository_and_tag, |name| PrivateEngine::shared().make_image(name))
+        self.push_from(repository_and_tag, |name| self.engine.make_image(name))
     }
 
     /// Pushes what `make` makes under a name.
     pub fn push_from(&self, repository_and_tag: &str, make: impl FnOnce(&str)) -> Pushed {
         let name = self.image(repository_and_tag);
         make(&name);
-        let pushed = on_engine(async |swarm| {
+        let pushed = at(self.engine.endpoint(), async |swarm| {
             let engine = swarm.engine();
             let id = engine.get(&format!("/images/{name}/json"), &[]).await.unwrap()["Id"].as_str().unwrap().to_owned();
             let (repository, tag) = name.rsplit_once(':').unwrap();
@@ -85,7 +94,7 @@ impl Registry {
             Pushed { digest: digest.unwrap_or_else(|| panic!("{said}")), id }
         });
         // The digest under which it was pushed is a name of it, too.
-        super::forget(&pushed.id);
+        super::forget(self.engine, &pushed.id);
         pushed
     }
 
@@ -118,7 +127,7 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
+impl Drop for Registry<'_> {
     fn drop(&mut self) {
         self.end();
     }
