@@ -197,21 +197,6 @@ fn what_is_killed_on_the_way_there_is_finished_by_resume_and_nothing_is_lost() {
 }
 
 #[test]
-fn what_is_killed_on_the_way_back_is_finished_by_resume_with_the_old_data() {
-    each(&["withdraw", "restore", "redeploy", "rejudge"], Nights::begin, |mut nights, step| {
-        let before = nights.data();
-        nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
-        nights.kill_at(&["app", APP], step);
-
-        tells(&nights.world.run(&["resume"]), 11, &["wiki: rolled-back", "1.0.0+1 runs again"]);
-
-        nights.stands_at("1.0.0+1");
-        assert_eq!(nights.data(), before);
-        nights.writes_nothing(10);
-    });
-}
-
-#[test]
 fn an_open_upgrade_is_finished_also_where_the_app_is_gone_from_the_configuration_or_has_another_domain() {
     for case in ["gone", "moved"] {
         let (mut nights, before) = Nights::broken_off();
@@ -381,6 +366,7 @@ fn a_state_that_is_damaged_or_newer_while_an_upgrade_is_open_is_told_and_nothing
     tells(&nights.world.run(&["resume"]), 11, &["wiki: rolled-back", "1.0.0+1 runs again"]);
     nights.stands_at("1.0.0+1");
     assert_eq!(nights.data(), before);
+    tells(&nights.writes_nothing(10), 10, &["1.1.0+1", "failed here"]);
 }
 
 #[test]

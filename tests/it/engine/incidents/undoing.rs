@@ -30,9 +30,10 @@ const WRITES_TO_THE_LAST: &str = "\
 /// What is beside an app's data and state, and nobody's business.
 const SIBLING: &str = "last_good";
 
-/// A bad upgrade, and then a good one.
+/// A bad upgrade that has hours to pass its gate, and then a good one.
 struct Seen {
     said: Said,
+    took: Duration,
     /// What the app had before and has now.
     pages: [Vec<u8>; 2],
     now: Files,
@@ -44,6 +45,7 @@ struct Seen {
 static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let volumes = [("data", "/data")];
     let mut nights = Nights::laid_over(DATABASE, &volumes, &json!({}));
+    nights.declare("latest", "gate = { stable_for = \"1s\", within = \"3h\" }\n");
     let data = nights.volume("data");
     fs::write(data.join("page"), [0, 159, 146, 150]).unwrap();
     let siblings = [nights.dir(), data.parent().unwrap().to_owned()].map(|folder| folder.join(SIBLING));
@@ -54,7 +56,9 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let crashes = json!({"image": PrivateEngine::shared().image(), "entrypoint": entrypoint("exit 3"),
         "healthcheck": {"test": ["CMD-SHELL", "exit 0"], "interval": "1s", "timeout": "30s", "retries": 10}});
     nights.publish_laid_over("1.1.0+1", WRITES_TO_THE_LAST, &volumes, &json!({"services": {"worker": crashes}}));
+    let began = Instant::now();
     let said = nights.night();
+    let took = began.elapsed();
     let page = fs::read(nights.volume("data").join("page")).unwrap();
     let (now, given_way) = (nights.data(), nights.given_way().first().map(|path| files(path)).unwrap_or_default());
     let after_the_bad_night = left().cloned().collect();
@@ -63,6 +67,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     nights.ends(0, &["upgraded: 1.0.0+1 -> 1.2.0+1"]);
     Seen {
         said,
+        took,
         pages: [vec![0, 159, 146, 150], page],
         now,
         given_way,
@@ -98,71 +103,23 @@ fn going_back_and_going_on_touch_nothing_beside_the_data() {
     assert_eq!(SEEN.siblings_after_the_good_night.len(), 2);
 }
 
-/// How a version ended that could not run, and what was there before and after it.
-struct Failed {
-    said: Said,
-    took: Duration,
-    before: Files,
-    after: Files,
-    is_refused: bool,
-}
-
-/// Versions that fail each in its own way, tried one after the other with hours to pass their gate.
-struct Failures {
-    crash: Failed,
-    image: Failed,
-    spec: Failed,
-}
-
-static FAILURES: LazyLock<Failures> = LazyLock::new(|| {
-    let mut nights = Nights::begin();
-    nights.declare("latest", "gate = { stable_for = \"1s\", within = \"3h\" }\n");
-    fs::write(nights.volume("data").join("page"), "written by people").unwrap();
-    let script = "rm -f /data/page; exit 3";
-    let mut failed = |version: &str, service: serde_json::Value| {
-        let before = nights.data();
-        let services = json!({"services": {"app": service}});
-        nights.publish_laid_over(version, script, &[("data", "/data")], &services);
-        let began = Instant::now();
-        let said = nights.night();
-        let took = began.elapsed();
-        nights.stands_at("1.0.0+1");
-        let refused = nights.state()["refused"].clone();
-        let is_refused =
-            refused.as_array().is_some_and(|all| all.iter().any(|one| one["revision"]["version"] == version));
-        Failed { said, took, before, after: nights.data(), is_refused }
-    };
-    let nothing = "evenkeel-test/busybox:nothing";
-    PrivateEngine::shared().make_empty_image(nothing);
-    Failures {
-        crash: failed("1.1.0+1", json!({})),
-        image: failed("1.2.0+1", json!({"image": nothing})),
-        spec: failed("1.3.0+1", json!({"deploy": {"resources": {"limits": {"cpus": "0.0001"}}}})),
-    }
-});
-
-impl Failed {
-    #[track_caller]
-    fn went_back_with_its_data(&self, words: &[&str]) {
-        tells(&self.said, 11, words);
-        assert_eq!(self.before, self.after);
-        assert!(self.is_refused, "it would be tried again the next night");
-    }
-}
-
 #[test]
 fn a_crash_loop_after_an_upgrade_is_undone_long_before_its_time_is_over() {
-    FAILURES.crash.went_back_with_its_data(&["crashes again and again", "exit code 3"]);
-    assert!(FAILURES.crash.took < Duration::from_secs(3600), "a third of what it may take");
-}
-
-#[test]
-fn an_image_that_does_not_start_is_undone_with_the_data() {
-    FAILURES.image.went_back_with_its_data(&["cannot be started", "\"sh\""]);
-    assert!(FAILURES.image.took < Duration::from_secs(3600), "a third of what it may take");
+    tells(&SEEN.said, 11, &["crashes again and again", "exit code 3"]);
+    assert!(SEEN.took < Duration::from_secs(3600), "a third of what it may take");
 }
 
 #[test]
 fn what_swarm_refuses_to_run_is_undone_with_the_data() {
-    FAILURES.spec.went_back_with_its_data(&["the Docker Engine refused", "cpu"]);
+    let mut nights = Nights::begin();
+    fs::write(nights.volume("data").join("page"), "written by people").unwrap();
+    let before = nights.data();
+    let too_little = json!({"services": {"app": {"deploy": {"resources": {"limits": {"cpus": "0.0001"}}}}}});
+    nights.publish_laid_over("1.1.0+1", "rm -f /data/page; exit 3", &[("data", "/data")], &too_little);
+
+    nights.ends(11, &["the Docker Engine refused", "cpu", "1.0.0+1 runs again on the data that it had"]);
+
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+    tells(&nights.writes_nothing(10), 10, &["1.1.0+1", "failed here"]);
 }
