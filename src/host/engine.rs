@@ -26,7 +26,7 @@ const OTHER: &str = "(its socket is named by `engine` in the configuration, or D
 pub enum EngineError {
     #[error("cannot talk to the Docker Engine at {endpoint}: {cause}")]
     Unreachable { endpoint: String, cause: String },
-    #[error("cannot {act}: the Docker Engine refused: {message} (status {status})")]
+    #[error("cannot {act}: the Docker Engine refused: {message} (status {status}){}", without_leader(message))]
     Refused { status: u16, message: String, act: String },
     /// An object that another one refers to by name is not there.
     #[error("cannot {act}: there is no {what} {name:?} in the Swarm")]
@@ -299,6 +299,16 @@ fn client(endpoint: &str) -> Result<reqwest::Client, EngineError> {
         .http1_only()
         .build()
         .map_err(|e| error(root_cause(&e)))
+}
+
+/// Swarm's words for managers that are too few to agree are about itself: the first ones come within a moment, the others
+/// once a call has waited for 20 s.
+fn without_leader(message: &str) -> &'static str {
+    let words = ["does not have a leader", "desc = context deadline exceeded"];
+    match words.iter().any(|words| message.contains(words)) {
+        true => ": the Swarm has no leader, as where half of its managers or more are down: start them again",
+        false => "",
+    }
 }
 
 /// The Engine's own words, or the status's where it has none.

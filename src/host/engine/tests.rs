@@ -98,6 +98,16 @@ async fn an_engine_that_cannot_be_reached_tells_the_way_out() {
 }
 
 #[test]
+fn a_swarm_without_a_leader_is_told_as_one() {
+    let refused = |message: &str| EngineError::Refused { status: 500, message: message.into(), act: "look".into() };
+    let told = "the Swarm has no leader";
+    for message in ["rpc error: code = Unknown desc = context deadline exceeded", "The swarm does not have a leader."] {
+        assert!(refused(message).to_string().contains(told), "{message}");
+    }
+    assert!(!refused("rpc error: code = Unknown desc = update out of sequence").to_string().contains(told));
+}
+
+#[test]
 fn names_in_paths_cannot_become_queries() {
     assert_eq!(segment("ghcr.io/a/b:1@sha256:ff"), "ghcr.io/a/b:1@sha256:ff");
     assert_eq!(segment("a b?x#y%"), "a%20b%3Fx%23y%25");
