@@ -19,6 +19,7 @@ mod looking;
 mod losing;
 mod mending;
 mod nights;
+mod nodes;
 mod overlaying;
 mod planning;
 mod refusing;

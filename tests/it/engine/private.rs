@@ -39,27 +39,39 @@ impl PrivateEngine {
 
     /// One for a test alone, to do with as it likes; ends when dropped. It has no image yet, and a data root of its own.
     pub fn start() -> Self {
-        Self::start_in(Self::folder())
+        Self::begin(Self::folder(), |dir| vec!["up".into(), dir.into()])
     }
 
     /// The same with so many bytes for images and volumes, of which Swarm itself takes the first 128 million.
     pub fn start_small(bytes: usize) -> Self {
         let dir = Self::folder();
         small_file_system(&dir.join("data"), bytes);
-        Self::start_in(dir)
+        Self::begin(dir, |dir| vec!["up".into(), dir.into()])
+    }
+
+    /// One whose Swarm others can join. Its node has a name of its own.
+    pub fn open() -> Self {
+        Self::begin(Self::folder(), |dir| vec!["up".into(), dir.into(), "open".into()])
+    }
+
+    /// Another one, which has joined the Swarm of this one as a `worker` or `manager`.
+    pub fn joined_as(&self, role: &str) -> Self {
+        let first = self.dir.as_ref().expect("an Engine of our own").display().to_string();
+        Self::begin(Self::folder(), |dir| vec!["join".into(), dir.into(), first, role.into()])
     }
 
     fn folder() -> PathBuf {
         tempfile::Builder::new().prefix("evenkeel-test-").tempdir().unwrap().keep()
     }
 
-    fn start_in(dir: PathBuf) -> Self {
+    fn begin(dir: PathBuf, arguments: impl FnOnce(&str) -> Vec<String>) -> Self {
         let guard = guard(&dir);
         // Beside the machine's own authorities, the Engine trusts the one of the tests' registries.
         let authority = dir.join("authority.pem");
         std::fs::write(&authority, crate::registry::authority::authority().pem()).unwrap();
         let trusts = [("SSL_CERT_FILE", authority.as_os_str())];
-        let endpoint = script_with(&["up", &dir.display().to_string()], &trusts);
+        let arguments = arguments(dir.to_str().expect("paths of tests are UTF-8"));
+        let endpoint = script_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &trusts);
         Self { endpoint, dir: Some(dir), _guard: Some(guard) }
     }
 
