@@ -22,8 +22,10 @@ use super::KeycloakError;
 use crate::host::probe::{ProbeError, Target, Timeouts, dial};
 use crate::telemetry;
 
-/// A realm takes Keycloak a second or two, and one after the other where many are made at once.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A whole realm takes Keycloak a second or two, on a busy machine a minute. Asked again meanwhile, it would do the work
+/// twice.
+const REALM_WITHIN: Duration = Duration::from_secs(180);
 /// A few thousand realms.
 const LONGEST_ANSWER: usize = 32 << 20;
 /// Of what Keycloak says about a failure.
@@ -65,7 +67,7 @@ impl Asking {
         token: Option<&SecretString>,
         body: Body,
     ) -> Result<Told, KeycloakError> {
-        let left = self.until.saturating_duration_since(Instant::now()).min(ANSWER_WITHIN);
+        let left = self.until.saturating_duration_since(Instant::now()).min(most(&method, path));
         let request = self.request(method, path, token, body)?;
         let away = |why: String| KeycloakError::Away(format!("{}: {why}", self.target.host));
         match timeout(left, self.exchange(request)).await {
@@ -128,6 +130,12 @@ impl Asking {
         }
         Ok(Told { status, body })
     }
+}
+
+/// How long one answer may take.
+fn most(method: &Method, path: &str) -> Duration {
+    let is_whole_realm = *method == Method::DELETE || *method == Method::POST && path == "/admin/realms";
+    if is_whole_realm { REALM_WITHIN } else { ANSWER_WITHIN }
 }
 
 /// What a reverse proxy says of an app that is not there. While it starts, Keycloak itself says 503.
