@@ -4,6 +4,7 @@ use evenkeel::certificate as pem;
 use evenkeel::config::HttpCheck;
 use evenkeel::health::gate::served::Wanted;
 use evenkeel::host::probe::{Asked, Check, Phase, Target, Timeouts, ask};
+use serde_json::Value;
 
 use super::certificate;
 use super::{Town, wait_for};
@@ -60,6 +61,17 @@ fn tells_an_asset_that_is_gone_and_goes_back(town: &mut Town) {
     let told = format!("/ loads the stylesheet https://{}/gone.css, which answers 404", town.world.domain("page"));
     town.ends(&["app", "page"], 11, &told);
     town.is_served("page", "/healthz");
+
+    // The answer, and what the app said last.
+    let words = [&told, "last words of ", "data has schema 1, wants 1"];
+    let refused = town.world.state("page")["refused"][0]["reason"].to_string();
+    let alerts: Value = serde_json::from_str(&town.world.ok(&["alerts", "list", "--json"]).out).unwrap();
+    let rollback = alerts.as_array().unwrap().iter().find(|alert| alert["reason"] == "rollback").unwrap();
+    let status = town.run(&["status", "page"]).said.out;
+    let line = status.lines().find(|line| line.contains("refused: 1.0.0+1.0.0 since ")).unwrap_or_default();
+    for text in [&refused, &rollback["evidence"].to_string(), line] {
+        words.iter().for_each(|words| assert!(text.contains(*words), "{words:?}: {text}"));
+    }
 }
 
 fn tells_days_that_are_too_few_and_blames_no_app(town: &mut Town) {
