@@ -77,7 +77,7 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> 
     told("open", &standing.open.as_ref().map(|open| open_sentence(app, open, paused)));
     told("held", &standing.held);
     told("waiting", &standing.waiting);
-    standing.refused.iter().for_each(|refused| told("refused", &Some(refusal(app, refused))));
+    standing.refused.iter().for_each(|refused| told("refused", &Some(refusal(app, refused, standing))));
     told("before", &standing.previous.as_ref().map(|previous| before(app, previous)));
     told("stored", &standing.snapshot.as_ref().map(|snapshot| stored(snapshot, now)));
     standing.aside.iter().for_each(|aside| told("aside", &Some(lies(aside))));
@@ -85,11 +85,17 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> 
     text
 }
 
-fn refusal(app: &App, refused: &Refused) -> String {
-    let revision = &refused.revision;
-    let named = revision.version.as_deref().unwrap_or(revision.commit.as_str());
+fn refusal(app: &App, refused: &Refused, standing: &Standing) -> String {
+    let (revision, app) = (&refused.revision, &app.name);
     let since = refused.ts.strftime("%F %H:%M UTC");
-    format!("{revision} since {since}: {}; `evenkeel approve {} {named}` lifts that", refused.reason, app.name)
+    let lifts = match standing.commit.as_deref() == Some(revision.commit.as_str()) {
+        // It is its configuration that failed.
+        true => format!("`evenkeel app {app} --retry`"),
+        false => {
+            format!("`evenkeel approve {app} {}`", revision.version.as_deref().unwrap_or(revision.commit.as_str()))
+        }
+    };
+    format!("{revision} since {since}: {}; {lifts} lifts that", refused.reason)
 }
 
 fn before(app: &App, previous: &Revision) -> String {

@@ -334,6 +334,7 @@ fn a_change_of_configuration_that_fails_goes_back_to_the_recorded_release_and_da
     assert_eq!(nights.data(), before);
     assert_eq!(files(&nights.given_way()[0])["new/all"], b"moved\n");
     tells(&nights.writes_nothing(10), 10, &["was tried at", "exit code 3"]);
+    tells(&nights.world.run(&["status", APP]), 0, &["`evenkeel app wiki --retry` lifts that"]);
 
     nights.declare("latest", "env = { MOOD = \"wild\" }\n");
     nights.ends(14, &["the change of configuration failed", "exit code 4"]);
