@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use jiff::Timestamp;
 
+use crate::host::handing_over;
 use crate::host::who::person as who;
 use crate::model::app::Kind;
 use crate::{demo, telemetry};
@@ -335,6 +336,11 @@ fn write_to(mut output: impl std::io::Write, bytes: &[u8]) {
     if error.kind() != std::io::ErrorKind::BrokenPipe && !ANSWER_LOST.swap(true, Ordering::Relaxed) {
         tell(&format!("evenkeel: write the answer to stdout: {error}; run this again with another output"));
     }
+}
+
+/// Whether stdout is a file that others can read. An output that cannot even be looked at is told when it is written to.
+fn others_read_along() -> bool {
+    handing_over::is_open_to_others(std::io::stdout()).unwrap_or(false)
 }
 
 /// A line to stderr that belongs to no app. There is nowhere left to tell that it could not be written.

@@ -39,7 +39,7 @@ pub fn before(store: &Store, app: &AppName) -> Option<String> {
 /// Tells how a run has ended. Called once at the end of each, its lock given back.
 pub fn after(host: &Host, app: &AppName, before: Option<String>, outcome: &Outcome, report: &Report, now: Timestamp) {
     let told = tell(&host.store, app, outcome, report, now).unwrap_or_else(|error| {
-        warn!(cause = format!("{error:#}"), "what is to be told could not be written; the next run writes it");
+        warn!(cause = format!("{error:#}"), "alerts could not be written; the next run writes them");
         Told::default()
     });
     if !told.is_in_history {

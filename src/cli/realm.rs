@@ -166,11 +166,9 @@ async fn create(config: &Path, run: &RunArguments, out: Option<&Path>, time: &Ti
 /// Whether the JSON can go where it is to go.
 fn outlet(out: Option<&Path>) -> Result<(), String> {
     let Some(file) = out else {
-        // An output that cannot even be looked at is told when it is written to.
-        let is_open = handing_over::is_open_to_others(std::io::stdout()).unwrap_or(false);
         let open = "stdout is a file that others can read, and secrets are to be printed: name a file with --out, or \
                     set `umask 077`";
-        return if is_open { Err(open.to_owned()) } else { Ok(()) };
+        return if super::others_read_along() { Err(open.to_owned()) } else { Ok(()) };
     };
     handing_over::check(file).map_err(|error| format!("--out: {error:#}"))
 }
