@@ -29,6 +29,8 @@ pub enum Moment {
     After(usize),
     /// The run has just told that it begins this act.
     At(&'static str),
+    /// It has just told that it begins this step.
+    Step(&'static str),
     /// It has just told something with these words.
     Told(&'static str),
     /// So long after the first write.
@@ -165,6 +167,7 @@ fn follow(run: &mut Child, folder: &Path, mut strikes: VecDeque<Strike<'_>>, not
                 seen.said.push_str(&format!("{line}\n"));
                 match moment {
                     Moment::At(wanted) => act == Some(wanted),
+                    Moment::Step(wanted) => line.contains(&format!("begun step=\"{wanted}\"")),
                     Moment::Told(words) => line.contains(words),
                     _ => false,
                 }

@@ -51,6 +51,24 @@ impl Way {
     }
 }
 
+/// What the app finds in its data, and goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// A good version takes a minute to end.
+    Slow,
+    /// A bad version has two replicas: one fails, and the other takes a minute to end.
+    SlowWhereBad,
+}
+
+impl Mark {
+    fn file(self) -> &'static str {
+        match self {
+            Mark::Slow => "slow",
+            Mark::SlowWhereBad => "slow-where-bad",
+        }
+    }
+}
+
 /// A version and the data that it has.
 #[derive(Debug, Clone)]
 pub struct Stand {
@@ -104,7 +122,7 @@ impl Life {
             "image": self.image,
             "entrypoint": ["sh", "-c", script.replace('$', "$$")],
             "stop_grace_period": "120s",
-            "environment": {"RELEASE": tag},
+            "environment": {"RELEASE": tag, "SLOT": "{{.Task.Slot}}"},
             "volumes": ["data:/data"],
             "deploy": {"endpoint_mode": "dnsrr"},
         });
@@ -133,13 +151,15 @@ impl Life {
     /// runs, however slowly it ends.
     fn publish_bad(&mut self) -> String {
         self.version += 1;
-        let script = format!(
-            "echo {} >/data/schema; rm -rf /data/pages; chmod -R 777 /data; echo x >/data/new; echo x >/more/x; exit 9",
-            self.version
-        );
+        let script = "[ ! -e /data/slow-where-bad ] || [ $SLOT = 1 ] || \
+            { trap 'sleep 60; exit 0' TERM; sleep 1000000 & wait; }; \
+            echo VERSION >/data/schema; rm -rf /data/pages; chmod -R 777 /data; echo x >/data/new; echo x >/more/x; exit 9";
+        let script = script.replace("VERSION", &self.version.to_string());
         let volumes = json!(["data:/data", format!("more{}:/more", self.version)]);
         let never = json!({"test": ["CMD", "false"], "interval": "60s"});
-        self.publish(&script, &json!({"volumes": volumes, "healthcheck": never}))
+        let replicas = if self.data().join(Mark::SlowWhereBad.file()).exists() { 2 } else { 1 };
+        let deploy = json!({"endpoint_mode": "dnsrr", "replicas": replicas});
+        self.publish(&script, &json!({"volumes": volumes, "healthcheck": never, "deploy": deploy}))
     }
 
     /// Takes data of older versions over, and spoils that which it has had already.
@@ -192,13 +212,12 @@ impl Life {
         Going { way, arguments, before, after, alerts, failed }
     }
 
-    /// Whether the app takes a minute to end.
-    pub fn is_slow(&self, slow: bool) {
-        let mark = self.data().join("slow");
-        match slow {
-            true => fs::write(mark, "").unwrap(),
-            false => fs::remove_file(mark).unwrap(),
-        }
+    pub fn set(&self, mark: Mark) {
+        fs::write(self.data().join(mark.file()), "").unwrap();
+    }
+
+    pub fn unset(&self, mark: Mark) {
+        fs::remove_file(self.data().join(mark.file())).unwrap();
     }
 
     /// As people do.
