@@ -20,6 +20,7 @@ enum When {
     /// So many requests after this write.
     Waiting { write: usize, requests: usize },
     /// The run asks for the Swarm and Engine that it writes into its state: all has passed the gate, and nothing says so.
+    /// Only of an install: an update of what has data has asked before, to know where its data stays.
     Recording,
 }
 
@@ -129,8 +130,8 @@ const UPDATE: [When; 10] = [
     When::After(2),
     When::Before(3),
     When::After(3),
+    When::Waiting { write: 3, requests: 3 },
     When::Waiting { write: 3, requests: 12 },
-    When::Recording,
     When::Before(4),
     When::After(4),
 ];
