@@ -313,6 +313,13 @@ impl Life {
         assert!(environment.contains(&json!(format!("RELEASE={version}"))), "{environment:?}");
     }
 
+    /// Whether any container of it still runs.
+    pub fn runs_something(&self) -> bool {
+        let name = self.world.stack(APP).parse().unwrap();
+        let observed = at(&self.endpoint, async move |swarm| swarm.observe(&name).await.unwrap());
+        observed.containers.iter().any(|container| container.state == "running")
+    }
+
     #[track_caller]
     fn next_run_writes_nothing(&self) {
         let before = self.indexes();
