@@ -6,6 +6,7 @@
 mod apps;
 mod certificate;
 mod gates;
+mod keycloak;
 mod proxy;
 mod upgrades;
 

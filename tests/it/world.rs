@@ -288,10 +288,15 @@ fn standins() {
 
 /// Loads images that `tests/images/build` makes.
 pub fn load(names: &[&str]) {
+    let tarballs = tarballs(names);
+    PrivateEngine::shared().load(&tarballs.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+}
+
+/// Where such images lie, made if need be.
+pub fn tarballs(names: &[&str]) -> Vec<PathBuf> {
     let build = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/build");
     let built = Command::new(build).args(names).stderr(Stdio::inherit()).output().unwrap();
     assert!(built.status.success(), "tests/images/build {}", names.join(" "));
     let tarballs = String::from_utf8(built.stdout).unwrap();
-    let tarballs: Vec<&Path> = tarballs.lines().map(Path::new).collect();
-    PrivateEngine::shared().load(&tarballs);
+    tarballs.lines().map(PathBuf::from).collect()
 }

@@ -1,0 +1,122 @@
+//! Accounts, as their owners and an administrator see them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use url::form_urlencoded::Serializer;
+
+use crate::real::wait_for;
+
+/// The realm of everybody but the administrator.
+const REALM: &str = "people";
+
+pub struct Accounts {
+    /// Without a path.
+    url: String,
+    address: SocketAddr,
+    /// The file with the administrator's password.
+    admin: PathBuf,
+}
+
+/// Why there was no good answer.
+type Refusal = String;
+
+impl Accounts {
+    pub fn at(url: String, address: SocketAddr, admin: PathBuf) -> Self {
+        // Whoever comes second finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { url, address, admin }
+    }
+
+    /// Makes the realm, and a user in it whose password is the name.
+    pub fn open_with(&self, user: &str) -> Result<(), Refusal> {
+        wait_for(async {
+            let token = self.admin_token().await?;
+            self.post(&token, "/admin/realms", &json!({ "realm": REALM, "enabled": true })).await
+        })?;
+        self.make(user)
+    }
+
+    pub fn make(&self, user: &str) -> Result<(), Refusal> {
+        let body = json!({
+            "username": user, "enabled": true, "email": format!("{user}@example.org"), "emailVerified": true,
+            "firstName": user, "lastName": user,
+            "credentials": [{ "type": "password", "value": user, "temporary": false }],
+        });
+        wait_for(async {
+            let token = self.admin_token().await?;
+            self.post(&token, &format!("/admin/realms/{REALM}/users"), &body).await
+        })
+    }
+
+    #[track_caller]
+    pub fn knows(&self, user: &str) {
+        self.lets_in(user, user).unwrap_or_else(|refusal| panic!("{user} does not log in: {refusal}"));
+    }
+
+    #[track_caller]
+    pub fn does_not_know(&self, user: &str) {
+        let refusal = self.lets_in(user, user).expect_err("somebody logs in who is not there");
+        assert!(refusal.starts_with("401"), "{refusal}");
+    }
+
+    /// A login. Tokens of this client are good for the administration alone: 26.7.3 refuses them at `userinfo`.
+    pub fn lets_in(&self, user: &str, password: &str) -> Result<(), Refusal> {
+        wait_for(async { self.token(REALM, user, password).await.map(drop) })
+    }
+
+    async fn admin_token(&self) -> Result<String, Refusal> {
+        let password = fs::read_to_string(&self.admin).map_err(|error| error.to_string())?;
+        self.token("master", "admin", &password).await
+    }
+
+    async fn token(&self, realm: &str, user: &str, password: &str) -> Result<String, Refusal> {
+        let fields = [
+            ("grant_type", "password"),
+            ("client_id", "admin-cli"),
+            ("scope", "openid"),
+            ("username", user),
+            ("password", password),
+        ];
+        let form = Serializer::new(String::new()).extend_pairs(fields).finish();
+        let path = format!("/realms/{realm}/protocol/openid-connect/token");
+        let told = self.send(Method::POST, &path, None, Some(("application/x-www-form-urlencoded", form))).await?;
+        told["access_token"].as_str().map(str::to_owned).ok_or_else(|| format!("no token: {told}"))
+    }
+
+    async fn post(&self, token: &str, path: &str, body: &Value) -> Result<(), Refusal> {
+        self.send(Method::POST, path, Some(token), Some(("application/json", body.to_string()))).await.map(drop)
+    }
+
+    /// The JSON of a good answer, if it has any.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<(&str, String)>,
+    ) -> Result<Value, Refusal> {
+        let host = self.url.split_once("://").expect("a URL").1.split(':').next().unwrap_or_default();
+        // The certificate is the proxy's matter.
+        let client =
+            reqwest::Client::builder().no_proxy().resolve(host, self.address).tls_danger_accept_invalid_certs(true);
+        let client = client.build().map_err(|error| format!("{error:?}"))?;
+        let mut request = client.request(method, format!("{}{path}", self.url));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some((kind, text)) = body {
+            request = request.header("content-type", kind).body(text);
+        }
+        let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| format!("{error:?}"))?;
+        match status.is_success() {
+            true => Ok(serde_json::from_str(&text).unwrap_or(Value::Null)),
+            false => Err(format!("{status}: {text}")),
+        }
+    }
+}
