@@ -6,9 +6,9 @@
 //!
 //! `EVENKEEL_POWER=N` has the power fail at N moments by chance, too.
 
-mod host;
+pub mod host;
 mod play;
-mod prepared;
+pub mod prepared;
 mod watched;
 
 use std::sync::{Mutex, PoisonError};

@@ -78,7 +78,7 @@ pub fn put_files<S: AsRef<str>>(host: &Host, folder: &str, files: &[(S, S)]) {
 }
 
 /// Every unit that README shows, by its file name.
-fn units() -> Vec<(String, String)> {
+pub fn units() -> Vec<(String, String)> {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let blocks = readme.split("```ini\n# ").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.map(|block| block.split_once('\n').unwrap()).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()

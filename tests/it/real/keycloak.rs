@@ -8,6 +8,7 @@ mod database;
 mod downtime;
 mod losses;
 mod nights;
+mod outage;
 mod recipe;
 mod steps;
 

@@ -1,9 +1,11 @@
 //! Accounts, as their owners and an administrator see them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
 
+use nix::sched::{CloneFlags, setns};
 use reqwest::Method;
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
@@ -19,6 +21,8 @@ pub struct Accounts {
     address: SocketAddr,
     /// The file with the administrator's password.
     admin: PathBuf,
+    /// Of another network namespace than this one.
+    network: Option<PathBuf>,
 }
 
 /// Why there was no good answer.
@@ -28,12 +32,17 @@ impl Accounts {
     pub fn at(url: String, address: SocketAddr, admin: PathBuf) -> Self {
         // Whoever comes second finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { url, address, admin }
+        Self { url, address, admin, network: None }
+    }
+
+    /// Asks from within a network namespace, by the path of its handle.
+    pub fn within(self, network: PathBuf) -> Self {
+        Self { network: Some(network), ..self }
     }
 
     /// Makes the realm, and a user in it whose password is the name.
     pub fn open_with(&self, user: &str) -> Result<(), Refusal> {
-        wait_for(async {
+        self.ask(async {
             let token = self.admin_token().await?;
             self.post(&token, "/admin/realms", &json!({ "realm": REALM, "enabled": true })).await
         })?;
@@ -46,7 +55,7 @@ impl Accounts {
             "firstName": user, "lastName": user,
             "credentials": [{ "type": "password", "value": user, "temporary": false }],
         });
-        wait_for(async {
+        self.ask(async {
             let token = self.admin_token().await?;
             self.post(&token, &format!("/admin/realms/{REALM}/users"), &body).await
         })
@@ -65,7 +74,23 @@ impl Accounts {
 
     /// A login. Tokens of this client are good for the administration alone: 26.7.3 refuses them at `userinfo`.
     pub fn lets_in(&self, user: &str, password: &str) -> Result<(), Refusal> {
-        wait_for(async { self.token(REALM, user, password).await.map(drop) })
+        self.ask(async { self.token(REALM, user, password).await.map(drop) })
+    }
+
+    /// In a thread of its own: a network is a thread's.
+    fn ask<T: Send>(&self, questions: impl Future<Output = T> + Send) -> T {
+        let enter = || {
+            if let Some(network) = &self.network {
+                setns(File::open(network).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+            }
+        };
+        thread::scope(|scope| {
+            let asking = scope.spawn(move || {
+                enter();
+                wait_for(questions)
+            });
+            asking.join().unwrap()
+        })
     }
 
     async fn admin_token(&self) -> Result<String, Refusal> {

@@ -1,5 +1,7 @@
 //! The recipe, whose versions come one by one.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{OLD, OLDEST};
@@ -50,6 +52,10 @@ impl Recipe {
 
     pub fn url(&self) -> String {
         self.repo.url()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.repo.path()
     }
 
     /// One more version, of the server behind its `+`.
