@@ -118,13 +118,11 @@ impl<'a> Realms<'a> {
     async fn make(&self, warm: &Warm<'_>, run: &Run, now: Timestamp) -> Result<(Mark, bool), RealmError> {
         let name = run.realm();
         let mark = run.mark(now, &mut random);
-        let is_new = self.patiently(warm, async || warm.keycloak.make_realm(&name, &mark).await).await?;
+        // Whoever was first has chosen the salt.
+        let (is_new, listed) = self.patiently(warm, async || warm.keycloak.make_and_read(&name, &mark).await).await?;
         if is_new {
             info!(realm = %name, "realm is made");
         }
-        // Whoever was first has chosen the salt.
-        let listed = self.patiently(warm, async || warm.keycloak.realm(&name).await).await?;
-        let listed = listed.ok_or_else(|| anyhow!("realm {name} is gone just after it was made: run this again"))?;
         Ok((mark_of(&listed, run)?, is_new))
     }
 

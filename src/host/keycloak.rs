@@ -59,7 +59,7 @@ impl KeycloakError {
     pub fn may_pass(&self) -> bool {
         match self {
             KeycloakError::Away(_) => true,
-            KeycloakError::Refused { status, .. } => matches!(status, 408 | 429 | 500..),
+            KeycloakError::Refused { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
             KeycloakError::Unsafe(_) | KeycloakError::NotAdmin { .. } | KeycloakError::Odd { .. } => false,
         }
     }
@@ -189,9 +189,19 @@ impl Keycloak {
         }
     }
 
-    /// Makes an empty realm with these marks; `false`: there is one of that name. Whoever made it may change it from
-    /// the next login on, which is made here.
-    pub async fn make_realm(&self, name: &RealmName, mark: &Mark) -> Result<bool, KeycloakError> {
+    /// A realm of this name as it is then, and whether it was made now, empty and with these marks.
+    ///
+    /// # Errors
+    /// `Refused`, which may pass, where Keycloak says that there is one and there is none: many that are made at once
+    /// get in each other's way, and one of them may have been given up.
+    pub async fn make_and_read(&self, name: &RealmName, mark: &Mark) -> Result<(bool, Listed), KeycloakError> {
+        let is_made = self.make_realm(name, mark).await?;
+        let listed = self.realm(name).await?;
+        listed.map(|listed| (is_made, listed)).ok_or_else(|| conflict(&format!("make the realm {name}")))
+    }
+
+    /// `false`: there is one of that name. Whoever made it may change it from the next login on, which is made here.
+    async fn make_realm(&self, name: &RealmName, mark: &Mark) -> Result<bool, KeycloakError> {
         let shown = format!("{name} (evenkeel, run {})", mark.run);
         let realm = json!({
             "realm": name.as_str(),
@@ -254,8 +264,7 @@ impl Keycloak {
 
     async fn only(&self, path: &str, act: &str) -> Result<Found, KeycloakError> {
         let found: Vec<Found> = self.command(Method::GET, path, Body::None).await?.read(act)?;
-        let none = || KeycloakError::Odd { act: act.to_owned(), cause: "it is there, and is not found".to_owned() };
-        found.into_iter().next().ok_or_else(none)
+        found.into_iter().next().ok_or_else(|| conflict(act))
     }
 
     pub async fn discover(&self, realm: &RealmName) -> Result<Discovery, KeycloakError> {
@@ -292,6 +301,11 @@ impl Keycloak {
         let told = self.asking.ask(Method::GET, &path, Some(token), Body::None).await?;
         told.read(&format!("have a token accepted by userinfo of {realm}"))
     }
+}
+
+/// Keycloak's word for what is there already, which it says also where two writers meet.
+fn conflict(act: &str) -> KeycloakError {
+    KeycloakError::Refused { act: act.to_owned(), status: 409, said: "it is there, and is not found".to_owned() }
 }
 
 /// Where a run's app will answer is not known, and the realm goes with the run: any address over TLS may be sent back to.

@@ -8,6 +8,7 @@ mod certificate;
 mod gates;
 mod keycloak;
 mod proxy;
+mod realms;
 mod upgrades;
 
 use std::collections::BTreeMap;

@@ -105,6 +105,22 @@ async fn a_token_that_has_ended_is_asked_for_once_more() {
     assert_eq!(script.asked(), [token, list, list, token, list]);
 }
 
+/// As with many made at once: one was in the way, and was then given up.
+#[tokio::test]
+async fn a_realm_that_is_said_to_be_there_and_is_not_is_worth_another_try() {
+    let there = (409, JSON, r#"{"errorMessage": "Conflict detected. See logs for details"}"#);
+    let none = (404, JSON, r#"{"error": "Realm not found."}"#);
+    let made = (201, JSON, "");
+    let read = (200, JSON, r#"{"realm": "wiki-abcdef", "attributes": {"evenkeel.run": "1"}}"#);
+    let (keycloak, _) = Script::play(&[TOKEN, there, TOKEN, none, made, TOKEN, read]).await;
+    let run = crate::model::realm::Run { parent: "wiki".parse().unwrap(), id: "1".parse().unwrap() };
+    let mark = run.mark("2026-11-22T04:00:00Z".parse().unwrap(), &mut |salt| salt.fill(1));
+    let error = keycloak.make_and_read(&realm(), &mark).await.unwrap_err();
+    assert!(error.may_pass() && !error.is_no(), "{error}");
+    let (is_made, listed) = keycloak.make_and_read(&realm(), &mark).await.unwrap();
+    assert!(is_made && listed.name == "wiki-abcdef", "{listed:?}");
+}
+
 #[tokio::test]
 async fn a_user_that_is_there_is_put_right() {
     let there = (409, JSON, r#"{"errorMessage": "User exists with same username"}"#);
