@@ -189,7 +189,7 @@ fn is_over(fact: &str, state: &State, ending: &Ending<'_>) -> bool {
     use Outcome::{Applied, Blocked, Converged, Error, Held, RolledBack, Stuck, Unhealthy, Upgraded, Waiting};
     let outcome = ending.outcome;
     let runs_well = matches!(outcome, Converged | Applied(_) | Upgraded(_) | Held(_) | RolledBack(_));
-    let nothing_held = ending.looked && matches!(outcome, Converged | Applied(_) | Upgraded(_));
+    let nothing_blocked = ending.looked && matches!(outcome, Converged | Applied(_) | Upgraded(_));
     let (class, rest) = fact.split_once(':').unwrap_or((fact, ""));
     match class {
         "stuck" => state.stuck.as_ref().is_none_or(|stuck| stuck.transaction.id != rest),
@@ -197,9 +197,10 @@ fn is_over(fact: &str, state: &State, ending: &Ending<'_>) -> bool {
         "error" => !matches!(outcome, Error(_) | Waiting(_)),
         "blocked" => runs_well || matches!(outcome, Unhealthy(_) | Stuck(_)),
         "unhealthy" => runs_well || matches!(outcome, Unhealthy(_)),
-        "held" => nothing_held || (ending.looked && matches!(outcome, Held(_))),
+        // Also where a nearer version was taken, the one beyond it is held still.
+        "held" => (nothing_blocked || (ending.looked && matches!(outcome, Held(_)))) && !is_held(fact, ending),
         // Another release runs, so the way from it is another one.
-        "upgrade" => nothing_held || !rest.starts_with(&from(state)),
+        "upgrade" => nothing_blocked || !rest.starts_with(&from(state)),
         // Ends of transactions, each of which is there once.
         "rollback" | "undone" | "release-notes" => true,
         _ => !matches!(outcome, Error(_) | Waiting(_) | Blocked(_)),
@@ -311,6 +312,10 @@ fn tried(state: &State) -> String {
 /// One version is held once, whatever holds it.
 fn held_fact(target: &Revision) -> String {
     format!("held:{target}:{}", target.commit.short())
+}
+
+fn is_held(fact: &str, ending: &Ending<'_>) -> bool {
+    ending.held.is_some_and(|held| held_fact(&held.target) == fact)
 }
 
 /// What stays of a sentence: its words without numbers, times, sizes and ids.

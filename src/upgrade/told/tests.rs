@@ -86,6 +86,20 @@ fn what_is_well_or_waits_is_not_told() {
 }
 
 #[test]
+fn a_version_that_stays_held_while_a_nearer_one_is_taken_is_told_once() {
+    let mut state = running("1.0.0+1");
+    let (held, upgraded) = (Outcome::Held("2.0.0+2 is a major step".into()), Outcome::Upgraded("1.1.0+1 runs".into()));
+    let major = self::held("2.0.0+2");
+    let night = |outcome| Ending { held: Some(&major), ..ending(outcome) };
+    let alerts: Vec<usize> =
+        [&held, &upgraded, &held].map(|outcome| told(&mut state, night(outcome), minute(0)).len()).into();
+    assert_eq!(alerts, [1, 0, 0]);
+
+    assert_eq!(told(&mut state, ending(&upgraded), minute(1)), []);
+    assert_eq!(told(&mut state, night(&held), minute(2)).len(), 1, "it was let through, and is held again");
+}
+
+#[test]
 fn a_held_version_is_told_once_and_the_next_one_too() {
     let mut state = running("1.0.0+1");
     let outcome = Outcome::Held("2.0.0+2 is a major step".into());
