@@ -83,7 +83,7 @@ fn reconciler<'a>(
     match app.kind {
         Kind::Proxy => Ok(Box::new(proxy::Proxy::new(declared, app))),
         Kind::App => Ok(Box::new(live::Live::new(declared, store, app))),
-        Kind::WarmKeycloak => Ok(Box::new(warm_keycloak::WarmKeycloak::new(declared, store, app))),
+        Kind::WarmKeycloak => Ok(Box::new(warm_keycloak::WarmKeycloak(live::Live::new(declared, store, app)))),
         Kind::Drone | Kind::Canonical => Err(Outcome::Error(format!(
             "this version of evenkeel does not keep [{}]; nothing is done",
             app.kind.table()
@@ -275,22 +275,6 @@ impl<'a> Run<'a> {
             Err(in_the_way) => self.back_to_what_runs(in_the_way, observed).await?,
         };
         Ok((self.go(goal, plan, observed, place).await?, change))
-    }
-
-    /// Records where the app is healthy now, if that is not where it was.
-    async fn remember(&mut self, judged: &Judged, place: &Place) -> Result<(), Outcome> {
-        if *judged != Judged::Healthy || self.state.current.is_none() || self.state.swarm == place.swarm {
-            return Ok(());
-        }
-        self.note_place().await?;
-        Ok(self.dir.write_state(&self.lock, &self.state)?)
-    }
-
-    async fn note_place(&mut self) -> Result<(), Outcome> {
-        let here = self.host.known.info(&self.host.swarm).await?;
-        self.state.swarm = here.swarm.clone();
-        self.state.data_root = Some(here.data_root.clone());
-        Ok(())
     }
 
     /// Makes the changes, and what follows from the verdict.

@@ -21,12 +21,17 @@ pub const HTTPS: u16 = 443;
 pub struct Live<'a> {
     declared: &'a Declared,
     store: &'a Store,
-    app: &'a config::App,
+    pub app: &'a config::App,
 }
 
 impl<'a> Live<'a> {
     pub fn new(declared: &'a Declared, store: &'a Store, app: &'a config::App) -> Self {
         Self { declared, store, app }
+    }
+
+    /// The app's gate, or else the one check.
+    pub fn gate_by(&self, default: Option<HttpCheck>) -> Gate {
+        gate(self.declared, self.app, default, proxy::kept_chain(self.declared, self.store))
     }
 }
 
@@ -41,8 +46,7 @@ impl Reconciler for Live<'_> {
 
     fn gate(&self, desired: &Desired) -> Gate {
         let routed = desired::router_hosts(desired).iter().any(|(_, host)| host == self.app.domain.as_str());
-        let by_default = routed.then(HttpCheck::first_page);
-        gate(self.declared, self.app, by_default, proxy::kept_chain(self.declared, self.store))
+        self.gate_by(routed.then(HttpCheck::first_page))
     }
 }
 

@@ -6,7 +6,7 @@
 use futures_util::future::try_join;
 use tokio::sync::OnceCell;
 
-use super::Host;
+use super::{Host, Run};
 use crate::config;
 use crate::host::engine::EngineError;
 use crate::host::swarm::{Swarm, SwarmInfo};
@@ -14,6 +14,7 @@ use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::policy::{self, Here};
+use crate::reconcile::Judged;
 
 /// One look at an app.
 pub struct Sight {
@@ -87,5 +88,23 @@ impl Host {
         let swarm = info.swarm.as_deref().unwrap_or_default();
         let here = Here { swarm, nodes: info.nodes, data_root: &info.data_root };
         policy::is_elsewhere(state, &here, observed).map_err(Outcome::Blocked)
+    }
+}
+
+impl Run<'_> {
+    /// Records where the app is healthy now, if that is not where it was.
+    pub(super) async fn remember(&mut self, judged: &Judged, place: &Place) -> Result<(), Outcome> {
+        if *judged != Judged::Healthy || self.state.current.is_none() || self.state.swarm == place.swarm {
+            return Ok(());
+        }
+        self.note_place().await?;
+        Ok(self.dir.write_state(&self.lock, &self.state)?)
+    }
+
+    pub(super) async fn note_place(&mut self) -> Result<(), Outcome> {
+        let here = self.host.known.info(&self.host.swarm).await?;
+        self.state.swarm = here.swarm.clone();
+        self.state.data_root = Some(here.data_root.clone());
+        Ok(())
     }
 }

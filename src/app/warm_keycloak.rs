@@ -8,10 +8,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{live, proxy};
-use crate::config::{self, Declared, HttpCheck};
+use super::live::Live;
+use crate::config::{self, HttpCheck};
 use crate::desired::{self, Desired};
-use crate::host::store::Store;
 use crate::reconcile::{Gate, Reconciler};
 
 /// The recipe's names for the volumes without which there is no way back.
@@ -21,27 +20,17 @@ const REALM: &str = "/realms/master";
 /// Answers 200 as soon as the ports are open.
 const TOO_EARLY: &str = "/health/live";
 
-pub struct WarmKeycloak<'a> {
-    declared: &'a Declared,
-    store: &'a Store,
-    app: &'a config::App,
-}
-
-impl<'a> WarmKeycloak<'a> {
-    pub fn new(declared: &'a Declared, store: &'a Store, app: &'a config::App) -> Self {
-        Self { declared, store, app }
-    }
-}
+pub struct WarmKeycloak<'a>(pub Live<'a>);
 
 impl Reconciler for WarmKeycloak<'_> {
-    fn preflight(&self, _now: Timestamp) -> Result<(), String> {
-        snapshot_is_whole(self.app)?;
-        gate_waits(self.app)?;
-        live::logins(self.app)
+    fn preflight(&self, now: Timestamp) -> Result<(), String> {
+        snapshot_is_whole(self.0.app)?;
+        gate_waits(self.0.app)?;
+        self.0.preflight(now)
     }
 
     fn secrets(&self) -> Vec<(String, PathBuf)> {
-        Vec::new()
+        self.0.secrets()
     }
 
     fn takes(&self, desired: &Desired) -> Result<(), String> {
@@ -50,8 +39,7 @@ impl Reconciler for WarmKeycloak<'_> {
 
     /// Also where the recipe routes the domain nowhere: an identity provider that nobody can reach is none.
     fn gate(&self, _desired: &Desired) -> Gate {
-        let realm = HttpCheck { status: vec![200], ..HttpCheck::at(REALM) };
-        live::gate(self.declared, self.app, Some(realm), proxy::kept_chain(self.declared, self.store))
+        self.0.gate_by(Some(HttpCheck { status: vec![200], ..HttpCheck::at(REALM) }))
     }
 }
 
@@ -100,8 +88,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Declared;
     use crate::desired::DesiredService;
     use crate::host::probe::Check;
+    use crate::host::store::Store;
 
     fn declared(lines: &str) -> Declared {
         let recipe = "recipe = { url = \"https://git.example.org/r\" }\n";
@@ -125,12 +115,12 @@ mod tests {
     fn with<T>(lines: &str, look: impl FnOnce(&WarmKeycloak<'_>) -> T) -> T {
         let declared = declared(lines);
         let store = Store::for_reading(std::path::Path::new("/nonexistent"));
-        look(&WarmKeycloak::new(&declared, &store, declared.app("warm-keycloak").unwrap()))
+        look(&WarmKeycloak(Live::new(&declared, &store, declared.app("warm-keycloak").unwrap())))
     }
 
     #[test]
     fn a_realm_is_asked_for_unless_another_gate_is_declared() {
-        let checks = |lines: &str| with(lines, |keycloak| keycloak.gate(&desired(keycloak.app, &[])).checks);
+        let checks = |lines: &str| with(lines, |keycloak| keycloak.gate(&desired(keycloak.0.app, &[])).checks);
         let realm = HttpCheck { status: vec![200], ..HttpCheck::at("/realms/master") };
         assert_eq!(checks(""), [Check::Page(realm)]);
         assert_eq!(checks("gate = { http = [{ path = \"/own\" }] }\n"), [Check::Page(HttpCheck::at("/own"))]);
@@ -138,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_recipe_without_its_database_or_its_providers_is_refused() {
-        let taken = |volumes: &[&str]| with("", |keycloak| keycloak.takes(&desired(keycloak.app, volumes)));
+        let taken = |volumes: &[&str]| with("", |keycloak| keycloak.takes(&desired(keycloak.0.app, volumes)));
         let (mariadb, providers) = ("warm-keycloak_example_org_mariadb", "warm-keycloak_example_org_providers");
         assert_eq!(taken(&[mariadb, providers, "other"]), Ok(()));
         assert!(taken(&[providers, "mariadb"]).unwrap_err().contains("volume mariadb of"));
