@@ -14,6 +14,8 @@ use crate::real::wait_for;
 
 /// The realm of everybody but the administrator.
 const REALM: &str = "people";
+/// What they log in to. Tokens of `admin-cli` are good for the administration alone: 26.7.3 refuses them at `userinfo`.
+const SITE: &str = "site";
 
 pub struct Accounts {
     /// Without a path.
@@ -44,7 +46,8 @@ impl Accounts {
     pub fn open_with(&self, user: &str) -> Result<(), Refusal> {
         self.ask(async {
             let token = self.admin_token().await?;
-            self.post(&token, "/admin/realms", &json!({ "realm": REALM, "enabled": true })).await
+            let site = json!({ "clientId": SITE, "publicClient": true, "directAccessGrantsEnabled": true });
+            self.post(&token, "/admin/realms", &json!({ "realm": REALM, "enabled": true, "clients": [site] })).await
         })?;
         self.make(user)
     }
@@ -72,9 +75,17 @@ impl Accounts {
         assert!(refusal.starts_with("401"), "{refusal}");
     }
 
-    /// A login. Tokens of this client are good for the administration alone: 26.7.3 refuses them at `userinfo`.
+    /// A login, and what it is good for.
     pub fn lets_in(&self, user: &str, password: &str) -> Result<(), Refusal> {
-        self.ask(async { self.token(REALM, user, password).await.map(drop) })
+        let told = self.ask(async {
+            let token = self.token(REALM, SITE, user, password).await?;
+            self.send(Method::GET, &format!("/realms/{REALM}/protocol/openid-connect/userinfo"), Some(&token), None)
+                .await
+        })?;
+        match told["preferred_username"] == user {
+            true => Ok(()),
+            false => Err(format!("somebody else: {told}")),
+        }
     }
 
     /// In a thread of its own: a network is a thread's.
@@ -95,13 +106,13 @@ impl Accounts {
 
     async fn admin_token(&self) -> Result<String, Refusal> {
         let password = fs::read_to_string(&self.admin).map_err(|error| error.to_string())?;
-        self.token("master", "admin", &password).await
+        self.token("master", "admin-cli", "admin", &password).await
     }
 
-    async fn token(&self, realm: &str, user: &str, password: &str) -> Result<String, Refusal> {
+    async fn token(&self, realm: &str, client: &str, user: &str, password: &str) -> Result<String, Refusal> {
         let fields = [
             ("grant_type", "password"),
-            ("client_id", "admin-cli"),
+            ("client_id", client),
             ("scope", "openid"),
             ("username", user),
             ("password", password),
