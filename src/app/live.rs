@@ -19,7 +19,7 @@ pub const HTTPS: u16 = 443;
 
 /// An app behind the proxy, or one without a web side.
 pub struct Live<'a> {
-    declared: &'a Declared,
+    pub declared: &'a Declared,
     store: &'a Store,
     pub app: &'a config::App,
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::live::Live;
 use crate::config::{self, HttpCheck};
 use crate::desired::{self, Desired};
+use crate::model::app::Kind;
 use crate::reconcile::{Gate, Reconciler};
 
 /// The recipe's names for the volumes without which there is no way back.
@@ -25,6 +26,7 @@ pub struct WarmKeycloak<'a>(pub Live<'a>);
 impl Reconciler for WarmKeycloak<'_> {
     fn preflight(&self, now: Timestamp) -> Result<(), String> {
         snapshot_is_whole(self.0.app)?;
+        is_reached(&self.0)?;
         gate_waits(self.0.app)?;
         self.0.preflight(now)
     }
@@ -72,15 +74,29 @@ fn snapshot_is_whole(app: &config::App) -> Result<(), String> {
     Ok(())
 }
 
+/// Swarm's verdict alone, which is all that there is without a proxy, may be good before the migration is done.
+fn is_reached(live: &Live<'_>) -> Result<(), String> {
+    match live.declared.of(Kind::Proxy).next() {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "no proxy is declared, so nobody reaches https://{}{REALM}, and its gate has nothing to ask: declare [proxy], or \
+             keep the recipe as [app.NAME]",
+            live.app.domain
+        )),
+    }
+}
+
 /// What is up before its database is migrated may still fail at that.
 fn gate_waits(app: &config::App) -> Result<(), String> {
-    let checks = app.gate.http.as_deref().unwrap_or_default();
-    if checks.is_empty() || checks.iter().any(|check| !check.path.ends_with(TOO_EARLY)) {
+    let Some(checks) = &app.gate.http else { return Ok(()) };
+    if checks.iter().any(|check| !check.path.ends_with(TOO_EARLY)) {
         return Ok(());
     }
-    Err(format!(
-        "gate.http asks for nothing but {TOO_EARLY}, which is 200 before the migration is done: ask for {REALM}, too"
-    ))
+    let asks = match checks.is_empty() {
+        true => "for nothing, and Swarm's verdict may be good".to_owned(),
+        false => format!("for nothing but {TOO_EARLY}, which is 200"),
+    };
+    Err(format!("gate.http asks {asks} before the migration is done: ask for {REALM}, too, or leave gate.http out"))
 }
 
 #[cfg(test)]
@@ -93,9 +109,10 @@ mod tests {
     use crate::host::probe::Check;
     use crate::host::store::Store;
 
+    const RECIPE: &str = "recipe = { url = \"https://git.example.org/r\" }\n";
+
     fn declared(lines: &str) -> Declared {
-        let recipe = "recipe = { url = \"https://git.example.org/r\" }\n";
-        let text = format!("base_domain = \"example.org\"\n[proxy]\n{recipe}[warm_keycloak]\n{recipe}{lines}");
+        let text = format!("base_domain = \"example.org\"\n[warm_keycloak]\n{RECIPE}{lines}");
         config::parse("config.toml", &text).unwrap()
     }
 
@@ -113,7 +130,7 @@ mod tests {
     }
 
     fn with<T>(lines: &str, look: impl FnOnce(&WarmKeycloak<'_>) -> T) -> T {
-        let declared = declared(lines);
+        let declared = declared(&format!("{lines}[proxy]\n{RECIPE}"));
         let store = Store::for_reading(std::path::Path::new("/nonexistent"));
         look(&WarmKeycloak(Live::new(&declared, &store, declared.app("warm-keycloak").unwrap())))
     }
@@ -137,12 +154,22 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_reaches_is_refused() {
+        let declared = declared("");
+        let store = Store::for_reading(std::path::Path::new("/nonexistent"));
+        let keycloak = WarmKeycloak(Live::new(&declared, &store, declared.app("warm-keycloak").unwrap()));
+        let told = keycloak.preflight(Timestamp::UNIX_EPOCH).unwrap_err();
+        assert!(told.contains("https://warm-keycloak.example.org/realms/master") && told.contains("[proxy]"), "{told}");
+    }
+
+    #[test]
     fn a_gate_that_is_content_before_the_migration_is_refused() {
         let preflight = |gate: &str| with(gate, |keycloak| keycloak.preflight(Timestamp::UNIX_EPOCH));
         let told = preflight("gate = { http = [{ path = \"/health/live\" }] }\n").unwrap_err();
         assert!(told.contains("ask for /realms/master"), "{told}");
+        assert!(preflight("gate = { http = [] }\n").unwrap_err().contains("asks for nothing, and"));
         let beside = "gate = { http = [{ path = \"/health/live\" }, { path = \"/realms/master\" }] }\n";
-        for good in ["", "gate = { http = [] }\n", beside] {
+        for good in ["", beside] {
             assert_eq!(preflight(good), Ok(()));
         }
     }
