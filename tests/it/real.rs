@@ -1,6 +1,6 @@
 //! The real Traefik in front of real apps, kept by the real program.
 //!
-//! The proxy takes ports of the Engine itself, so one [`Town`] stands at a time. Each test tells one story in order:
+//! The proxy takes ports of the Engine itself, so one [`Town`] stands at a time on the shared one. Each test tells one story in order:
 //! a proxy takes half a minute until it routes, and every step builds on the ones before.
 
 mod apps;
@@ -13,6 +13,7 @@ mod upgrades;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use evenkeel::host::probe::{self, ProbeError, Target, Timeouts};
 use crate::engine::private::PrivateEngine;
 use crate::engine::recorder::{Recorder, stack_writes};
 use crate::fixtures::RecipeRepo;
-use crate::world::{Said, World, load, on_engine};
+use crate::world::{Said, World, load, on_engine, tarballs};
 use certificate::Certificate;
 
 /// Ports 80 and 443 of the Engine.
@@ -34,7 +35,11 @@ struct Town {
     world: World,
     recorder: Recorder,
     recipes: BTreeMap<String, RecipeRepo>,
-    _ports: MutexGuard<'static, ()>,
+    /// Where the Engine's ports are.
+    address: IpAddr,
+    /// The Engine's own, without the recorder in front.
+    socket: PathBuf,
+    _ports: Option<MutexGuard<'static, ()>>,
 }
 
 /// A run of the program, with what it wrote to the Engine.
@@ -50,8 +55,22 @@ impl Town {
     fn new() -> Self {
         let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         traefik();
-        let (world, recorder) = World::new().recorded();
-        let mut town = Self { world, recorder, recipes: BTreeMap::new(), _ports: ports };
+        Self::of(World::new(), PrivateEngine::shared(), Some(ports))
+    }
+
+    /// The same on an Engine of its own, which is given these images, too.
+    fn alone_on(engine: &PrivateEngine, images: &[&str]) -> Self {
+        let images = tarballs(&[&["traefik"], images].concat());
+        engine.load(&images.iter().map(AsRef::as_ref).collect::<Vec<&Path>>());
+        let world = World::on(engine);
+        world.ok(&["swarm"]);
+        Self::of(world, engine, None)
+    }
+
+    fn of(world: World, engine: &PrivateEngine, ports: Option<MutexGuard<'static, ()>>) -> Self {
+        let (world, recorder) = world.recorded();
+        let (address, socket) = (engine.address().parse().unwrap(), engine.socket().to_owned());
+        let mut town = Self { world, recorder, recipes: BTreeMap::new(), address, socket, _ports: ports };
         town.declare_proxy(TRAEFIK, "");
         town
     }
@@ -73,8 +92,8 @@ certificate = {{ chain = "{chain}", key = "{key}" }}
 gate = {{ stable_for = "1s", within = "90s" }}
 {more}"#,
             domain = self.world.domain("proxy"),
-            address = PrivateEngine::shared().address(),
-            socket = PrivateEngine::shared().socket().display(),
+            address = self.address,
+            socket = self.socket.display(),
             chain = files[0],
             key = files[1],
         );
@@ -139,7 +158,7 @@ gate = {{ stable_for = "1s", within = "90s" }}
     }
 
     fn https(&self) -> SocketAddr {
-        SocketAddr::new(PrivateEngine::shared().address().parse::<IpAddr>().unwrap(), 443)
+        SocketAddr::new(self.address, 443)
     }
 
     /// Names of the Swarm's secrets of the proxy.

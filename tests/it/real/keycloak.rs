@@ -20,6 +20,8 @@ use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{Town, certificate};
@@ -44,12 +46,14 @@ const STEPS_OF_OLD: u32 = 179;
 const STEPS_OF_NEW: u32 = 210;
 const IMAGES: [&str; 4] = ["mariadb-10.11", "keycloak-25.0.6", "keycloak-26.5.6", "keycloak-26.7.3"];
 /// Nothing here takes a tenth of it on a quiet machine.
-const DEADLINE: Duration = Duration::from_secs(1800);
+const DEADLINE: Duration = Duration::from_secs(1200);
 
 /// One behind the real proxy.
 struct Keycloak {
     town: Town,
     recipe: Recipe,
+    /// Nobody else is on it.
+    own: Option<PrivateEngine>,
 }
 
 impl Keycloak {
@@ -58,13 +62,29 @@ impl Keycloak {
         static LOADED: Once = Once::new();
         let town = Town::new();
         LOADED.call_once(|| load(&IMAGES));
+        Self::behind_the_proxy_of(town, None)
+    }
+
+    /// The same on an Engine to which anything may happen.
+    fn alone() -> Self {
+        let engine = PrivateEngine::start();
+        Self::behind_the_proxy_of(Town::alone_on(&engine, &IMAGES), Some(engine))
+    }
+
+    fn behind_the_proxy_of(town: Town, own: Option<PrivateEngine>) -> Self {
         town.give(&certificate::good(&town.world.base));
         town.ends(&["proxy"], 0, "proxy: applied: installed");
-        Self { town, recipe: Recipe::new() }
+        Self { town, recipe: Recipe::new(), own }
+    }
+
+    fn engine(&self) -> &PrivateEngine {
+        self.own.as_ref().unwrap_or_else(|| PrivateEngine::shared())
     }
 
     fn declare(&mut self, lines: &str) {
-        declare(&mut self.town.world, &self.recipe, lines);
+        let (url, world) = (self.recipe.url(), &mut self.town.world);
+        let domain = world.domain(NAME);
+        world.table(NAME, &format!("[warm_keycloak]\nrecipe = {{ url = \"{url}\" }}\ndomain = \"{domain}\"\n{lines}"));
     }
 
     fn domain(&self) -> String {
@@ -78,11 +98,20 @@ impl Keycloak {
     }
 
     fn database(&self) -> Database {
-        Database::of(PrivateEngine::shared().endpoint(), &self.town.world.stack(NAME))
+        Database::of(self.engine().endpoint(), &self.town.world.stack(NAME))
     }
 
+    /// Where the data of a volume lies.
     fn volume(&self, name: &str) -> PathBuf {
-        volume(PrivateEngine::shared(), &self.town.world, name)
+        self.engine().data_root().join("volumes").join(format!("{}_{name}", self.town.world.stack(NAME))).join("_data")
+    }
+
+    /// The version that passed its gate last runs on a schema of so many steps, and Anna has her account.
+    #[track_caller]
+    fn stands_at(&self, version: &str, steps: u32) {
+        stands_at(&self.town.world, version);
+        assert_eq!(self.database().steps(), Some(steps));
+        self.accounts().knows("anna");
     }
 
     /// A night as the timer makes it.
@@ -103,19 +132,9 @@ impl Keycloak {
     }
 }
 
-fn declare(world: &mut World, recipe: &Recipe, lines: &str) {
-    let (url, domain) = (recipe.url(), world.domain(NAME));
-    world.table(NAME, &format!("[warm_keycloak]\nrecipe = {{ url = \"{url}\" }}\ndomain = \"{domain}\"\n{lines}"));
-}
-
 /// The file with the bytes of a secret, as the state directory keeps them.
 fn secret(world: &World, name: &str) -> PathBuf {
     world.state_dir().join(APP).join("secrets").join(format!("{}_{name}_v1", world.stack(NAME)))
-}
-
-/// Where the data of a volume lies.
-fn volume(engine: &PrivateEngine, world: &World, name: &str) -> PathBuf {
-    engine.data_root().join("volumes").join(format!("{}_{name}", world.stack(NAME))).join("_data")
 }
 
 /// Where the data of a volume lies that gave way.
@@ -167,6 +186,19 @@ impl Going {
             assert!(Instant::now() < deadline, "there was never {what}");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Stops it where it is.
+    fn pauses(&self) {
+        self.receives(Signal::SIGSTOP);
+    }
+
+    fn goes_on(&self) {
+        self.receives(Signal::SIGCONT);
+    }
+
+    fn receives(&self, signal: Signal) {
+        kill(Pid::from_raw(self.run.id().try_into().unwrap()), signal).unwrap();
     }
 
     fn dies(mut self) {

@@ -200,6 +200,7 @@ fn completes_what_is_missing(warm: &Warm, console: &Console) {
 
     let mut killed = warm.begin_to_create("killed", "1");
     until("a realm of the run that is killed", || console.realms().iter().any(|name| name.starts_with("killed-")));
+    assert_eq!(killed.try_wait().unwrap(), None, "it was done before it was killed");
     killed.kill().unwrap();
     killed.wait().unwrap();
     let run = ["--parent", "killed", "--run", "1", "--within", LONG];
@@ -274,10 +275,10 @@ fn serves_twenty_runs_at_once(warm: &Warm, console: &Console) {
 }
 
 fn waits_for_a_keycloak_that_restarts_in_the_middle(warm: &Warm, console: &Console) {
-    let runs: Vec<Child> = (0..3).map(|run| warm.begin_to_create("restart", &run.to_string())).collect();
+    let mut runs: Vec<Child> = (0..3).map(|run| warm.begin_to_create("restart", &run.to_string())).collect();
     until("a realm before the restart", || console.realms().iter().any(|name| name.starts_with("restart-")));
-    let service = warm.town.service(NAME);
-    kill_containers_of(&service);
+    kill_containers_of(&warm.town.service(NAME));
+    assert!(runs.iter_mut().any(|run| run.try_wait().unwrap().is_none()), "all were done before it was killed");
     for run in runs {
         let said = ended(run);
         assert_eq!(said.code, 0, "{said:#?}");
@@ -317,9 +318,7 @@ fn waits_for_an_upgrade_that_is_under_way(warm: &mut Warm) {
 
 fn tells_of_a_password_changed_by_hand_and_takes_the_new_one(warm: &mut Warm, console: Console) -> Console {
     let (kept, new) = (warm.kept_password(), "changed-by-hand");
-    let admin = console.id("master", "users?username=admin");
-    let password = json!({ "type": "password", "value": new, "temporary": false });
-    console.put(&format!("/admin/realms/master/users/{admin}/reset-password"), &password);
+    change_password(&console, new);
 
     let said = warm.ends(&["create", "--parent", "wiki", "--run", "1"], 1, "Keycloak does not let admin in");
     for way in ["evenkeel secret show warm-keycloak admin_password", "secrets = { admin_password = ", "invalid_grant"] {
@@ -327,12 +326,21 @@ fn tells_of_a_password_changed_by_hand_and_takes_the_new_one(warm: &mut Warm, co
     }
     assert!(!said.err.contains(&kept) && !said.err.contains(new), "{said:#?}");
 
+    change_password(&warm.console(new), &kept);
+    warm.create("1");
+    change_password(&console, new);
     let file = warm.town.world.file("admin", format!("{new}\n").as_bytes());
     warm.declare(NEW.0, &format!("secrets = {{ admin_password = \"{}\" }}", file.display()));
     warm.town.ends(&[APP], 0, "warm-keycloak: applied: changed");
     warm.create("1");
     warm.works("1");
     warm.console(new)
+}
+
+fn change_password(console: &Console, new: &str) {
+    let admin = console.id("master", "users?username=admin");
+    let password = json!({ "type": "password", "value": new, "temporary": false });
+    console.put(&format!("/admin/realms/master/users/{admin}/reset-password"), &password);
 }
 
 fn is_cold_in_bounded_time_while_nobody_answers(warm: &Warm) {
