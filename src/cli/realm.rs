@@ -62,7 +62,7 @@ pub enum Verb {
         #[arg(long, value_name = "RECIPE", requires = "run")]
         parent: Option<String>,
         /// The run's id.
-        #[arg(long, value_name = "ID", requires = "parent")]
+        #[arg(long, value_name = "ID", requires = "parent", allow_hyphen_values = true)]
         run: Option<String>,
         #[command(flatten)]
         time: Time,
@@ -87,7 +87,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "RECIPE")]
     parent: String,
     /// The run's id: any text, such as a number or an address.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     run: String,
 }
 

@@ -48,9 +48,14 @@ fn everything_that_is_wrong_with_a_run_is_told_at_once() {
 #[test]
 fn odd_run_ids_are_runs_like_others() {
     let host = Host::new();
-    for id in [" ", "a b/c?d=e#f", "läuft 🦀", "-1", "'; drop table REALM", "$(reboot)", "\u{1b}[31m"] {
-        let said = host.run(&["realm", "create", "--parent", "wiki", &format!("--run={id}")]);
-        tells(&said, 15, &["cold"]);
+    for id in
+        [" ", "a b/c?d=e#f", "läuft 🦀", "-1", "--x", "-h", "--", "'; drop table REALM", "$(reboot)", "\u{1b}[31m"]
+    {
+        for verb in ["create", "check", "delete"] {
+            for run in [&["--run", id][..], &[&format!("--run={id}")]] {
+                tells(&host.run(&[&["realm", verb, "--parent", "wiki"], run].concat()), 15, &["cold"]);
+            }
+        }
     }
 }
 
