@@ -9,6 +9,7 @@ mod printable;
 
 use std::env;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::LazyLock;
 
 use indicatif::MultiProgress;
@@ -43,8 +44,14 @@ pub fn init(verbosity: u8) {
 
 /// Whether stderr is a stream of the journal, so that nobody looks at a terminal.
 pub fn under_journal() -> bool {
+    is_journal(io::stderr())
+}
+
+/// Whether what is written to this output lands in the journal. A unit names one stream: with stdout and stderr set to
+/// two kinds of journal output, stdout's own is not known here.
+pub fn is_journal(output: impl AsFd) -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else { return false };
-    nix::sys::stat::fstat(io::stderr()).is_ok_and(|stat| is_stream(&stream, stat.st_dev, stat.st_ino))
+    nix::sys::stat::fstat(output).is_ok_and(|stat| is_stream(&stream, stat.st_dev, stat.st_ino))
 }
 
 /// `JOURNAL_STREAM` is `device:inode` of the stream, see systemd.exec(5).

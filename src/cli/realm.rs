@@ -13,6 +13,7 @@ use crate::config;
 use crate::host::handing_over;
 use crate::model::app::NameError;
 use crate::model::realm::{RealmName, Run};
+use crate::telemetry;
 
 /// No Keycloak is here, or none came up in time.
 const COLD: u8 = 15;
@@ -25,7 +26,7 @@ pub enum Verb {
     /// for the password, client-credentials and code grants with any https address to return to, and a user `tester`.
     /// What is printed is one JSON object: realm, issuer, client_id, client_secret, user, password. It has been used to
     /// log in, and is the same for the same run as long as its realm stands. It goes to --out, or to stdout where that
-    /// is no file that others can read. While an upgrade of Keycloak is under way, this waits.
+    /// is neither the journal nor a file that others can read. While an upgrade of Keycloak is under way, this waits.
     #[command(after_help = "Examples:\n  evenkeel realm create --parent wiki --run 4711 --out /run/ci/realm.json\n  \
         evenkeel realm create --parent wiki --run \"$CI_PIPELINE_URL\" | jq -r .issuer")]
     Create {
@@ -165,12 +166,24 @@ async fn create(config: &Path, run: &RunArguments, out: Option<&Path>, time: &Ti
 
 /// Whether the JSON can go where it is to go.
 fn outlet(out: Option<&Path>) -> Result<(), String> {
-    let Some(file) = out else {
-        let open = "stdout is a file that others can read, and secrets are to be printed: name a file with --out, or \
-                    set `umask 077`";
-        return if super::others_read_along() { Err(open.to_owned()) } else { Ok(()) };
-    };
-    handing_over::check(file).map_err(|error| format!("--out: {error:#}"))
+    match out {
+        Some(file) => handing_over::check(file).map_err(|error| format!("--out: {error:#}")),
+        None => stdout_is_private().map_err(str::to_owned),
+    }
+}
+
+fn stdout_is_private() -> Result<(), &'static str> {
+    if telemetry::is_journal(std::io::stdout()) {
+        return Err("stdout is the journal, which keeps what it is given, and secrets are to be printed: name a file \
+                    with --out FILE");
+    }
+    if super::others_read_along() {
+        return Err(
+            "stdout is a file that others can read, and secrets are to be printed: name a file with --out, or \
+                    set `umask 077`",
+        );
+    }
+    Ok(())
 }
 
 /// The run that is meant, or every mistake.

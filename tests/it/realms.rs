@@ -1,7 +1,9 @@
 //! `realm` before any Keycloak is asked: what it refuses, and when it is cold. The life of realms is in `real/realms`.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use crate::refusing::{Host, program, said, tells};
@@ -74,6 +76,22 @@ fn secrets_are_not_printed_into_a_file_that_others_can_read() {
     for out in ["/dev/null", "/dev/stdout", "/"] {
         tells(&host.run(&[&CREATE[..], &["--out", out]].concat()), 64, &["--out", out]);
     }
+}
+
+#[test]
+fn secrets_are_not_printed_into_the_journal() {
+    let host = Host::new();
+    let create = |stream: &dyn Fn(&Metadata) -> String, more: &[&str]| {
+        let stdout = File::from(OwnedFd::from(io::pipe().unwrap().1));
+        let mut command = host.command(&[&CREATE[..], more].concat());
+        command.env("JOURNAL_STREAM", stream(&stdout.metadata().unwrap())).stdout(stdout);
+        said(&mut command)
+    };
+    let own = |stdout: &Metadata| format!("{}:{}", stdout.dev(), stdout.ino());
+    let another = |stdout: &Metadata| format!("{}:{}", stdout.dev(), stdout.ino() + 1);
+    tells(&create(&own, &[]), 64, &["stdout is the journal", "--out FILE"]);
+    tells(&create(&own, &["--out", host.path("realm.json").to_str().unwrap()]), 15, &["cold"]);
+    tells(&create(&another, &[]), 15, &["cold"]);
 }
 
 #[test]
