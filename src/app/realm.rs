@@ -4,9 +4,12 @@
 //! used to log in. The border: no Engine is asked, and the app's lock is not taken. The surprise: while an upgrade of
 //! Keycloak is under way no realm is made, for it would go with the data if the upgrade is undone.
 
+#[cfg(test)]
+mod tests;
 mod warm;
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -16,6 +19,7 @@ use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
+use crate::app::live::HTTPS;
 use crate::config::Declared;
 use crate::host::keycloak::{Discovery, KeycloakError};
 use crate::host::store::{Store, random};
@@ -51,12 +55,15 @@ pub struct Reaped {
 /// One word with the warm Keycloak, which ends in time.
 pub struct Realms<'a> {
     declared: &'a Declared,
+    /// Where the proxy answers.
+    address: SocketAddr,
     until: Instant,
 }
 
 impl<'a> Realms<'a> {
     pub fn within(declared: &'a Declared, time: Duration) -> Self {
-        Self { declared, until: Instant::now() + time }
+        let address = SocketAddr::new(declared.proxy_address, HTTPS);
+        Self { declared, address, until: Instant::now() + time }
     }
 
     /// Makes the run's realm with its client and its user, or completes what is there. The JSON to hand out has been
@@ -65,7 +72,7 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// `Cold`; `Failed` where the realm of that name is not this run's.
     pub async fn create(&self, run: &Run, now: Timestamp) -> Result<SecretString, RealmError> {
-        let warm = Warm::of(self.declared, self.until)?;
+        let warm = Warm::of(self.declared, self.address, self.until)?;
         let key = Store::open(&self.declared.state_dir)?.host_key()?;
         loop {
             self.until_nothing_is_open(&warm).await?;
@@ -95,18 +102,20 @@ impl<'a> Realms<'a> {
         now: Timestamp,
     ) -> Result<SecretString, RealmError> {
         let name = run.realm();
-        let (mark, is_new) = match self.patiently(warm, async || warm.keycloak.realm(&name).await).await? {
-            Some(listed) => (mark_of(&listed, run)?, false),
+        let found = match self.patiently(warm, async || warm.keycloak.realm(&name).await).await? {
+            Some(listed) => Found { listed, is_new: false },
             None => self.make(warm, run, now).await?,
         };
+        let mark = mark_of(&found.listed, run)?.renewed(now);
         let access = Access::of(&name, &mark, key);
-        if !is_new {
+        if !found.is_new {
+            // Before anything else: whoever reaps goes by it.
+            self.patiently(warm, async || warm.keycloak.renew_realm(&found.listed, &mark).await).await?;
             match self.prove(warm, &access).await {
                 Ok(proof) => return Ok(access.handed_out(&proof.discovery.issuer)),
                 Err(Unproved::No(why)) => info!(realm = %name, cause = %why, "realm is completed"),
                 Err(Unproved::Error(error)) => return Err(error),
             }
-            self.patiently(warm, async || warm.keycloak.open_realm(&name).await).await?;
         }
         self.patiently(warm, async || warm.keycloak.put_client(&access).await).await?;
         self.patiently(warm, async || warm.keycloak.put_user(&access).await).await?;
@@ -114,8 +123,8 @@ impl<'a> Realms<'a> {
         Ok(access.handed_out(&proof.discovery.issuer))
     }
 
-    /// The marks of a realm that was not there a moment ago, and whether it was this process that made it.
-    async fn make(&self, warm: &Warm<'_>, run: &Run, now: Timestamp) -> Result<(Mark, bool), RealmError> {
+    /// A realm that was not there a moment ago.
+    async fn make(&self, warm: &Warm<'_>, run: &Run, now: Timestamp) -> Result<Found, RealmError> {
         let name = run.realm();
         let mark = run.mark(now, &mut random);
         // Whoever was first has chosen the salt.
@@ -123,7 +132,7 @@ impl<'a> Realms<'a> {
         if is_new {
             info!(realm = %name, "realm is made");
         }
-        Ok((mark_of(&listed, run)?, is_new))
+        Ok(Found { listed, is_new })
     }
 
     /// Logs in with what is handed out, as the user and as the client.
@@ -142,7 +151,7 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// The first part that fails, with the way out.
     pub async fn check(&self, run: &Run) -> Result<(), RealmError> {
-        let warm = Warm::of(self.declared, self.until)?;
+        let warm = Warm::of(self.declared, self.address, self.until)?;
         let name = run.realm();
         let missing =
             || anyhow!("there is no realm {name}: `evenkeel realm create` makes it for the same parent and run");
@@ -187,7 +196,7 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// `Failed`, too, for a realm that was not made here, or not for this run.
     pub async fn delete(&self, name: &RealmName, of: Option<&Run>) -> Result<bool, RealmError> {
-        let warm = Warm::of(self.declared, self.until)?;
+        let warm = Warm::of(self.declared, self.address, self.until)?;
         let Some(listed) = self.patiently(&warm, async || warm.keycloak.realm(name).await).await? else {
             return Ok(false);
         };
@@ -201,7 +210,7 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// Where nothing can be listed. What cannot be removed is among the [`Reaped`].
     pub async fn reap(&self, older_than: SignedDuration, now: Timestamp) -> Result<Reaped, RealmError> {
-        let warm = Warm::of(self.declared, self.until)?;
+        let warm = Warm::of(self.declared, self.address, self.until)?;
         let mut reaped = Reaped::default();
         for listed in self.patiently(&warm, async || warm.keycloak.realms().await).await? {
             match fate(&listed, older_than, now) {
@@ -249,6 +258,12 @@ impl<'a> Realms<'a> {
             Err(_) => Err(last.into_inner()),
         }
     }
+}
+
+/// The run's realm as it is, and whether it was this process that made it.
+struct Found {
+    listed: Listed,
+    is_new: bool,
 }
 
 /// What is handed out has been used.
@@ -303,91 +318,5 @@ fn may_go(listed: &Listed, name: &RealmName, of: Option<&Run>) -> anyhow::Result
         (Ok(Some(mark)), _) if name.fits(&mark) => Ok(()),
         (Ok(_), _) => bail!("realm {name} was not made by `evenkeel realm create`, and stays"),
         (Err(damaged), _) => bail!("realm {name} stays: {damaged}; {BY_HAND}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-    use crate::config;
-
-    fn declared() -> Declared {
-        config::parse("config.toml", "base_domain = \"example.org\"\n").unwrap()
-    }
-
-    fn away() -> KeycloakError {
-        KeycloakError::Away("nobody answers".to_owned())
-    }
-
-    fn busy() -> KeycloakError {
-        KeycloakError::Refused { act: "make it".to_owned(), status: 500, said: String::new() }
-    }
-
-    /// What is told when these answers come one after the other, and the last one for ever; and how often was asked.
-    async fn told(answers: &[Result<u8, KeycloakError>]) -> (Result<u8, KeycloakError>, usize) {
-        let declared = declared();
-        let asked = Cell::new(0);
-        let realms = Realms::within(&declared, Duration::from_secs(60));
-        let told = realms.told(async || {
-            let answer = answers[asked.get().min(answers.len() - 1)].clone();
-            asked.set(asked.get() + 1);
-            answer
-        });
-        (told.await, asked.get())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_keycloak_that_comes_back_is_waited_for() {
-        assert_eq!(told(&[Err(away()), Err(busy()), Err(away()), Ok(1)]).await, (Ok(1), 4));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_stays_away_is_cold_when_the_time_is_over() {
-        let began = Instant::now();
-        let (told, asked) = told(&[Err(busy()), Err(away())]).await;
-        assert_eq!(told, Err(away()));
-        assert!(
-            began.elapsed() <= Duration::from_secs(61) && (10..200).contains(&asked),
-            "{:?} {asked}",
-            began.elapsed()
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_will_not_change_is_not_asked_twice() {
-        let refused = KeycloakError::NotAdmin { user: "admin".to_owned(), said: String::new() };
-        assert_eq!(told(&[Err(refused.clone()), Ok(1)]).await, (Err(refused), 1));
-    }
-
-    #[test]
-    fn six_digits_of_another_run_are_no_reason_to_share_its_realm() {
-        let run = |id: &str| Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() };
-        let of = |run: &Run| run.mark(Timestamp::UNIX_EPOCH, &mut |salt| salt.fill(1));
-        let listed = |mark: &Mark| Listed { name: run("1").realm().to_string(), attributes: mark.attributes() };
-        assert_eq!(mark_of(&listed(&of(&run("1"))), &run("1")).unwrap(), of(&run("1")));
-        let other = mark_of(&listed(&of(&run("2"))), &run("1")).unwrap_err().to_string();
-        assert!(other.contains("another run (2)"), "{other}");
-        let foreign = Listed { name: "wiki-abcdef".to_owned(), attributes: [].into() };
-        assert!(mark_of(&foreign, &run("1")).unwrap_err().to_string().contains("was not made by"));
-    }
-
-    #[test]
-    fn a_realm_goes_by_its_name_or_as_the_runs_own() {
-        let run = |id: &str| Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() };
-        let (ours, other) = (run("1"), run("2"));
-        let elsewhere = other.realm();
-        let attributes = ours.mark(Timestamp::UNIX_EPOCH, &mut |salt| salt.fill(1)).attributes();
-        let name = ours.realm();
-        let listed = |attributes| Listed { name: name.to_string(), attributes };
-        assert!(may_go(&listed(attributes.clone()), &name, None).is_ok());
-        assert!(may_go(&listed(attributes.clone()), &name, Some(&ours)).is_ok());
-        let why = |attributes, name, of| may_go(&listed(attributes), name, of).unwrap_err().to_string();
-        assert!(why(attributes.clone(), &name, Some(&other)).contains("another run (1)"));
-        assert!(why(attributes.clone(), &elsewhere, None).contains("was not made by"));
-        assert!(why([].into(), &name, None).contains("was not made by"));
-        let damaged = attributes.into_iter().skip(1).collect();
-        assert!(why(damaged, &name, None).contains("missing or damaged"));
     }
 }

@@ -74,7 +74,7 @@ pub enum Verb {
     /// those are told.
     #[command(after_help = "Examples:\n  evenkeel realm reap --older-than 2h")]
     Reap {
-        /// The age from which on a realm goes, such as 45m, 2h or 1d.
+        /// The time since `create` handed a realm out last, from which on it goes, such as 45m, 2h or 1d.
         #[arg(long, value_name = "TIME", value_parser = age)]
         older_than: SignedDuration,
         #[command(flatten)]

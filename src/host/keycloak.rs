@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use hyper::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::probe::{ProbeError, Target};
@@ -224,11 +224,23 @@ impl Keycloak {
         }
     }
 
-    /// Lets people in where somebody has closed the realm.
-    pub async fn open_realm(&self, name: &RealmName) -> Result<(), KeycloakError> {
-        let body = Body::Json(json!({ "enabled": true }));
-        let told = self.command(Method::PUT, &format!("/admin/realms/{name}"), body).await?;
-        told.done(&format!("open the realm {name}"))
+    /// Gives a realm that is there these marks, and lets people in where somebody has closed it. It is sent back whole:
+    /// where attributes are named, Keycloak drops the others, and with them what it only shows as fields (such as
+    /// `displayName` and the headers for browsers).
+    ///
+    /// # Errors
+    /// `Refused` with 404, too, where another realm has its name by now.
+    pub async fn renew_realm(&self, listed: &Listed, mark: &Mark) -> Result<(), KeycloakError> {
+        let (path, act) =
+            (format!("/admin/realms/{}", listed.name), format!("mark the realm {} as in use", listed.name));
+        let mut realm: Map<String, Value> = self.command(Method::GET, &path, Body::None).await?.read(&act)?;
+        if !is_marked(&realm, mark) {
+            return Err(KeycloakError::Refused { act, status: 404, said: "another realm has its name".to_owned() });
+        }
+        let attributes = realm["attributes"].as_object_mut().expect("marks were read from it");
+        attributes.extend(mark.attributes().into_iter().map(|(name, value)| (name, value.into())));
+        realm.insert("enabled".to_owned(), true.into());
+        self.command(Method::PUT, &path, Body::Json(realm.into())).await?.done(&act)
     }
 
     /// Has the realm's confidential client be as it is handed out.
@@ -301,6 +313,13 @@ impl Keycloak {
         let told = self.asking.ask(Method::GET, &path, Some(token), Body::None).await?;
         told.read(&format!("have a token accepted by userinfo of {realm}"))
     }
+}
+
+/// Whether a realm still is the one of these marks, whenever it was handed out last.
+fn is_marked(realm: &Map<String, Value>, mark: &Mark) -> bool {
+    let Ok(realm) = serde_json::from_value::<Realm>(realm.clone().into()) else { return false };
+    let kept = Mark::read(&Listed::from(realm).attributes);
+    kept.is_ok_and(|kept| kept.is_some_and(|kept| kept.renewed(mark.created) == *mark))
 }
 
 /// Keycloak's word for what is there already, which it says also where two writers meet.

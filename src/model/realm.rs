@@ -151,6 +151,7 @@ pub struct Mark {
     digest: String,
     /// For people; shortened, and without what is not ASCII.
     pub run: String,
+    /// When the realm was made, or handed out again.
     pub created: Timestamp,
     salt: String,
 }
@@ -170,6 +171,12 @@ impl Mark {
         let created = self.created.to_string();
         let pairs = [(DIGEST, &self.digest), (RUN, &self.run), (CREATED, &created), (SALT, &self.salt)];
         pairs.map(|(name, value)| (name.to_owned(), value.clone())).into()
+    }
+
+    /// Those of the same realm, handed out again: what it hands out stays the same.
+    #[must_use]
+    pub fn renewed(self, now: Timestamp) -> Self {
+        Self { created: now, ..self }
     }
 
     /// The marks among a realm's attributes; `None` where there are none.

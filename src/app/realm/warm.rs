@@ -7,7 +7,6 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::{RealmError, Unproved};
-use crate::app::live::HTTPS;
 use crate::app::proxy;
 use crate::config::{self, Declared};
 use crate::health::gate::served::Wanted;
@@ -33,7 +32,7 @@ pub struct Warm<'a> {
 impl<'a> Warm<'a> {
     /// # Errors
     /// `Cold` where none is declared or installed; `Failed` where one is, and it cannot be told how to speak to it.
-    pub fn of(declared: &'a Declared, until: Instant) -> Result<Self, RealmError> {
+    pub fn of(declared: &'a Declared, address: SocketAddr, until: Instant) -> Result<Self, RealmError> {
         let Some(app) = declared.of(Kind::WarmKeycloak).next() else {
             return Err(RealmError::Cold("the configuration has no [warm_keycloak]".to_owned()));
         };
@@ -44,7 +43,7 @@ impl<'a> Warm<'a> {
             return Err(RealmError::Cold(format!("{} is not installed: `evenkeel warm-keycloak` does it", app.name)));
         };
         let admin = Admin { user: user(&current.body), password: password(app, &dir, &current.body)? };
-        let keycloak = Keycloak::new(target(declared, &store, app)?, admin, until);
+        let keycloak = Keycloak::new(target(declared, &store, app, address)?, admin, until);
         Ok(Self { keycloak, app, dir })
     }
 
@@ -78,7 +77,7 @@ impl<'a> Warm<'a> {
 }
 
 /// As the gate asks: at the proxy's own address, under the app's name, with the certificate that the proxy was given.
-fn target(declared: &Declared, store: &Store, app: &config::App) -> anyhow::Result<Target> {
+fn target(declared: &Declared, store: &Store, app: &config::App, address: SocketAddr) -> anyhow::Result<Target> {
     if declared.of(Kind::Proxy).next().is_none() {
         bail!("without [proxy] nobody is asked: declare the proxy that serves {}", app.domain);
     }
@@ -92,7 +91,6 @@ fn target(declared: &Declared, store: &Store, app: &config::App) -> anyhow::Resu
     }
     let wanted = Wanted { chain, warn_days: 0, fail_days: 0 };
     let is_known = !wanted.chain.is_empty();
-    let address = SocketAddr::new(declared.proxy_address, HTTPS);
     Ok(Target::https(address, app.domain.as_str(), is_known.then_some(wanted)))
 }
 

@@ -1,0 +1,118 @@
+mod host;
+
+use std::cell::Cell;
+
+use jiff::ToSpan as _;
+use secrecy::ExposeSecret as _;
+
+use super::*;
+use crate::config;
+use host::Host;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn now() -> Timestamp {
+    "2026-11-22T04:00:00Z".parse().unwrap()
+}
+
+fn run(id: &str) -> Run {
+    Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() }
+}
+
+fn declared() -> Declared {
+    config::parse("config.toml", "base_domain = \"example.org\"\n").unwrap()
+}
+
+fn away() -> KeycloakError {
+    KeycloakError::Away("nobody answers".to_owned())
+}
+
+fn busy() -> KeycloakError {
+    KeycloakError::Refused { act: "make it".to_owned(), status: 500, said: String::new() }
+}
+
+/// What is told when these answers come one after the other, and the last one for ever; and how often was asked.
+async fn told(answers: &[Result<u8, KeycloakError>]) -> (Result<u8, KeycloakError>, usize) {
+    let declared = declared();
+    let asked = Cell::new(0);
+    let realms = Realms::within(&declared, Duration::from_secs(60));
+    let told = realms.told(async || {
+        let answer = answers[asked.get().min(answers.len() - 1)].clone();
+        asked.set(asked.get() + 1);
+        answer
+    });
+    (told.await, asked.get())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keycloak_that_comes_back_is_waited_for() {
+    assert_eq!(told(&[Err(away()), Err(busy()), Err(away()), Ok(1)]).await, (Ok(1), 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stays_away_is_cold_when_the_time_is_over() {
+    let began = Instant::now();
+    let (told, asked) = told(&[Err(busy()), Err(away())]).await;
+    assert_eq!(told, Err(away()));
+    assert!(began.elapsed() <= Duration::from_secs(61) && (10..200).contains(&asked), "{:?} {asked}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_not_change_is_not_asked_twice() {
+    let refused = KeycloakError::NotAdmin { user: "admin".to_owned(), said: String::new() };
+    assert_eq!(told(&[Err(refused.clone()), Ok(1)]).await, (Err(refused), 1));
+}
+
+#[test]
+fn six_digits_of_another_run_are_no_reason_to_share_its_realm() {
+    let run = |id: &str| Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() };
+    let of = |run: &Run| run.mark(Timestamp::UNIX_EPOCH, &mut |salt| salt.fill(1));
+    let listed = |mark: &Mark| Listed { name: run("1").realm().to_string(), attributes: mark.attributes() };
+    assert_eq!(mark_of(&listed(&of(&run("1"))), &run("1")).unwrap(), of(&run("1")));
+    let other = mark_of(&listed(&of(&run("2"))), &run("1")).unwrap_err().to_string();
+    assert!(other.contains("another run (2)"), "{other}");
+    let foreign = Listed { name: "wiki-abcdef".to_owned(), attributes: [].into() };
+    assert!(mark_of(&foreign, &run("1")).unwrap_err().to_string().contains("was not made by"));
+}
+
+#[test]
+fn a_realm_goes_by_its_name_or_as_the_runs_own() {
+    let run = |id: &str| Run { parent: "wiki".parse().unwrap(), id: id.parse().unwrap() };
+    let (ours, other) = (run("1"), run("2"));
+    let elsewhere = other.realm();
+    let attributes = ours.mark(Timestamp::UNIX_EPOCH, &mut |salt| salt.fill(1)).attributes();
+    let name = ours.realm();
+    let listed = |attributes| Listed { name: name.to_string(), attributes };
+    assert!(may_go(&listed(attributes.clone()), &name, None).is_ok());
+    assert!(may_go(&listed(attributes.clone()), &name, Some(&ours)).is_ok());
+    let why = |attributes, name, of| may_go(&listed(attributes), name, of).unwrap_err().to_string();
+    assert!(why(attributes.clone(), &name, Some(&other)).contains("another run (1)"));
+    assert!(why(attributes.clone(), &elsewhere, None).contains("was not made by"));
+    assert!(why([].into(), &name, None).contains("was not made by"));
+    let damaged = attributes.into_iter().skip(1).collect();
+    assert!(why(damaged, &name, None).contains("missing or damaged"));
+}
+
+/// As long as somebody is handed it again and again, it is in use.
+#[tokio::test]
+async fn a_realm_that_is_handed_out_again_is_as_young_as_a_new_one() {
+    let host = Host::new().await;
+    let realms = host.realms(LONG);
+    let (one, two) = (run("1"), run("2"));
+    let first = realms.create(&one, now()).await.unwrap();
+    realms.create(&two, now()).await.unwrap();
+    host.kept.lock().unwrap().realms.get_mut(one.realm().as_str()).unwrap()["attributes"]["acme"] = "x".into();
+    let before = host.realm(&one.realm()).unwrap();
+
+    let later = now() + 3.hours();
+    let again = realms.create(&one, later).await.unwrap();
+    assert_eq!(again.expose_secret(), first.expose_secret(), "salt and digest stay");
+    let mut after = host.realm(&one.realm()).unwrap();
+    assert_eq!(after["attributes"]["evenkeel.created"], later.to_string());
+    after["attributes"]["evenkeel.created"] = now().to_string().into();
+    assert_eq!(after, before, "nothing else of the realm is changed");
+
+    let reaped = realms.reap(SignedDuration::from_hours(2), later).await.unwrap();
+    assert_eq!(reaped.gone, [(two.realm(), SignedDuration::from_hours(3))]);
+    assert!(host.realm(&one.realm()).is_some());
+}
