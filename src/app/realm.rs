@@ -8,7 +8,7 @@
 mod tests;
 mod warm;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -197,12 +197,11 @@ impl<'a> Realms<'a> {
     /// `Failed`, too, for a realm that was not made here, or not for this run.
     pub async fn delete(&self, name: &RealmName, of: Option<&Run>) -> Result<bool, RealmError> {
         let warm = Warm::of(self.declared, self.address, self.until)?;
-        let Some(listed) = self.patiently(&warm, async || warm.keycloak.realm(name).await).await? else {
-            return Ok(false);
-        };
-        may_go(&listed, name, of)?;
-        self.remove(&warm, name).await?;
-        Ok(true)
+        match self.remove(&warm, name, |listed| may_go(listed, name, of)).await? {
+            Removed::Gone => Ok(true),
+            Removed::NotThere => Ok(false),
+            Removed::Stays(why) => Err(why.into()),
+        }
     }
 
     /// Removes the realms that runs left behind: those that are older than this.
@@ -216,20 +215,43 @@ impl<'a> Realms<'a> {
             match fate(&listed, older_than, now) {
                 Fate::Foreign | Fate::Young => {}
                 Fate::Doubtful(why) => reaped.doubtful.push((listed.name, format!("{why}; {BY_HAND}"))),
-                Fate::Goes(name, age) => match self.remove(&warm, &name).await {
-                    Ok(()) => reaped.gone.push((name, age)),
-                    Err(error) => reaped.failed.push((name, error)),
-                },
+                Fate::Goes(name, age) => {
+                    match self.remove(&warm, &name, |listed| left_behind(listed, older_than, now)).await {
+                        Ok(Removed::Gone) => reaped.gone.push((name, age)),
+                        Ok(Removed::NotThere | Removed::Stays(_)) => {}
+                        Err(error) => reaped.failed.push((name, error)),
+                    }
+                }
             }
         }
         Ok(reaped)
     }
 
-    /// A realm that is there. When it is gone at the second try, the first may have been what did it.
-    async fn remove(&self, warm: &Warm<'_>, name: &RealmName) -> Result<(), RealmError> {
-        self.patiently(warm, async || warm.keycloak.remove_realm(name).await).await?;
-        info!(realm = %name, "realm is removed");
-        Ok(())
+    /// Removes a realm that may go. It is read anew just before each try: a run may have been handed it since it was
+    /// listed, and whatever has its name after a try without an answer may be another one.
+    async fn remove(
+        &self,
+        warm: &Warm<'_>,
+        name: &RealmName,
+        may_go: impl Fn(&Listed) -> anyhow::Result<()>,
+    ) -> Result<Removed, RealmError> {
+        // When it is gone at the second try, the first may have been what did it.
+        let is_tried = Cell::new(false);
+        let act = async || {
+            let Some(listed) = warm.keycloak.realm(name).await? else {
+                return Ok(if is_tried.get() { Removed::Gone } else { Removed::NotThere });
+            };
+            if let Err(why) = may_go(&listed) {
+                return Ok(Removed::Stays(why));
+            }
+            is_tried.set(true);
+            warm.keycloak.remove_realm(name).await.map(|_| Removed::Gone)
+        };
+        let removed = self.patiently(warm, act).await?;
+        if let Removed::Gone = removed {
+            info!(realm = %name, "realm is removed");
+        }
+        Ok(removed)
     }
 
     async fn patiently<T>(
@@ -264,6 +286,13 @@ impl<'a> Realms<'a> {
 struct Found {
     listed: Listed,
     is_new: bool,
+}
+
+/// What became of a realm that was to be removed.
+enum Removed {
+    Gone,
+    NotThere,
+    Stays(anyhow::Error),
 }
 
 /// What is handed out has been used.
@@ -318,5 +347,13 @@ fn may_go(listed: &Listed, name: &RealmName, of: Option<&Run>) -> anyhow::Result
         (Ok(Some(mark)), _) if name.fits(&mark) => Ok(()),
         (Ok(_), _) => bail!("realm {name} was not made by `evenkeel realm create`, and stays"),
         (Err(damaged), _) => bail!("realm {name} stays: {damaged}; {BY_HAND}"),
+    }
+}
+
+/// Whether a realm still is as it was when it was found to have been left behind.
+fn left_behind(listed: &Listed, older_than: SignedDuration, now: Timestamp) -> anyhow::Result<()> {
+    match fate(listed, older_than, now) {
+        Fate::Goes(..) => Ok(()),
+        Fate::Foreign | Fate::Young | Fate::Doubtful(_) => bail!("realm {} is in use again, and stays", listed.name),
     }
 }

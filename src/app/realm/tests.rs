@@ -116,3 +116,49 @@ async fn a_realm_that_is_handed_out_again_is_as_young_as_a_new_one() {
     assert_eq!(reaped.gone, [(two.realm(), SignedDuration::from_hours(3))]);
     assert!(host.realm(&one.realm()).is_some());
 }
+
+fn two_hours() -> SignedDuration {
+    SignedDuration::from_hours(2)
+}
+
+fn then(hours: i64) -> Timestamp {
+    now() + hours.hours()
+}
+
+/// A run may be handed a realm between the listing of thousands and its own turn.
+#[tokio::test]
+async fn a_realm_that_is_handed_out_after_it_was_listed_stays() {
+    let name = run("1").realm();
+    let host = Host::with(move |kept, asked| {
+        if asked == format!("GET /admin/realms/{name}") && kept.asked_for("GET /admin/realms?") > 0 {
+            kept.realms.get_mut(name.as_str()).unwrap()["attributes"]["evenkeel.created"] = then(3).to_string().into();
+        }
+        None
+    })
+    .await;
+    let realms = host.realms(LONG);
+    for id in ["1", "2"] {
+        realms.create(&run(id), now()).await.unwrap();
+    }
+    let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
+    assert_eq!(reaped.gone, [(run("2").realm(), SignedDuration::from_hours(3))]);
+    assert!(reaped.failed.is_empty() && host.realm(&run("1").realm()).is_some(), "{reaped:?}");
+}
+
+#[tokio::test]
+async fn a_removal_without_an_answer_is_not_repeated_on_a_realm_that_is_in_use_since() {
+    let name = run("1").realm();
+    let host = Host::with(move |kept, asked| {
+        let is_first = asked.starts_with("DELETE") && kept.asked_for("DELETE") == 1;
+        is_first.then(|| {
+            kept.realms.get_mut(name.as_str()).unwrap()["attributes"]["evenkeel.created"] = then(3).to_string().into();
+            (503, serde_json::Value::Null)
+        })
+    })
+    .await;
+    let realms = host.realms(LONG);
+    realms.create(&run("1"), now()).await.unwrap();
+    let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
+    assert!(reaped.gone.is_empty() && host.realm(&run("1").realm()).is_some(), "{reaped:?}");
+    assert_eq!(host.kept.lock().unwrap().asked_for("DELETE"), 1);
+}

@@ -35,6 +35,10 @@ pub struct Kept {
 }
 
 impl Kept {
+    pub fn asked_for(&self, start: &str) -> usize {
+        self.asked.iter().filter(|asked| asked.starts_with(start)).count()
+    }
+
     /// As Keycloak answers, as far as realms of runs go.
     fn answer(&mut self, asked: &str, body: &Value) -> Answer {
         let (method, path) = asked.split_once(' ').unwrap();
