@@ -140,9 +140,9 @@ impl<'a> Realms<'a> {
         let keycloak = &warm.keycloak;
         let no = |error| warm.unproved(error);
         Ok(Proof {
-            discovery: self.told(async || keycloak.discover(&access.realm).await).await.map_err(no)?,
-            user: self.told(async || keycloak.user_token(access).await).await.map_err(no)?,
-            client: self.told(async || keycloak.client_token(access).await).await.map_err(no)?,
+            discovery: self.asked(warm, async || keycloak.discover(&access.realm).await).await.map_err(no)?,
+            user: self.asked(warm, async || keycloak.user_token(access).await).await.map_err(no)?,
+            client: self.asked(warm, async || keycloak.client_token(access).await).await.map_err(no)?,
         })
     }
 
@@ -180,7 +180,7 @@ impl<'a> Realms<'a> {
         token: &SecretString,
         whose: &str,
     ) -> Result<(), Unproved> {
-        let info = self.told(async || warm.keycloak.user_info(&access.realm, token).await).await;
+        let info = self.asked(warm, async || warm.keycloak.user_info(&access.realm, token).await).await;
         let name = info.map_err(|error| warm.unproved(error))?.preferred_username.unwrap_or_default();
         match name == whose {
             true => Ok(()),
@@ -259,7 +259,20 @@ impl<'a> Realms<'a> {
         warm: &Warm<'_>,
         act: impl AsyncFn() -> Result<T, KeycloakError>,
     ) -> Result<T, RealmError> {
-        self.told(act).await.map_err(|error| warm.failed(error))
+        self.asked(warm, act).await.map_err(|error| warm.failed(error))
+    }
+
+    /// Each try with the certificate that is to be served then.
+    async fn asked<T>(
+        &self,
+        warm: &Warm<'_>,
+        act: impl AsyncFn() -> Result<T, KeycloakError>,
+    ) -> Result<T, KeycloakError> {
+        let looking = async || {
+            warm.look_again();
+            act().await
+        };
+        self.told(looking).await
     }
 
     /// Asks again while it may help, until the time is over; then the last answer counts.

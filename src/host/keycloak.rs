@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::probe::{ProbeError, Target};
+use crate::health::gate::served::Fault;
 use crate::model::realm::{Access, Mark, RealmName};
 use crate::policy::reaping::Listed;
 use asking::{Asking, Body, Told};
@@ -55,12 +56,14 @@ fn behind(said: &str) -> String {
 }
 
 impl KeycloakError {
-    /// Whether a moment later it may be another one: a restart passes, and so do two writers in each other's way.
+    /// Whether a moment later it may be another one: a restart passes, and so do a certificate that is being renewed and
+    /// two writers in each other's way.
     pub fn may_pass(&self) -> bool {
         match self {
             KeycloakError::Away(_) => true,
             KeycloakError::Refused { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
-            KeycloakError::Unsafe(_) | KeycloakError::NotAdmin { .. } | KeycloakError::Odd { .. } => false,
+            KeycloakError::Unsafe(error) => is_of_a_moment(error),
+            KeycloakError::NotAdmin { .. } | KeycloakError::Odd { .. } => false,
         }
     }
 
@@ -68,6 +71,13 @@ impl KeycloakError {
     pub fn is_no(&self) -> bool {
         matches!(self, KeycloakError::Refused { .. }) && !self.may_pass()
     }
+}
+
+/// While a proxy restarts it shows one of its own, and a renewed one may be kept here before it is served or after that.
+/// Nothing was sent then, so to ask again is safe.
+fn is_of_a_moment(error: &ProbeError) -> bool {
+    use Fault::{Another, AnotherChain, Name};
+    matches!(error, ProbeError::Certificate { fault: Another { .. } | AnotherChain { .. } | Name { .. }, .. })
 }
 
 /// A Keycloak behind the proxy. Every question ends by the given moment.
@@ -126,7 +136,12 @@ impl From<Realm> for Listed {
 
 impl Keycloak {
     pub fn new(target: Target, admin: Admin, until: Instant) -> Self {
-        Self { asking: Asking { target, until }, admin, token: Mutex::default() }
+        Self { asking: Asking::new(target, until), admin, token: Mutex::default() }
+    }
+
+    /// From now on asks there: which certificate has to be served may change on the way.
+    pub fn aim(&self, target: Target) {
+        self.asking.aim(target);
     }
 
     /// Logs in as the administrator, anew.

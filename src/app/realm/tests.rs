@@ -162,3 +162,29 @@ async fn a_removal_without_an_answer_is_not_repeated_on_a_realm_that_is_in_use_s
     assert!(reaped.gone.is_empty() && host.realm(&run("1").realm()).is_some(), "{reaped:?}");
     assert_eq!(host.kept.lock().unwrap().asked_for("DELETE"), 1);
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_renewed_is_waited_for_and_none_but_the_kept_one_is_trusted() {
+    let host = Host::new().await;
+    let (name, realms) = (run("1").realm(), host.realms(LONG));
+    let renewed = host.show_another();
+    let renew = async {
+        sleep(Duration::from_millis(400)).await;
+        assert_eq!(host.asked(), [""; 0], "nothing is sent to another certificate");
+        host.put_secret("proxy", "ssl_cert_v1", &renewed);
+    };
+    let (deleted, ()) = tokio::join!(realms.delete(&name, None), renew);
+    assert!(!deleted.unwrap() && !host.asked().is_empty());
+}
+
+#[tokio::test]
+async fn another_certificate_is_told_with_the_way_out_when_the_time_is_over() {
+    let host = Host::new().await;
+    host.show_another();
+    let realms = host.realms(Duration::from_millis(700));
+    let error = realms.delete(&run("1").realm(), None).await.unwrap_err().to_string();
+    for words in ["no password may be sent there", "another certificate than the declared one", "`evenkeel proxy`"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    assert_eq!(host.asked(), [""; 0]);
+}

@@ -11,7 +11,7 @@ use crate::app::proxy;
 use crate::config::{self, Declared};
 use crate::health::gate::served::Wanted;
 use crate::host::keycloak::{Admin, Keycloak, KeycloakError};
-use crate::host::probe::Target;
+use crate::host::probe::{ProbeError, Target};
 use crate::host::store::{AppDir, Store};
 use crate::model::app::Kind;
 use crate::model::state::ReleaseBody;
@@ -25,8 +25,10 @@ const DEFAULT_USER: &str = "admin";
 /// An installed Keycloak; whether it answers is not known yet.
 pub struct Warm<'a> {
     pub keycloak: Keycloak,
+    declared: &'a Declared,
     app: &'a config::App,
     dir: AppDir,
+    address: SocketAddr,
 }
 
 impl<'a> Warm<'a> {
@@ -43,8 +45,15 @@ impl<'a> Warm<'a> {
             return Err(RealmError::Cold(format!("{} is not installed: `evenkeel warm-keycloak` does it", app.name)));
         };
         let admin = Admin { user: user(&current.body), password: password(app, &dir, &current.body)? };
-        let keycloak = Keycloak::new(target(declared, &store, app, address)?, admin, until);
-        Ok(Self { keycloak, app, dir })
+        let keycloak = Keycloak::new(target(declared, app, address)?, admin, until);
+        Ok(Self { keycloak, declared, app, dir, address })
+    }
+
+    /// A certificate may be renewed while somebody waits. Where that cannot be read now, the one from before counts.
+    pub fn look_again(&self) {
+        if let Ok(target) = target(self.declared, self.app, self.address) {
+            self.keycloak.aim(target);
+        }
     }
 
     /// What of Keycloak is under way, if anything is.
@@ -64,6 +73,9 @@ impl<'a> Warm<'a> {
                  {PASSWORD}`), or have the new one kept: put it into a file, name the file in [warm_keycloak] as \
                  `secrets = {{ {PASSWORD} = \"/path\" }}`, and run `evenkeel {name}`"
             )),
+            error @ KeycloakError::Unsafe(ProbeError::Certificate { .. }) => RealmError::Failed(anyhow!(
+                "{error}. `evenkeel proxy` has the proxy serve the declared one, or tells what is in the way"
+            )),
             other => RealmError::Failed(other.into()),
         }
     }
@@ -77,11 +89,11 @@ impl<'a> Warm<'a> {
 }
 
 /// As the gate asks: at the proxy's own address, under the app's name, with the certificate that the proxy was given.
-fn target(declared: &Declared, store: &Store, app: &config::App, address: SocketAddr) -> anyhow::Result<Target> {
+fn target(declared: &Declared, app: &config::App, address: SocketAddr) -> anyhow::Result<Target> {
     if declared.of(Kind::Proxy).next().is_none() {
         bail!("without [proxy] nobody is asked: declare the proxy that serves {}", app.domain);
     }
-    let chain = proxy::kept_chain(declared, store);
+    let chain = proxy::kept_chain(declared, &Store::for_reading(&declared.state_dir));
     if chain.is_empty() && !declared.proxy_address.is_loopback() {
         bail!(
             "the administrator's password would go to whoever answers at {}, for no certificate of the proxy is known: \

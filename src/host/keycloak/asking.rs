@@ -3,6 +3,7 @@
 //! Each dials anew, at the proxy's own address and under the app's name, and nothing is sent before the server has proved
 //! that it holds the declared certificate's key. The border: nothing is asked twice here.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -33,7 +34,7 @@ const LONGEST_SAYING: usize = 300;
 
 /// Whom to ask, and until when.
 pub struct Asking {
-    pub target: Target,
+    target: Mutex<Target>,
     pub until: Instant,
 }
 
@@ -58,6 +59,15 @@ pub struct Told {
 }
 
 impl Asking {
+    pub fn new(target: Target, until: Instant) -> Self {
+        Self { target: Mutex::new(target), until }
+    }
+
+    /// From now on asks there.
+    pub fn aim(&self, target: Target) {
+        *self.target.lock().expect("nobody panics while holding it") = target;
+    }
+
     /// # Errors
     /// `Away` where nothing answers that is a Keycloak, `Unsafe` where another server does.
     pub async fn ask(
@@ -68,68 +78,68 @@ impl Asking {
         body: Body,
     ) -> Result<Told, KeycloakError> {
         let left = self.until.saturating_duration_since(Instant::now()).min(most(&method, path));
-        let request = self.request(method, path, token, body)?;
-        let away = |why: String| KeycloakError::Away(format!("{}: {why}", self.target.host));
-        match timeout(left, self.exchange(request)).await {
+        let target = self.target.lock().expect("nobody panics while holding it").clone();
+        let request = request(&target, method, path, token, body)?;
+        let away = |why: String| KeycloakError::Away(format!("{}: {why}", target.host));
+        match timeout(left, exchange(&target, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(away(format!("no answer within {left:.0?}"))),
         }
     }
+}
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&SecretString>,
-        body: Body,
-    ) -> Result<Request<Full<Bytes>>, KeycloakError> {
-        let (kind, bytes) = match body {
-            Body::None => (None, Bytes::new()),
-            Body::Json(value) => (Some("application/json"), value.to_string().into()),
-            Body::Form(text) => (Some("application/x-www-form-urlencoded"), text.into()),
-        };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &self.target.host)
-            .header(USER_AGENT, concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "application/json");
-        if let Some(kind) = kind {
-            request = request.header(CONTENT_TYPE, kind);
-        }
-        let odd = |cause: String| KeycloakError::Odd { act: format!("ask for {path}"), cause };
-        if let Some(token) = token {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-                .map_err(|_| odd("its token does not fit into a header".to_owned()))?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
-        }
-        request.body(Full::new(bytes)).map_err(|error| odd(error.to_string()))
+fn request(
+    target: &Target,
+    method: Method,
+    path: &str,
+    token: Option<&SecretString>,
+    body: Body,
+) -> Result<Request<Full<Bytes>>, KeycloakError> {
+    let (kind, bytes) = match body {
+        Body::None => (None, Bytes::new()),
+        Body::Json(value) => (Some("application/json"), value.to_string().into()),
+        Body::Form(text) => (Some("application/x-www-form-urlencoded"), text.into()),
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, &target.host)
+        .header(USER_AGENT, concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json");
+    if let Some(kind) = kind {
+        request = request.header(CONTENT_TYPE, kind);
     }
+    let odd = |cause: String| KeycloakError::Odd { act: format!("ask for {path}"), cause };
+    if let Some(token) = token {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| odd("its token does not fit into a header".to_owned()))?;
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
+    request.body(Full::new(bytes)).map_err(|error| odd(error.to_string()))
+}
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Told, KeycloakError> {
-        let line = dial::dial(&self.target, Timeouts::default()).await.map_err(without_answer)?;
-        let broken =
-            |why: String| KeycloakError::Away(format!("{}: the connection breaks off: {why}", self.target.host));
-        // The connection's task ends with this set, whatever the server still has to say.
-        let mut connection = JoinSet::new();
-        let (mut sender, driver) =
-            http1::handshake(TokioIo::new(line.stream)).await.map_err(|error| broken(error.to_string()))?;
-        connection.spawn(driver);
-        let answer = sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
-        let status = answer.status().as_u16();
-        let is_json =
-            answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-        let read = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
-        let body = read.map_err(|error| broken(error.to_string()))?.to_bytes();
-        if is_from_proxy(status, is_json) {
-            return Err(KeycloakError::Away(format!(
-                "nobody answers behind the proxy as {} (the proxy says {status})",
-                self.target.host
-            )));
-        }
-        Ok(Told { status, body })
+async fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Told, KeycloakError> {
+    let line = dial::dial(target, Timeouts::default()).await.map_err(without_answer)?;
+    let broken = |why: String| KeycloakError::Away(format!("{}: the connection breaks off: {why}", target.host));
+    // The connection's task ends with this set, whatever the server still has to say.
+    let mut connection = JoinSet::new();
+    let (mut sender, driver) =
+        http1::handshake(TokioIo::new(line.stream)).await.map_err(|error| broken(error.to_string()))?;
+    connection.spawn(driver);
+    let answer = sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
+    let status = answer.status().as_u16();
+    let is_json =
+        answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let read = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
+    let body = read.map_err(|error| broken(error.to_string()))?.to_bytes();
+    if is_from_proxy(status, is_json) {
+        return Err(KeycloakError::Away(format!(
+            "nobody answers behind the proxy as {} (the proxy says {status})",
+            target.host
+        )));
     }
+    Ok(Told { status, body })
 }
 
 /// How long one answer may take.
@@ -143,7 +153,7 @@ fn is_from_proxy(status: u16, is_json: bool) -> bool {
     matches!(status, 502..=504) || status == 404 && !is_json
 }
 
-/// A server that shows another certificate is not asked again, and told nothing.
+/// A server that shows another certificate is told nothing.
 pub(super) fn without_answer(error: ProbeError) -> KeycloakError {
     match error {
         ProbeError::Certificate { .. } | ProbeError::Request { .. } => KeycloakError::Unsafe(error),

@@ -156,9 +156,20 @@ async fn a_closed_port_and_a_server_that_hangs_are_away_in_bounded_time() {
 }
 
 #[test]
-fn a_server_with_another_certificate_is_told_no_password_and_not_waited_for() {
-    let address = "127.0.0.1:443".parse().unwrap();
-    let fault = crate::health::gate::served::Fault::Another { served: "b".into(), declared: "a".into() };
-    let error = asking::without_answer(ProbeError::Certificate { address, host: "kc".into(), fault });
-    assert!(matches!(error, KeycloakError::Unsafe(_)) && !error.may_pass(), "{error}");
+fn a_server_with_another_certificate_is_told_no_password_and_an_expired_one_is_not_waited_for() {
+    let error = |fault| {
+        let address = "127.0.0.1:443".parse().unwrap();
+        asking::without_answer(ProbeError::Certificate { address, host: "kc".into(), fault })
+    };
+    let passing = [
+        Fault::Another { served: "b".into(), declared: "a".into() },
+        Fault::AnotherChain { served: "b".into(), declared: "a".into() },
+        Fault::Name { served: "b".into() },
+    ];
+    for fault in passing {
+        let error = error(fault);
+        assert!(matches!(error, KeycloakError::Unsafe(_)) && error.may_pass() && !error.is_no(), "{error}");
+    }
+    let expired = error(Fault::Expired { not_after: jiff::Timestamp::UNIX_EPOCH, served: "b".into() });
+    assert!(matches!(expired, KeycloakError::Unsafe(_)) && !expired.may_pass(), "{expired}");
 }

@@ -127,6 +127,17 @@ impl Host {
         fs::write(self.dir.path().join(app).join("secrets").join(name), text).unwrap();
     }
 
+    /// Has the proxy show another certificate from now on: its text.
+    pub fn show_another(&self) -> String {
+        let (pem, acceptor) = certificate();
+        *self.shown.lock().unwrap() = acceptor;
+        pem
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.kept.lock().unwrap().asked.clone()
+    }
+
     pub fn realms(&self, time: Duration) -> Realms<'_> {
         Realms { address: self.address, ..Realms::within(&self.declared, time) }
     }
@@ -136,7 +147,7 @@ impl Host {
     }
 }
 
-pub fn declared(dir: &TempDir, of_proxy: &str) -> Declared {
+fn declared(dir: &TempDir, of_proxy: &str) -> Declared {
     let text = format!(
         "base_domain = \"example.org\"\nstate_dir = \"{}\"\n[proxy]\nrecipe = {{ url = \"/nowhere/traefik\" }}\n\
          {of_proxy}[warm_keycloak]\nrecipe = {{ url = \"/nowhere/keycloak\" }}\n",
@@ -146,7 +157,7 @@ pub fn declared(dir: &TempDir, of_proxy: &str) -> Declared {
 }
 
 /// A certificate of the proxy's, as its files hold it, and a server that has it.
-pub fn certificate() -> (String, TlsAcceptor) {
+fn certificate() -> (String, TlsAcceptor) {
     let key = rcgen::KeyPair::generate().unwrap();
     let leaf = rcgen::CertificateParams::new(vec!["*.example.org".to_owned()]).unwrap().self_signed(&key).unwrap();
     let held = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
