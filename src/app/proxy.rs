@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 
 use super::live;
@@ -11,9 +12,10 @@ use crate::certificate::{self, Certificate};
 use crate::config::{self, Declared, MEND_FILE};
 use crate::desired::{Desired, SecretSource};
 use crate::host::probe::Check;
-use crate::host::store::Store;
+use crate::host::store::{AppDir, Store};
 use crate::model::app::Kind;
 use crate::model::secret::SecretBytes;
+use crate::model::state::ReleaseBody;
 use crate::reconcile::{Gate, Reconciler};
 
 /// The recipe's names for the certificate's two secrets (recipe convention of Traefik's `compose.wildcard.yml`).
@@ -87,6 +89,28 @@ fn kept_pem(declared: &Declared, store: &Store) -> Option<SecretBytes> {
     let (name, _) = current.body.secrets.iter().find(|(_, secret)| secret.key == CHAIN)?;
     dir.secret(name).ok()?
 }
+
+/// The chain that a proxy with this release serves, for whoever sends it a secret: empty only where none was given to it
+/// and none is declared.
+///
+/// # Errors
+/// Where one was given or is declared and it is not known which, with the way out.
+pub fn known_chain(declared: &Declared, dir: &AppDir, body: &ReleaseBody) -> anyhow::Result<Vec<Vec<u8>>> {
+    let Some((name, _)) = body.secrets.iter().find(|(_, secret)| secret.key == CHAIN) else {
+        ensure!(declared.certificate.is_none(), "the proxy was not given the declared certificate yet: {GIVE}");
+        return Ok(Vec::new());
+    };
+    let kept = dir.secret(name).with_context(|| format!("which certificate the proxy serves is not known ({GIVE})"))?;
+    let chain = kept.map(|pem| certificate::chain(pem.expose())).unwrap_or_default();
+    ensure!(
+        !chain.is_empty(),
+        "which certificate the proxy serves is not known, for {}/secrets/{name} is missing or holds none: {GIVE}",
+        dir.path().display()
+    );
+    Ok(chain)
+}
+
+const GIVE: &str = "`evenkeel proxy` gives it the one that [proxy].certificate names";
 
 /// The declared certificate, read and checked; `None` where none is declared.
 ///

@@ -1,12 +1,14 @@
 mod host;
 
 use std::cell::Cell;
+use std::fs;
 
 use jiff::ToSpan as _;
 use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::config;
+use crate::model::app::Kind;
 use host::Host;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -187,4 +189,45 @@ async fn another_certificate_is_told_with_the_way_out_when_the_time_is_over() {
         assert!(error.contains(words), "{words}: {error}");
     }
     assert_eq!(host.asked(), [""; 0]);
+}
+
+/// On this machine itself, too: any process may listen there.
+#[tokio::test]
+async fn no_password_is_sent_while_the_declared_certificate_is_not_known() {
+    let spoiled: [(&str, &str, &str); 4] = [
+        ("proxy/state.json", "{ half a state", "state.json"),
+        ("proxy/secrets/ssl_cert_v1", "", "secrets/ssl_cert_v1 is missing or holds none"),
+        ("proxy/secrets/ssl_cert_v1", "remove", "secrets/ssl_cert_v1 is missing or holds none"),
+        ("proxy/state.json", "without", "was not given the declared certificate yet"),
+    ];
+    for (file, text, words) in spoiled {
+        let host = Host::new().await;
+        let path = host.file(file);
+        match text {
+            "remove" => fs::remove_file(&path).unwrap(),
+            "without" => {
+                let state = fs::read_to_string(&path).unwrap().replace(r#""key":"ssl_cert""#, r#""key":"other""#);
+                fs::write(&path, state).unwrap();
+            }
+            text => fs::write(&path, text).unwrap(),
+        }
+        let error = host.realms(LONG).delete(&run("1").realm(), None).await.unwrap_err();
+        assert!(matches!(error, RealmError::Failed(_)) && error.to_string().contains(words), "{words}: {error}");
+        assert_eq!(host.asked(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn without_a_proxy_it_is_cold() {
+    let host = Host::new().await;
+    let mut declared = host.declared.clone();
+    declared.apps.retain(|app| app.kind != Kind::Proxy);
+    let cold = |told: Result<bool, RealmError>, words: &str| {
+        let error = told.unwrap_err();
+        assert!(matches!(error, RealmError::Cold(_)) && error.to_string().contains(words), "{words}: {error}");
+    };
+    let realms = Realms { declared: &declared, ..host.realms(LONG) };
+    cold(realms.delete(&run("1").realm(), None).await, "the configuration has no [proxy]");
+    fs::remove_file(host.file("proxy/state.json")).unwrap();
+    cold(host.realms(LONG).delete(&run("1").realm(), None).await, "proxy is not installed: `evenkeel proxy` does it");
 }

@@ -38,13 +38,8 @@ impl<'a> Warm<'a> {
         let Some(app) = declared.of(Kind::WarmKeycloak).next() else {
             return Err(RealmError::Cold("the configuration has no [warm_keycloak]".to_owned()));
         };
-        let store = Store::for_reading(&declared.state_dir);
-        let dir = store.app(&app.name);
-        let state = dir.read_state().map_err(anyhow::Error::from)?;
-        let Some(current) = state.and_then(|state| state.current) else {
-            return Err(RealmError::Cold(format!("{} is not installed: `evenkeel warm-keycloak` does it", app.name)));
-        };
-        let admin = Admin { user: user(&current.body), password: password(app, &dir, &current.body)? };
+        let (dir, body) = installed(declared, app)?;
+        let admin = Admin { user: user(&body), password: password(app, &dir, &body)? };
         let keycloak = Keycloak::new(target(declared, app, address)?, admin, until);
         Ok(Self { keycloak, declared, app, dir, address })
     }
@@ -88,18 +83,31 @@ impl<'a> Warm<'a> {
     }
 }
 
-/// As the gate asks: at the proxy's own address, under the app's name, with the certificate that the proxy was given.
-fn target(declared: &Declared, app: &config::App, address: SocketAddr) -> anyhow::Result<Target> {
-    if declared.of(Kind::Proxy).next().is_none() {
-        bail!("without [proxy] nobody is asked: declare the proxy that serves {}", app.domain);
+/// Where an app is kept, and the release that runs.
+fn installed(declared: &Declared, app: &config::App) -> Result<(AppDir, ReleaseBody), RealmError> {
+    let dir = Store::for_reading(&declared.state_dir).app(&app.name);
+    let state = dir.read_state().map_err(anyhow::Error::from)?;
+    match state.and_then(|state| state.current) {
+        Some(current) => Ok((dir, current.body)),
+        None => Err(RealmError::Cold(format!("{0} is not installed: `evenkeel {0}` does it", app.name))),
     }
-    let chain = proxy::kept_chain(declared, &Store::for_reading(&declared.state_dir));
+}
+
+/// As the gate asks: at the proxy's own address, under the app's name, with the certificate that the proxy was given.
+fn target(declared: &Declared, app: &config::App, address: SocketAddr) -> Result<Target, RealmError> {
+    let Some(proxy) = declared.of(Kind::Proxy).next() else {
+        let why = format!("the configuration has no [proxy], so nobody serves {}", app.domain);
+        return Err(RealmError::Cold(why));
+    };
+    let (dir, body) = installed(declared, proxy)?;
+    let chain = proxy::known_chain(declared, &dir, &body)?;
     if chain.is_empty() && !declared.proxy_address.is_loopback() {
-        bail!(
+        let why = anyhow!(
             "the administrator's password would go to whoever answers at {}, for no certificate of the proxy is known: \
              give one as [proxy].certificate, and run `evenkeel proxy`",
             declared.proxy_address
         );
+        return Err(why.into());
     }
     let wanted = Wanted { chain, warn_days: 0, fail_days: 0 };
     let is_known = !wanted.chain.is_empty();

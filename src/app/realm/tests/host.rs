@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -121,6 +122,10 @@ impl Host {
     pub fn put(&self, app: &str, state: &State) {
         fs::create_dir_all(self.dir.path().join(app).join("secrets")).unwrap();
         fs::write(self.dir.path().join(app).join("state.json"), serde_json::to_vec(state).unwrap()).unwrap();
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     pub fn put_secret(&self, app: &str, name: &str, text: &str) {
