@@ -50,6 +50,8 @@ pub struct Reaped {
     /// With ours and somebody's marks on them; why they stay.
     pub doubtful: Vec<(String, String)>,
     pub failed: Vec<(RealmName, RealmError)>,
+    /// Why it ended before all was done, with the way out.
+    pub cut_short: Option<String>,
 }
 
 /// One word with the warm Keycloak, which ends in time.
@@ -207,24 +209,47 @@ impl<'a> Realms<'a> {
     /// Removes the realms that runs left behind: those that are older than this.
     ///
     /// # Errors
-    /// Where nothing can be listed. What cannot be removed is among the [`Reaped`].
+    /// Where nothing can be listed, or the time was over before any was removed. What cannot be removed is among the
+    /// [`Reaped`].
     pub async fn reap(&self, older_than: SignedDuration, now: Timestamp) -> Result<Reaped, RealmError> {
         let warm = Warm::of(self.declared, self.address, self.until)?;
+        let is_left_behind = |listed: &Listed| left_behind(listed, older_than, now);
         let mut reaped = Reaped::default();
-        for listed in self.patiently(&warm, async || warm.keycloak.realms().await).await? {
-            match fate(&listed, older_than, now) {
-                Fate::Foreign | Fate::Young => {}
-                Fate::Doubtful(why) => reaped.doubtful.push((listed.name, format!("{why}; {BY_HAND}"))),
-                Fate::Goes(name, age) => {
-                    match self.remove(&warm, &name, |listed| left_behind(listed, older_than, now)).await {
-                        Ok(Removed::Gone) => reaped.gone.push((name, age)),
-                        Ok(Removed::NotThere | Removed::Stays(_)) => {}
-                        Err(error) => reaped.failed.push((name, error)),
-                    }
+        let mut old = self.old_ones(&warm, older_than, now, &mut reaped).await?.into_iter();
+        while let Some((name, age)) = old.next() {
+            match self.remove(&warm, &name, is_left_behind).await {
+                Ok(Removed::Gone) => reaped.gone.push((name, age)),
+                Ok(Removed::NotThere | Removed::Stays(_)) => {}
+                Err(cold @ RealmError::Cold(_)) if reaped.gone.is_empty() => return Err(cold),
+                Err(RealmError::Cold(why)) => {
+                    let left = old.len() + 1;
+                    reaped.cut_short =
+                        Some(format!("{left} of the realms that are older are left ({why}): {MORE_TIME}"));
+                    break;
                 }
+                Err(error) => reaped.failed.push((name, error)),
             }
         }
         Ok(reaped)
+    }
+
+    /// The realms that go, with their ages; those in doubt are taken down.
+    async fn old_ones(
+        &self,
+        warm: &Warm<'_>,
+        older_than: SignedDuration,
+        now: Timestamp,
+        reaped: &mut Reaped,
+    ) -> Result<Vec<(RealmName, SignedDuration)>, RealmError> {
+        let mut old = Vec::new();
+        for listed in self.patiently(warm, async || warm.keycloak.realms().await).await? {
+            match fate(&listed, older_than, now) {
+                Fate::Foreign | Fate::Young => {}
+                Fate::Doubtful(why) => reaped.doubtful.push((listed.name, format!("{why}; {BY_HAND}"))),
+                Fate::Goes(name, age) => old.push((name, age)),
+            }
+        }
+        Ok(old)
     }
 
     /// Removes a realm that may go. It is read anew just before each try: a run may have been handed it since it was
@@ -333,6 +358,7 @@ impl From<Unproved> for RealmError {
 }
 
 const MEND: &str = "`evenkeel realm create` with the same parent and run mends the realm";
+const MORE_TIME: &str = "run it again, or give it more time with --within";
 const BY_HAND: &str = "look at it in Keycloak's console, and remove it there if nobody needs it";
 
 /// The marks of a realm that has the name of the run's.

@@ -231,3 +231,22 @@ async fn without_a_proxy_it_is_cold() {
     fs::remove_file(host.file("proxy/state.json")).unwrap();
     cold(host.realms(LONG).delete(&run("1").realm(), None).await, "proxy is not installed: `evenkeel proxy` does it");
 }
+
+#[tokio::test]
+async fn a_reaping_that_runs_out_of_time_says_how_many_are_left_and_is_not_cold() {
+    let host = Host::with(|kept, asked| {
+        let is_late = asked.starts_with("DELETE") && kept.asked_for("DELETE") > 1;
+        is_late.then_some((503, serde_json::Value::Null))
+    })
+    .await;
+    for id in ["1", "2", "3"] {
+        host.realms(LONG).create(&run(id), now()).await.unwrap();
+    }
+    let realms = host.realms(Duration::from_millis(900));
+    let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
+    assert_eq!((reaped.gone.len(), reaped.failed.len()), (1, 0), "{reaped:?}");
+    let told = reaped.cut_short.unwrap();
+    assert!(told.starts_with("2 of the realms that are older are left") && told.contains("--within"), "{told}");
+    let error = host.realms(Duration::from_millis(500)).reap(two_hours(), then(3)).await.unwrap_err();
+    assert!(matches!(error, RealmError::Cold(_)), "none was removed: {error}");
+}

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
@@ -132,7 +132,9 @@ async fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Told
     let is_json =
         answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let read = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
-    let body = read.map_err(|error| broken(error.to_string()))?.to_bytes();
+    let body =
+        read.map_err(|error| if error.is::<LengthLimitError>() { too_long() } else { broken(error.to_string()) })?;
+    let body = body.to_bytes();
     if is_from_proxy(status, is_json) {
         return Err(KeycloakError::Away(format!(
             "nobody answers behind the proxy as {} (the proxy says {status})",
@@ -140,6 +142,12 @@ async fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Told
         )));
     }
     Ok(Told { status, body })
+}
+
+/// Asked again it would be as long.
+fn too_long() -> KeycloakError {
+    let cause = format!("it is longer than {} MiB", LONGEST_ANSWER >> 20);
+    KeycloakError::Odd { act: "read all of an answer".to_owned(), cause }
 }
 
 /// How long one answer may take.

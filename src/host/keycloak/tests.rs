@@ -143,6 +143,14 @@ async fn what_is_not_understood_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_odd_and_not_asked_for_again() {
+    let endless: &'static str = " ".repeat((32 << 20) + 1).leak();
+    let (keycloak, _) = Script::play(&[TOKEN, (200, JSON, endless)]).await;
+    let error = keycloak.realms().await.unwrap_err();
+    assert!(!error.may_pass() && error.to_string().contains("longer than 32 MiB"), "{error}");
+}
+
+#[tokio::test]
 async fn a_closed_port_and_a_server_that_hangs_are_away_in_bounded_time() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
