@@ -141,8 +141,12 @@ impl<'a> Realms<'a> {
     async fn prove(&self, warm: &Warm<'_>, access: &Access) -> Result<Proof, Unproved> {
         let keycloak = &warm.keycloak;
         let no = |error| warm.unproved(error);
+        let discovery = self.asked(warm, async || keycloak.discover(&access.realm).await).await.map_err(no)?;
+        if discovery.issuer != warm.issuer(&access.realm) {
+            return Err(Unproved::Error(warm.issued_elsewhere(&access.realm, &discovery.issuer)));
+        }
         Ok(Proof {
-            discovery: self.asked(warm, async || keycloak.discover(&access.realm).await).await.map_err(no)?,
+            discovery,
             user: self.asked(warm, async || keycloak.user_token(access).await).await.map_err(no)?,
             client: self.asked(warm, async || keycloak.client_token(access).await).await.map_err(no)?,
         })

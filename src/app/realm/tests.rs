@@ -5,11 +5,12 @@ use std::fs;
 
 use jiff::ToSpan as _;
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 
 use super::*;
 use crate::config;
 use crate::model::app::Kind;
-use host::Host;
+use host::{DOMAIN, Host, Kept, PASSWORD};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -249,4 +250,31 @@ async fn a_reaping_that_runs_out_of_time_says_how_many_are_left_and_is_not_cold(
     assert!(told.starts_with("2 of the realms that are older are left") && told.contains("--within"), "{told}");
     let error = host.realms(Duration::from_millis(500)).reap(two_hours(), then(3)).await.unwrap_err();
     assert!(matches!(error, RealmError::Cold(_)), "none was removed: {error}");
+}
+
+/// An app compares the issuer by its letters.
+#[tokio::test]
+async fn a_realm_that_is_issued_under_another_name_is_not_handed_out() {
+    let name = run("1").realm();
+    let right = format!("https://{DOMAIN}/realms/{name}");
+    let wrong = [
+        right.replace(DOMAIN, "auth.example.org"),
+        right.replace("https:", "http:"),
+        right.replace(DOMAIN, &format!("{DOMAIN}:8443")),
+        right.replace(DOMAIN, &format!("admin:{PASSWORD}@{DOMAIN}")) + "?k=" + PASSWORD,
+        "keycloak".to_owned(),
+    ];
+    for issuer in wrong {
+        let found = issuer.clone();
+        let is_asked = |asked: &str| asked.contains("openid-configuration");
+        let say = move |_: &mut Kept, asked: &str| is_asked(asked).then(|| (200, json!({ "issuer": found })));
+        let host = Host::with(say).await;
+        let told = host.realms(LONG).create(&run("1"), now()).await;
+        let error = told.map(|_| ()).unwrap_err();
+        let words = error.to_string();
+        assert!(matches!(error, RealmError::Failed(_)) && words.contains("KC_HOSTNAME"), "{issuer}: {words}");
+        assert!(words.contains(&right) && !words.contains(PASSWORD), "{issuer}: {words}");
+        let is_shown = words.contains("auth.example.org") || !issuer.contains("auth.example.org");
+        assert!(is_shown, "{issuer}: {words}");
+    }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{anyhow, bail};
 use secrecy::SecretString;
 use tokio::time::Instant;
+use url::Url;
 
 use super::{RealmError, Unproved};
 use crate::app::proxy;
@@ -14,6 +15,7 @@ use crate::host::keycloak::{Admin, Keycloak, KeycloakError};
 use crate::host::probe::{ProbeError, Target};
 use crate::host::store::{AppDir, Store};
 use crate::model::app::Kind;
+use crate::model::realm::RealmName;
 use crate::model::state::ReleaseBody;
 
 /// The recipe's name for the administrator's password.
@@ -58,6 +60,23 @@ impl<'a> Warm<'a> {
         Ok(is_open.then(|| format!("an upgrade of {0} is under way (`evenkeel status {0}`)", self.app.name)))
     }
 
+    /// Where apps look for the realm, and what its tokens have to name (OpenID Connect Discovery, 4.3).
+    pub fn issuer(&self, realm: &RealmName) -> String {
+        format!("https://{}/realms/{realm}", self.app.domain)
+    }
+
+    pub fn issued_elsewhere(&self, realm: &RealmName, found: &str) -> RealmError {
+        let (name, domain) = (&self.app.name, &self.app.domain);
+        let why = anyhow!(
+            "Keycloak calls the realm {realm} {}, and apps here reach it at {}: their logins would fail. Its KC_HOSTNAME \
+             has to be {domain} (or https://{domain}): set what the recipe takes it from in `env` of [warm_keycloak], and \
+             run `evenkeel {name}`",
+            shown(found),
+            self.issuer(realm)
+        );
+        why.into()
+    }
+
     pub fn failed(&self, error: KeycloakError) -> RealmError {
         let name = &self.app.name;
         match error {
@@ -81,6 +100,12 @@ impl<'a> Warm<'a> {
             false => Unproved::Error(self.failed(error)),
         }
     }
+}
+
+/// An address for people: without a login or anything behind its path.
+fn shown(address: &str) -> String {
+    let Ok(url) = Url::parse(address) else { return "by what is no address".to_owned() };
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
 /// Where an app is kept, and the release that runs.
