@@ -96,7 +96,26 @@ impl<'a> Realms<'a> {
         Ok(())
     }
 
+    /// Begins again where somebody removes the realm meanwhile, until the time is over.
     async fn create_now(
+        &self,
+        warm: &Warm<'_>,
+        key: &HostKey,
+        run: &Run,
+        now: Timestamp,
+    ) -> Result<SecretString, RealmError> {
+        loop {
+            match self.create_once(warm, key, run, now).await {
+                Err(RealmError::Failed(error)) if is_missing(&error) && Instant::now() < self.until => {
+                    info!(realm = %run.realm(), cause = %error, "realm is gone, and is made again");
+                    sleep(BETWEEN_LOOKS).await;
+                }
+                told => return told,
+            }
+        }
+    }
+
+    async fn create_once(
         &self,
         warm: &Warm<'_>,
         key: &HostKey,
@@ -190,7 +209,7 @@ impl<'a> Realms<'a> {
         let name = info.map_err(|error| warm.unproved(error))?.preferred_username.unwrap_or_default();
         match name == whose {
             true => Ok(()),
-            false => Err(Unproved::No(format!(
+            false => Err(Unproved::No(anyhow!(
                 "userinfo of {} takes the token of {whose} for one of {name:?}",
                 access.realm
             ))),
@@ -348,14 +367,14 @@ struct Proof {
 /// Why what is handed out was not seen to work.
 enum Unproved {
     /// Keycloak says no to it.
-    No(String),
+    No(anyhow::Error),
     Error(RealmError),
 }
 
 impl From<Unproved> for RealmError {
     fn from(unproved: Unproved) -> Self {
         match unproved {
-            Unproved::No(why) => RealmError::Failed(anyhow!(why)),
+            Unproved::No(why) => RealmError::Failed(why),
             Unproved::Error(error) => error,
         }
     }
@@ -379,6 +398,11 @@ fn mark_of(listed: &Listed, run: &Run) -> Result<Mark, RealmError> {
         }
         Err(damaged) => Err(anyhow!("realm {name} cannot be used: {damaged}; {BY_HAND}").into()),
     }
+}
+
+/// Whether it is Keycloak's word for a realm, or a part of it, that is not there.
+fn is_missing(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(KeycloakError::Refused { status: 404, .. }))
 }
 
 /// Whether somebody may remove a realm by its name, or as that of a run.

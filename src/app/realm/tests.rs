@@ -2,10 +2,13 @@ mod host;
 
 use std::cell::Cell;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use jiff::ToSpan as _;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use tokio::task::{JoinSet, LocalSet};
 
 use super::*;
 use crate::config;
@@ -277,4 +280,55 @@ async fn a_realm_that_is_issued_under_another_name_is_not_handed_out() {
         let is_shown = words.contains("auth.example.org") || !issuer.contains("auth.example.org");
         assert!(is_shown, "{issuer}: {words}");
     }
+}
+
+/// Once at each question of a first and of a second `create`.
+#[tokio::test]
+async fn a_realm_that_is_removed_while_it_is_made_or_completed_is_made_again() {
+    let (here, mut all) = (LocalSet::new(), JoinSet::new());
+    for at in 1..13 {
+        all.spawn_local_on(is_made_again(false, at), &here);
+        all.spawn_local_on(is_made_again(true, at), &here);
+    }
+    let done = async {
+        while let Some(done) = all.join_next().await {
+            done.unwrap();
+        }
+    };
+    here.run_until(done).await;
+}
+
+async fn is_made_again(is_there: bool, at: usize) {
+    let begun = Arc::new(AtomicBool::new(!is_there));
+    let (is_counted, count) = (Arc::clone(&begun), AtomicUsize::new(0));
+    let host = Host::with(move |kept, _| {
+        if is_counted.load(Relaxed) && count.fetch_add(1, Relaxed) + 1 == at {
+            kept.realms.clear();
+        }
+        None
+    })
+    .await;
+    let realms = host.realms(LONG);
+    if is_there {
+        realms.create(&run("1"), now()).await.unwrap();
+        begun.store(true, Relaxed);
+    }
+    let handed = realms.create(&run("1"), now()).await;
+    let handed = handed.unwrap_or_else(|error| panic!("there {is_there}, removed at question {at}: {error}"));
+    assert!(handed.expose_secret().contains("client_secret"));
+}
+
+#[tokio::test]
+async fn a_realm_that_is_removed_again_and_again_is_given_up_in_time() {
+    let host = Host::with(|kept, asked| {
+        if asked.ends_with("/clients") {
+            kept.realms.clear();
+        }
+        None
+    })
+    .await;
+    let began = Instant::now();
+    let told = host.realms(Duration::from_millis(1200)).create(&run("1"), now()).await;
+    assert!(told.is_err() && began.elapsed() < Duration::from_secs(20));
+    assert!(host.kept.lock().unwrap().asked_for("POST /admin/realms") > 2, "it was tried again");
 }

@@ -96,7 +96,7 @@ impl<'a> Warm<'a> {
 
     pub fn unproved(&self, error: KeycloakError) -> Unproved {
         match error.is_no() {
-            true => Unproved::No(error.to_string()),
+            true => Unproved::No(error.into()),
             false => Unproved::Error(self.failed(error)),
         }
     }
