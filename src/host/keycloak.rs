@@ -60,10 +60,18 @@ impl KeycloakError {
     /// two writers in each other's way.
     pub fn may_pass(&self) -> bool {
         match self {
-            KeycloakError::Away(_) => true,
-            KeycloakError::Refused { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
+            KeycloakError::Refused { status: 409, .. } => true,
             KeycloakError::Unsafe(error) => is_of_a_moment(error),
-            KeycloakError::NotAdmin { .. } | KeycloakError::Odd { .. } => false,
+            other => other.is_down(),
+        }
+    }
+
+    /// Whether something is down or overwhelmed, and no answer came of it.
+    pub fn is_down(&self) -> bool {
+        match self {
+            KeycloakError::Away(_) => true,
+            KeycloakError::Refused { status, .. } => matches!(status, 408 | 429 | 500..),
+            KeycloakError::Unsafe(_) | KeycloakError::NotAdmin { .. } | KeycloakError::Odd { .. } => false,
         }
     }
 

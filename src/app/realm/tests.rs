@@ -332,3 +332,13 @@ async fn a_realm_that_is_removed_again_and_again_is_given_up_in_time() {
     assert!(told.is_err() && began.elapsed() < Duration::from_secs(20));
     assert!(host.kept.lock().unwrap().asked_for("POST /admin/realms") > 2, "it was tried again");
 }
+
+#[tokio::test]
+async fn a_keycloak_that_only_fails_until_the_time_is_over_is_cold() {
+    for status in [408, 429, 500, 501, 503] {
+        let host = Host::with(move |_, _| Some((status, json!({ "error": "unknown_error" })))).await;
+        let told = host.realms(Duration::from_millis(300)).delete(&run("1").realm(), None).await;
+        let error = told.unwrap_err();
+        assert!(matches!(error, RealmError::Cold(_)), "{status}: {error}");
+    }
+}

@@ -80,7 +80,7 @@ impl<'a> Warm<'a> {
     pub fn failed(&self, error: KeycloakError) -> RealmError {
         let name = &self.app.name;
         match error {
-            KeycloakError::Away(why) => RealmError::Cold(why),
+            error if error.is_down() => RealmError::Cold(error.to_string()),
             KeycloakError::NotAdmin { user, said } => RealmError::Failed(anyhow!(
                 "Keycloak does not let {user} in with the password that is kept of {name} ({said}). Somebody has changed \
                  one of the two. Either set {user}'s password in Keycloak to the kept one (`evenkeel secret show {name} \

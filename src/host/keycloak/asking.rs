@@ -141,6 +141,9 @@ async fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Told
             target.host
         )));
     }
+    if matches!(status, 200..=299) && !is_json && !body.is_empty() {
+        return Err(KeycloakError::Away(format!("what answers as {} ({status}, no JSON) is no Keycloak", target.host)));
+    }
     Ok(Told { status, body })
 }
 

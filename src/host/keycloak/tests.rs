@@ -66,6 +66,18 @@ async fn nobody_behind_the_proxy_is_away_and_worth_waiting_for() {
     }
 }
 
+/// Such as a page that says that the site is being worked on, for whatever is asked.
+#[tokio::test]
+async fn a_web_page_in_a_keycloaks_place_is_no_answer() {
+    let page = (200, "text/html", "<h1>back soon</h1>");
+    let (keycloak, _) = Script::play(&[page]).await;
+    let error = keycloak.realms().await.unwrap_err();
+    assert!(matches!(error, KeycloakError::Away(_)) && error.may_pass(), "{error}");
+    let (keycloak, _) = Script::play(&[TOKEN, page]).await;
+    let error = keycloak.remove_realm(&realm()).await.unwrap_err();
+    assert!(matches!(error, KeycloakError::Away(_)), "nothing was removed: {error}");
+}
+
 #[tokio::test]
 async fn a_realm_that_is_not_there_is_an_answer() {
     let (keycloak, _) = Script::play(&[TOKEN, (404, JSON, r#"{"error": "Realm not found."}"#)]).await;
