@@ -14,7 +14,7 @@ use crate::health::gate::served::Wanted;
 use crate::host::keycloak::{Admin, Keycloak, KeycloakError};
 use crate::host::probe::{ProbeError, Target};
 use crate::host::store::{AppDir, Store};
-use crate::model::app::Kind;
+use crate::model::app::{AppName, Kind};
 use crate::model::realm::RealmName;
 use crate::model::state::ReleaseBody;
 
@@ -81,12 +81,7 @@ impl<'a> Warm<'a> {
         let name = &self.app.name;
         match error {
             error if error.is_down() => RealmError::Cold(error.to_string()),
-            KeycloakError::NotAdmin { user, said } => RealmError::Failed(anyhow!(
-                "Keycloak does not let {user} in with the password that is kept of {name} ({said}). Somebody has changed \
-                 one of the two. Either set {user}'s password in Keycloak to the kept one (`evenkeel secret show {name} \
-                 {PASSWORD}`), or have the new one kept: put it into a file, name the file in [warm_keycloak] as \
-                 `secrets = {{ {PASSWORD} = \"/path\" }}`, and run `evenkeel {name}`"
-            )),
+            KeycloakError::NotAdmin { user, said } => RealmError::Failed(not_admin(name, &user, &said)),
             error @ KeycloakError::Unsafe(ProbeError::Certificate { .. }) => RealmError::Failed(anyhow!(
                 "{error}. `evenkeel proxy` has the proxy serve the declared one, or tells what is in the way"
             )),
@@ -100,6 +95,26 @@ impl<'a> Warm<'a> {
             false => Unproved::Error(self.failed(error)),
         }
     }
+}
+
+/// Keycloak's word for a wrong password. It says the same of a user whom it has locked for a while, so as not to tell.
+const WRONG: &str = "Invalid user credentials";
+
+fn not_admin(app: &AppName, user: &str, said: &str) -> anyhow::Error {
+    if !said.contains(WRONG) {
+        return anyhow!(
+            "Keycloak does not let {user} in ({said}), whom the recipe of {app} names as its administrator. See in \
+             Keycloak's console, as another administrator, that the realm master has this user, enabled and with nothing \
+             to do at the next login; `kc.sh bootstrap-admin user` in its container (from 26 on) makes one where nobody can get in"
+        );
+    }
+    anyhow!(
+        "Keycloak does not let {user} in with the password that is kept of {app} ({said}). Somebody has changed one of the \
+         two, or Keycloak has locked {user} for a while after too many wrong ones (brute force detection: wait, or \
+         unlock the user). Where it was changed, either set {user}'s password in Keycloak to the kept one (`evenkeel \
+         secret show {app} {PASSWORD}`), or have the new one kept: put it into a file, name the file in [warm_keycloak] as \
+         `secrets = {{ {PASSWORD} = \"/path\" }}`, and run `evenkeel {app}`"
+    )
 }
 
 /// An address for people: without a login or anything behind its path.
@@ -181,6 +196,25 @@ mod tests {
     fn body(env: serde_json::Value) -> ReleaseBody {
         let spec = world::with(world::spec("app", "kc:1"), "/TaskTemplate/ContainerSpec/Env", env);
         world::release(&world::desired().service(spec))
+    }
+
+    #[test]
+    fn only_a_wrong_password_is_told_as_one_that_somebody_has_changed() {
+        let told = |said: &str| not_admin(&"warm-keycloak".parse().unwrap(), "root", said).to_string();
+        let wrong = told("invalid_grant: Invalid user credentials");
+        for words in ["Somebody has changed one", "locked root for a while", "evenkeel secret show", "secrets = { "] {
+            assert!(wrong.contains(words), "{words}: {wrong}");
+        }
+        for said in [
+            "invalid_grant: Account disabled",
+            "invalid_grant: Account is not fully set up",
+            "unauthorized_client: Client not allowed for direct access grants",
+            "",
+        ] {
+            let other = told(said);
+            assert!(other.contains(said) && other.contains("enabled") && other.contains("bootstrap-admin"), "{other}");
+            assert!(!other.contains("changed"), "{other}");
+        }
     }
 
     #[test]
