@@ -2,7 +2,7 @@
 //!
 //! Every step can be done again: what is there is left, what is missing is added, and what is handed out has just been
 //! used to log in. The border: no Engine is asked, and the app's lock is not taken. The surprise: while an upgrade of
-//! Keycloak is under way no realm is made, for it would go with the data if the upgrade is undone.
+//! Keycloak is under way nothing is made or removed, for it would be undone with the upgrade.
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +50,8 @@ pub struct Reaped {
     /// With ours and somebody's marks on them; why they stay.
     pub doubtful: Vec<(String, String)>,
     pub failed: Vec<(RealmName, RealmError)>,
+    /// Older ones that were not come to in time.
+    left: Option<usize>,
     /// Why it ended before all was done, with the way out.
     pub cut_short: Option<String>,
 }
@@ -74,25 +76,41 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// `Cold`; `Failed` where the realm of that name is not this run's.
     pub async fn create(&self, run: &Run, now: Timestamp) -> Result<SecretString, RealmError> {
-        let warm = Warm::of(self.declared, self.address, self.until)?;
-        let key = Store::open(&self.declared.state_dir)?.host_key()?;
+        let create = async |warm: &Warm<'_>| {
+            let key = Store::open(&self.declared.state_dir)?.host_key()?;
+            self.create_now(warm, &key, run, now).await
+        };
+        self.lastingly(create).await
+    }
+
+    /// Acts while no upgrade of Keycloak is under way that could undo it, and again where one was meanwhile.
+    async fn lastingly<T>(
+        &self,
+        mut act: impl AsyncFnMut(&Warm<'_>) -> Result<T, RealmError>,
+    ) -> Result<T, RealmError> {
         loop {
-            self.until_nothing_is_open(&warm).await?;
-            let handed_out = self.create_now(&warm, &key, run, now).await?;
+            let warm = self.undisturbed().await?;
+            let done = act(&warm).await?;
             // One that has begun meanwhile may have taken its snapshot before.
             if warm.open_transaction()?.is_none() {
-                return Ok(handed_out);
+                return Ok(done);
             }
         }
     }
 
-    async fn until_nothing_is_open(&self, warm: &Warm<'_>) -> Result<(), RealmError> {
-        while let Some(what) = warm.open_transaction()? {
-            if Instant::now() >= self.until {
-                return Err(RealmError::Cold(format!("{what}: a realm made now could be lost with it")));
-            }
-            sleep(BETWEEN_LOOKS).await;
+    async fn undisturbed(&self) -> Result<Warm<'_>, RealmError> {
+        loop {
+            let warm = Warm::of(self.declared, self.address, self.until)?;
+            let Some(what) = warm.open_transaction()? else { return Ok(warm) };
+            self.wait_or_be_cold(format!("{what}: what is done to realms now could be undone with it")).await?;
         }
+    }
+
+    async fn wait_or_be_cold(&self, why: String) -> Result<(), RealmError> {
+        if Instant::now() >= self.until {
+            return Err(RealmError::Cold(why));
+        }
+        sleep(BETWEEN_LOOKS).await;
         Ok(())
     }
 
@@ -221,12 +239,17 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// `Failed`, too, for a realm that was not made here, or not for this run.
     pub async fn delete(&self, name: &RealmName, of: Option<&Run>) -> Result<bool, RealmError> {
-        let warm = Warm::of(self.declared, self.address, self.until)?;
-        match self.remove(&warm, name, |listed| may_go(listed, name, of)).await? {
-            Removed::Gone => Ok(true),
-            Removed::NotThere => Ok(false),
+        let mut was_there = false;
+        let remove = async |warm: &Warm<'_>| match self.remove(warm, name, |listed| may_go(listed, name, of)).await? {
+            Removed::Gone => {
+                was_there = true;
+                Ok(())
+            }
+            Removed::NotThere => Ok(()),
             Removed::Stays(why) => Err(why.into()),
-        }
+        };
+        self.lastingly(remove).await?;
+        Ok(was_there)
     }
 
     /// Removes the realms that runs left behind: those that are older than this.
@@ -235,25 +258,41 @@ impl<'a> Realms<'a> {
     /// Where nothing can be listed, or the time was over before any was removed. What cannot be removed is among the
     /// [`Reaped`].
     pub async fn reap(&self, older_than: SignedDuration, now: Timestamp) -> Result<Reaped, RealmError> {
-        let warm = Warm::of(self.declared, self.address, self.until)?;
-        let is_left_behind = |listed: &Listed| left_behind(listed, older_than, now);
         let mut reaped = Reaped::default();
-        let mut old = self.old_ones(&warm, older_than, now, &mut reaped).await?.into_iter();
+        let reap = async |warm: &Warm<'_>| self.reap_now(warm, older_than, now, &mut reaped).await;
+        match self.lastingly(reap).await {
+            Err(RealmError::Cold(why)) if !reaped.gone.is_empty() => {
+                let left =
+                    reaped.left.take().map_or_else(String::new, |left| format!("{left} older realms are left: "));
+                reaped.cut_short = Some(format!("{left}{why}; {MORE_TIME}"));
+            }
+            told => told?,
+        }
+        Ok(reaped)
+    }
+
+    async fn reap_now(
+        &self,
+        warm: &Warm<'_>,
+        older_than: SignedDuration,
+        now: Timestamp,
+        reaped: &mut Reaped,
+    ) -> Result<(), RealmError> {
+        let is_left_behind = |listed: &Listed| left_behind(listed, older_than, now);
+        (reaped.doubtful, reaped.failed, reaped.left) = (Vec::new(), Vec::new(), None);
+        let mut old = self.old_ones(warm, older_than, now, reaped).await?.into_iter();
         while let Some((name, age)) = old.next() {
-            match self.remove(&warm, &name, is_left_behind).await {
+            match self.remove(warm, &name, is_left_behind).await {
                 Ok(Removed::Gone) => reaped.gone.push((name, age)),
                 Ok(Removed::NotThere | Removed::Stays(_)) => {}
-                Err(cold @ RealmError::Cold(_)) if reaped.gone.is_empty() => return Err(cold),
-                Err(RealmError::Cold(why)) => {
-                    let left = old.len() + 1;
-                    reaped.cut_short =
-                        Some(format!("{left} of the realms that are older are left ({why}): {MORE_TIME}"));
-                    break;
+                Err(cold @ RealmError::Cold(_)) => {
+                    reaped.left = Some(old.len() + 1);
+                    return Err(cold);
                 }
                 Err(error) => reaped.failed.push((name, error)),
             }
         }
-        Ok(reaped)
+        Ok(())
     }
 
     /// The realms that go, with their ages; those in doubt are taken down.

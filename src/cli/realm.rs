@@ -50,7 +50,7 @@ pub enum Verb {
     },
     /// Remove a run's realm. One that is not there is no failure.
     ///
-    /// A realm that was not made by `realm create` is never removed.
+    /// A realm that was not made by `realm create` is never removed. While an upgrade of Keycloak is under way, this waits.
     #[command(
         after_help = "Examples:\n  evenkeel realm delete --parent wiki --run 4711\n  evenkeel realm delete wiki-1f0c2a"
     )]
@@ -72,6 +72,7 @@ pub enum Verb {
     ///
     /// Never `master`, never a realm that was not made by `realm create`, and none whose marks somebody has changed:
     /// those are told. Exit codes: 0 none is left that is older; 1 some are, and it is told why; 15 cold.
+    /// While an upgrade of Keycloak is under way, this waits.
     #[command(after_help = "Examples:\n  evenkeel realm reap --older-than 2h")]
     Reap {
         /// The time since `create` handed a realm out last, from which on it goes, such as 45m, 2h or 1d.

@@ -250,7 +250,7 @@ async fn a_reaping_that_runs_out_of_time_says_how_many_are_left_and_is_not_cold(
     let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
     assert_eq!((reaped.gone.len(), reaped.failed.len()), (1, 0), "{reaped:?}");
     let told = reaped.cut_short.unwrap();
-    assert!(told.starts_with("2 of the realms that are older are left") && told.contains("--within"), "{told}");
+    assert!(told.starts_with("2 older realms are left: ") && told.contains("--within"), "{told}");
     let error = host.realms(Duration::from_millis(500)).reap(two_hours(), then(3)).await.unwrap_err();
     assert!(matches!(error, RealmError::Cold(_)), "none was removed: {error}");
 }
@@ -341,4 +341,55 @@ async fn a_keycloak_that_only_fails_until_the_time_is_over_is_cold() {
         let error = told.unwrap_err();
         assert!(matches!(error, RealmError::Cold(_)), "{status}: {error}");
     }
+}
+
+/// If it is undone, the realm would be back.
+#[tokio::test]
+async fn nothing_is_removed_while_an_upgrade_is_under_way() {
+    let host = Host::new().await;
+    host.realms(LONG).create(&run("1"), now()).await.unwrap();
+    let name = run("1").realm();
+    host.kept.lock().unwrap().upgrade(true);
+    let realms = host.realms(Duration::from_millis(100));
+    let cold = |error: RealmError| {
+        assert!(
+            matches!(error, RealmError::Cold(_)) && error.to_string().contains("upgrade of warm-keycloak"),
+            "{error}"
+        );
+    };
+    cold(realms.delete(&name, None).await.unwrap_err());
+    cold(realms.reap(two_hours(), then(3)).await.unwrap_err());
+    assert!(host.realm(&name).is_some());
+
+    let realms = host.realms(LONG);
+    let end = async {
+        sleep(Duration::from_millis(100)).await;
+        assert!(host.realm(&name).is_some());
+        host.kept.lock().unwrap().upgrade(false);
+    };
+    let (deleted, ()) = tokio::join!(realms.delete(&name, None), end);
+    assert!(deleted.unwrap() && host.realm(&name).is_none());
+}
+
+/// The upgrade's snapshot may have been taken before it was done.
+#[tokio::test]
+async fn what_was_done_while_an_upgrade_began_is_done_again_after_it() {
+    let host = Host::new().await;
+    let realms = host.realms(LONG);
+    let times = Cell::new(0);
+    let act = async |_: &Warm<'_>| {
+        times.set(times.get() + 1);
+        if times.get() == 1 {
+            host.kept.lock().unwrap().upgrade(true);
+        }
+        Ok(times.get())
+    };
+    let end = async {
+        while times.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        host.kept.lock().unwrap().upgrade(false);
+    };
+    let (done, ()) = tokio::join!(realms.lastingly(act), end);
+    assert_eq!(done.unwrap(), 2);
 }

@@ -17,9 +17,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::*;
+use crate::app::worlds::transaction;
 use crate::config;
 use crate::model::app::Kind;
 use crate::model::state::{KeptSecret, Release, State};
+use crate::model::transaction::Purpose;
 use crate::plan::world;
 
 pub const DOMAIN: &str = "warm-keycloak.example.org";
@@ -33,9 +35,24 @@ pub type Answer = (u16, Value);
 pub struct Kept {
     pub realms: BTreeMap<String, Value>,
     pub asked: Vec<String>,
+    dir: PathBuf,
 }
 
 impl Kept {
+    /// Has an upgrade of Keycloak be under way, or over.
+    pub fn upgrade(&self, is_open: bool) {
+        self.change_state(|state| state.open = is_open.then(|| Box::new(transaction(Purpose::Upgrade))));
+    }
+
+    pub fn change_state(&self, change: impl FnOnce(&mut State)) {
+        let file = self.dir.join("warm-keycloak/state.json");
+        let mut state = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        change(&mut state);
+        let new = file.with_extension("new");
+        fs::write(&new, serde_json::to_vec(&state).unwrap()).unwrap();
+        fs::rename(&new, &file).unwrap();
+    }
+
     pub fn asked_for(&self, start: &str) -> usize {
         self.asked.iter().filter(|asked| asked.starts_with(start)).count()
     }
@@ -99,7 +116,9 @@ impl Host {
         let dir = tempfile::tempdir().unwrap();
         let declared = declared(&dir, "certificate = { chain = \"/nowhere/chain\", key = \"/nowhere/key\" }\n");
         let (pem, acceptor) = certificate();
-        let host = Self { dir, declared, address, kept: Arc::default(), shown: Arc::new(Mutex::new(acceptor)) };
+        let kept = Kept { dir: dir.path().to_owned(), ..Kept::default() };
+        let kept = Arc::new(Mutex::new(kept));
+        let host = Self { dir, declared, address, kept, shown: Arc::new(Mutex::new(acceptor)) };
         host.install(&pem);
         tokio::spawn(serve(listener, Arc::clone(&host.kept), Arc::clone(&host.shown), Box::new(twist)));
         host
