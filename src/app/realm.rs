@@ -26,7 +26,7 @@ use crate::host::store::{Store, random};
 use crate::model::realm::{Access, Mark, RealmName, Run};
 use crate::model::secret::HostKey;
 use crate::policy::reaping::{Fate, Listed, fate};
-use warm::Warm;
+use warm::{Absent, Warm};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -100,9 +100,19 @@ impl<'a> Realms<'a> {
 
     async fn undisturbed(&self) -> Result<Warm<'_>, RealmError> {
         loop {
-            let warm = Warm::of(self.declared, self.address, self.until)?;
+            let warm = self.installed().await?;
             let Some(what) = warm.open_transaction()? else { return Ok(warm) };
             self.wait_or_be_cold(format!("{what}: what is done to realms now could be undone with it")).await?;
+        }
+    }
+
+    async fn installed(&self) -> Result<Warm<'_>, RealmError> {
+        loop {
+            match Warm::of(self.declared, self.address, self.until) {
+                Ok(warm) => return Ok(warm),
+                Err(Absent::Error(error)) => return Err(error),
+                Err(Absent::Coming(what)) => self.wait_or_be_cold(what).await?,
+            }
         }
     }
 
@@ -194,7 +204,7 @@ impl<'a> Realms<'a> {
     /// # Errors
     /// The first part that fails, with the way out.
     pub async fn check(&self, run: &Run) -> Result<(), RealmError> {
-        let warm = Warm::of(self.declared, self.address, self.until)?;
+        let warm = self.installed().await?;
         let name = run.realm();
         let missing =
             || anyhow!("there is no realm {name}: `evenkeel realm create` makes it for the same parent and run");

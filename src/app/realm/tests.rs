@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::*;
 use crate::config;
 use crate::model::app::Kind;
+use crate::model::state::{Attempt, State};
 use host::{DOMAIN, Host, Kept, PASSWORD};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -392,4 +393,34 @@ async fn what_was_done_while_an_upgrade_began_is_done_again_after_it() {
     };
     let (done, ()) = tokio::join!(realms.lastingly(act), end);
     assert_eq!(done.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_first_install_that_is_under_way_is_waited_for_and_one_that_failed_is_not() {
+    let host = Host::new().await;
+    let name = run("1").realm();
+    let change = |change: &dyn Fn(&mut State)| host.kept.lock().unwrap().change_state(change);
+    let current = Cell::new(None);
+    change(&|state| {
+        let release = state.current.take().unwrap();
+        let (revision, key, since) = (release.body.revision.clone(), release.key.clone(), release.since.clone());
+        state.installing = Some(Attempt { revision, key, since, failed: None });
+        current.set(Some(release));
+    });
+    let cold = host.realms(Duration::from_millis(100)).delete(&name, None).await.unwrap_err();
+    assert!(matches!(cold, RealmError::Cold(_)), "{cold}");
+    assert!(cold.to_string().contains("first install of warm-keycloak is under way"), "{cold}");
+
+    change(&|state| state.installing.as_mut().unwrap().failed = Some("crashes".to_owned()));
+    let cold = host.realms(LONG).delete(&name, None).await.unwrap_err();
+    assert!(cold.to_string().contains("first install of warm-keycloak failed"), "{cold}");
+
+    change(&|state| state.installing.as_mut().unwrap().failed = None);
+    let realms = host.realms(LONG);
+    let end = async {
+        sleep(Duration::from_millis(100)).await;
+        change(&|state| (state.current, state.installing) = (current.take(), None));
+    };
+    let (deleted, ()) = tokio::join!(realms.delete(&name, None), end);
+    assert!(!deleted.unwrap());
 }

@@ -16,7 +16,7 @@ use crate::host::probe::{ProbeError, Target};
 use crate::host::store::{AppDir, Store};
 use crate::model::app::{AppName, Kind};
 use crate::model::realm::RealmName;
-use crate::model::state::ReleaseBody;
+use crate::model::state::{Attempt, ReleaseBody};
 
 /// The recipe's name for the administrator's password.
 const PASSWORD: &str = "admin_password";
@@ -33,12 +33,31 @@ pub struct Warm<'a> {
     address: SocketAddr,
 }
 
+/// Why there is none to ask.
+pub enum Absent {
+    /// A first install is under way; which.
+    Coming(String),
+    Error(RealmError),
+}
+
+impl From<anyhow::Error> for Absent {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl Absent {
+    fn cold(why: String) -> Self {
+        Self::Error(RealmError::Cold(why))
+    }
+}
+
 impl<'a> Warm<'a> {
     /// # Errors
     /// `Cold` where none is declared or installed; `Failed` where one is, and it cannot be told how to speak to it.
-    pub fn of(declared: &'a Declared, address: SocketAddr, until: Instant) -> Result<Self, RealmError> {
+    pub fn of(declared: &'a Declared, address: SocketAddr, until: Instant) -> Result<Self, Absent> {
         let Some(app) = declared.of(Kind::WarmKeycloak).next() else {
-            return Err(RealmError::Cold("the configuration has no [warm_keycloak]".to_owned()));
+            return Err(Absent::cold("the configuration has no [warm_keycloak]".to_owned()));
         };
         let (dir, body) = installed(declared, app)?;
         let admin = Admin { user: user(&body), password: password(app, &dir, &body)? };
@@ -124,20 +143,25 @@ fn shown(address: &str) -> String {
 }
 
 /// Where an app is kept, and the release that runs.
-fn installed(declared: &Declared, app: &config::App) -> Result<(AppDir, ReleaseBody), RealmError> {
-    let dir = Store::for_reading(&declared.state_dir).app(&app.name);
+fn installed(declared: &Declared, app: &config::App) -> Result<(AppDir, ReleaseBody), Absent> {
+    let (dir, name) = (Store::for_reading(&declared.state_dir).app(&app.name), &app.name);
     let state = dir.read_state().map_err(anyhow::Error::from)?;
-    match state.and_then(|state| state.current) {
-        Some(current) => Ok((dir, current.body)),
-        None => Err(RealmError::Cold(format!("{0} is not installed: `evenkeel {0}` does it", app.name))),
+    let (current, installing) = state.map_or((None, None), |state| (state.current, state.installing));
+    match (current, installing) {
+        (Some(current), _) => Ok((dir, current.body)),
+        (None, Some(Attempt { failed: None, .. })) => {
+            Err(Absent::Coming(format!("the first install of {name} is under way (`evenkeel status {name}`)")))
+        }
+        (None, Some(_)) => Err(Absent::cold(format!("the first install of {name} failed (`evenkeel status {name}`)"))),
+        (None, None) => Err(Absent::cold(format!("{name} is not installed: `evenkeel {name}` does it"))),
     }
 }
 
 /// As the gate asks: at the proxy's own address, under the app's name, with the certificate that the proxy was given.
-fn target(declared: &Declared, app: &config::App, address: SocketAddr) -> Result<Target, RealmError> {
+fn target(declared: &Declared, app: &config::App, address: SocketAddr) -> Result<Target, Absent> {
     let Some(proxy) = declared.of(Kind::Proxy).next() else {
         let why = format!("the configuration has no [proxy], so nobody serves {}", app.domain);
-        return Err(RealmError::Cold(why));
+        return Err(Absent::cold(why));
     };
     let (dir, body) = installed(declared, proxy)?;
     let chain = proxy::known_chain(declared, &dir, &body)?;
