@@ -71,11 +71,12 @@ impl<'a> Realms<'a> {
     }
 
     /// Makes the run's realm with its client and its user, or completes what is there. The JSON to hand out has been
-    /// used to log in, and is the same as long as the realm stands.
+    /// used to log in, and is the same as long as the realm stands. `now` is asked when the realm is marked, which may be
+    /// long after the beginning.
     ///
     /// # Errors
     /// `Cold`; `Failed` where the realm of that name is not this run's.
-    pub async fn create(&self, run: &Run, now: Timestamp) -> Result<SecretString, RealmError> {
+    pub async fn create(&self, run: &Run, now: fn() -> Timestamp) -> Result<SecretString, RealmError> {
         let create = async |warm: &Warm<'_>| {
             let key = Store::open(&self.declared.state_dir)?.host_key()?;
             self.create_now(warm, &key, run, now).await
@@ -130,7 +131,7 @@ impl<'a> Realms<'a> {
         warm: &Warm<'_>,
         key: &HostKey,
         run: &Run,
-        now: Timestamp,
+        now: fn() -> Timestamp,
     ) -> Result<SecretString, RealmError> {
         loop {
             match self.create_once(warm, key, run, now).await {
@@ -148,14 +149,14 @@ impl<'a> Realms<'a> {
         warm: &Warm<'_>,
         key: &HostKey,
         run: &Run,
-        now: Timestamp,
+        now: fn() -> Timestamp,
     ) -> Result<SecretString, RealmError> {
         let name = run.realm();
         let found = match self.patiently(warm, async || warm.keycloak.realm(&name).await).await? {
             Some(listed) => Found { listed, is_new: false },
             None => self.make(warm, run, now).await?,
         };
-        let mark = mark_of(&found.listed, run)?.renewed(now);
+        let mark = mark_of(&found.listed, run)?.renewed(now());
         let access = Access::of(&name, &mark, key);
         if !found.is_new {
             // Before anything else: whoever reaps goes by it.
@@ -173,9 +174,9 @@ impl<'a> Realms<'a> {
     }
 
     /// A realm that was not there a moment ago.
-    async fn make(&self, warm: &Warm<'_>, run: &Run, now: Timestamp) -> Result<Found, RealmError> {
+    async fn make(&self, warm: &Warm<'_>, run: &Run, now: fn() -> Timestamp) -> Result<Found, RealmError> {
         let name = run.realm();
-        let mark = run.mark(now, &mut random);
+        let mark = run.mark(now(), &mut random);
         // Whoever was first has chosen the salt.
         let (is_new, listed) = self.patiently(warm, async || warm.keycloak.make_and_read(&name, &mark).await).await?;
         if is_new {

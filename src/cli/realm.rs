@@ -154,7 +154,7 @@ impl From<anyhow::Error> for Unanswered {
 async fn create(config: &Path, run: &RunArguments, out: Option<&Path>, time: &Time) -> Result<u8, Unanswered> {
     let run = run_and(&run.parent, &run.run, outlet(out))?;
     let declared = world::declared(config)?;
-    let handed_out = Realms::within(&declared, time.within).create(&run, Timestamp::now()).await?;
+    let handed_out = Realms::within(&declared, time.within).create(&run, Timestamp::now).await?;
     match out {
         None => super::answer(handed_out.expose_secret()),
         Some(file) => {

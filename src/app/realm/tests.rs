@@ -106,13 +106,13 @@ async fn a_realm_that_is_handed_out_again_is_as_young_as_a_new_one() {
     let host = Host::new().await;
     let realms = host.realms(LONG);
     let (one, two) = (run("1"), run("2"));
-    let first = realms.create(&one, now()).await.unwrap();
-    realms.create(&two, now()).await.unwrap();
+    let first = realms.create(&one, now).await.unwrap();
+    realms.create(&two, now).await.unwrap();
     host.kept.lock().unwrap().realms.get_mut(one.realm().as_str()).unwrap()["attributes"]["acme"] = "x".into();
     let before = host.realm(&one.realm()).unwrap();
 
-    let later = now() + 3.hours();
-    let again = realms.create(&one, later).await.unwrap();
+    let later = then(3);
+    let again = realms.create(&one, || then(3)).await.unwrap();
     assert_eq!(again.expose_secret(), first.expose_secret(), "salt and digest stay");
     let mut after = host.realm(&one.realm()).unwrap();
     assert_eq!(after["attributes"]["evenkeel.created"], later.to_string());
@@ -145,7 +145,7 @@ async fn a_realm_that_is_handed_out_after_it_was_listed_stays() {
     .await;
     let realms = host.realms(LONG);
     for id in ["1", "2"] {
-        realms.create(&run(id), now()).await.unwrap();
+        realms.create(&run(id), now).await.unwrap();
     }
     let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
     assert_eq!(reaped.gone, [(run("2").realm(), SignedDuration::from_hours(3))]);
@@ -164,7 +164,7 @@ async fn a_removal_without_an_answer_is_not_repeated_on_a_realm_that_is_in_use_s
     })
     .await;
     let realms = host.realms(LONG);
-    realms.create(&run("1"), now()).await.unwrap();
+    realms.create(&run("1"), now).await.unwrap();
     let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
     assert!(reaped.gone.is_empty() && host.realm(&run("1").realm()).is_some(), "{reaped:?}");
     assert_eq!(host.kept.lock().unwrap().asked_for("DELETE"), 1);
@@ -245,7 +245,7 @@ async fn a_reaping_that_runs_out_of_time_says_how_many_are_left_and_is_not_cold(
     })
     .await;
     for id in ["1", "2", "3"] {
-        host.realms(LONG).create(&run(id), now()).await.unwrap();
+        host.realms(LONG).create(&run(id), now).await.unwrap();
     }
     let realms = host.realms(Duration::from_millis(900));
     let reaped = realms.reap(two_hours(), then(3)).await.unwrap();
@@ -273,7 +273,7 @@ async fn a_realm_that_is_issued_under_another_name_is_not_handed_out() {
         let is_asked = |asked: &str| asked.contains("openid-configuration");
         let say = move |_: &mut Kept, asked: &str| is_asked(asked).then(|| (200, json!({ "issuer": found })));
         let host = Host::with(say).await;
-        let told = host.realms(LONG).create(&run("1"), now()).await;
+        let told = host.realms(LONG).create(&run("1"), now).await;
         let error = told.map(|_| ()).unwrap_err();
         let words = error.to_string();
         assert!(matches!(error, RealmError::Failed(_)) && words.contains("KC_HOSTNAME"), "{issuer}: {words}");
@@ -311,10 +311,10 @@ async fn is_made_again(is_there: bool, at: usize) {
     .await;
     let realms = host.realms(LONG);
     if is_there {
-        realms.create(&run("1"), now()).await.unwrap();
+        realms.create(&run("1"), now).await.unwrap();
         begun.store(true, Relaxed);
     }
-    let handed = realms.create(&run("1"), now()).await;
+    let handed = realms.create(&run("1"), now).await;
     let handed = handed.unwrap_or_else(|error| panic!("there {is_there}, removed at question {at}: {error}"));
     assert!(handed.expose_secret().contains("client_secret"));
 }
@@ -329,7 +329,7 @@ async fn a_realm_that_is_removed_again_and_again_is_given_up_in_time() {
     })
     .await;
     let began = Instant::now();
-    let told = host.realms(Duration::from_millis(1200)).create(&run("1"), now()).await;
+    let told = host.realms(Duration::from_millis(1200)).create(&run("1"), now).await;
     assert!(told.is_err() && began.elapsed() < Duration::from_secs(20));
     assert!(host.kept.lock().unwrap().asked_for("POST /admin/realms") > 2, "it was tried again");
 }
@@ -348,7 +348,7 @@ async fn a_keycloak_that_only_fails_until_the_time_is_over_is_cold() {
 #[tokio::test]
 async fn nothing_is_removed_while_an_upgrade_is_under_way() {
     let host = Host::new().await;
-    host.realms(LONG).create(&run("1"), now()).await.unwrap();
+    host.realms(LONG).create(&run("1"), now).await.unwrap();
     let name = run("1").realm();
     host.kept.lock().unwrap().upgrade(true);
     let realms = host.realms(Duration::from_millis(100));
