@@ -35,6 +35,28 @@ fn without_a_keycloak_every_verb_is_cold_at_once() {
     }
 }
 
+/// Whoever waits for it need not install another; whoever brings one of its own learns that one is coming.
+#[test]
+fn a_first_install_that_is_under_way_is_waited_for_and_then_cold() {
+    let host = Host::new().table(PROXY).table(KEYCLOAK);
+    let installing = |failed: &str| {
+        format!(
+            r#"{{"schema": 1, "stack": "warm-keycloak_x_example", "frozen": {{"sample": "", "secret_versions": {{}}}},
+            "installing": {{"revision": {{"commit": "{}"}}, "key": "k", "since": "2026-11-22T04:00:00Z"{failed}}}}}"#,
+            "0".repeat(40)
+        )
+    };
+    host.put_state("warm-keycloak", &installing(""));
+    for verb in [&CREATE[..], &["realm", "delete", "wiki-abcdef"], &["realm", "reap", "--older-than", "2h"]] {
+        let began = Instant::now();
+        let said = host.run(&[verb, &["--within", "1s"]].concat());
+        tells(&said, 15, &["cold: the first install of warm-keycloak is under way", "evenkeel status warm-keycloak"]);
+        assert!(began.elapsed() >= Duration::from_secs(1), "it did not wait");
+    }
+    host.put_state("warm-keycloak", &installing(r#", "failed": "it crashes""#));
+    tells(&host.run(&CREATE), 15, &["cold: the first install of warm-keycloak failed"]);
+}
+
 #[test]
 fn everything_that_is_wrong_with_a_run_is_told_at_once() {
     let host = Host::new();
