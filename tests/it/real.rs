@@ -9,6 +9,7 @@ mod gates;
 mod keycloak;
 mod proxy;
 mod realms;
+mod server;
 mod upgrades;
 
 use std::collections::BTreeMap;

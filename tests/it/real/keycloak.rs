@@ -93,8 +93,7 @@ impl Keycloak {
 
     /// As users reach it.
     fn accounts(&self) -> Accounts {
-        let url = format!("https://{}", self.domain());
-        Accounts::at(url, self.town.https(), secret(&self.town.world, "admin_password"))
+        Accounts::at(self.domain(), self.town.https(), secret(&self.town.world, "admin_password"))
     }
 
     fn database(&self) -> Database {

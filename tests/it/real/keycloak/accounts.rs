@@ -8,8 +8,8 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 use reqwest::Method;
 use serde_json::{Value, json};
-use url::form_urlencoded::Serializer;
 
+use crate::real::server::{ADMIN, Refusal, Server};
 use crate::real::wait_for;
 
 /// The realm of everybody but the administrator.
@@ -18,23 +18,16 @@ const REALM: &str = "people";
 const SITE: &str = "site";
 
 pub struct Accounts {
-    /// Without a path.
-    url: String,
-    address: SocketAddr,
+    server: Server,
     /// The file with the administrator's password.
     admin: PathBuf,
     /// Of another network namespace than this one.
     network: Option<PathBuf>,
 }
 
-/// Why there was no good answer.
-type Refusal = String;
-
 impl Accounts {
-    pub fn at(url: String, address: SocketAddr, admin: PathBuf) -> Self {
-        // Whoever comes second finds it there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { url, address, admin, network: None }
+    pub fn at(host: String, address: SocketAddr, admin: PathBuf) -> Self {
+        Self { server: Server::at(host, address), admin, network: None }
     }
 
     /// Asks from within a network namespace, by the path of its handle.
@@ -78,8 +71,9 @@ impl Accounts {
     /// A login, and what it is good for.
     pub fn lets_in(&self, user: &str, password: &str) -> Result<(), Refusal> {
         let told = self.ask(async {
-            let token = self.token(REALM, SITE, user, password).await?;
-            self.send(Method::GET, &format!("/realms/{REALM}/protocol/openid-connect/userinfo"), Some(&token), None)
+            let token = self.token(user, password).await?;
+            self.server
+                .send(Method::GET, &format!("/realms/{REALM}/protocol/openid-connect/userinfo"), Some(&token), None)
                 .await
         })?;
         match told["preferred_username"] == user {
@@ -106,53 +100,21 @@ impl Accounts {
 
     async fn admin_token(&self) -> Result<String, Refusal> {
         let password = fs::read_to_string(&self.admin).map_err(|error| error.to_string())?;
-        self.token("master", "admin-cli", "admin", &password).await
+        self.server.token("/realms/master", &[&ADMIN[..], &[("password", &password)]].concat()).await
     }
 
-    async fn token(&self, realm: &str, client: &str, user: &str, password: &str) -> Result<String, Refusal> {
+    async fn token(&self, user: &str, password: &str) -> Result<String, Refusal> {
         let fields = [
             ("grant_type", "password"),
-            ("client_id", client),
+            ("client_id", SITE),
             ("scope", "openid"),
             ("username", user),
             ("password", password),
         ];
-        let form = Serializer::new(String::new()).extend_pairs(fields).finish();
-        let path = format!("/realms/{realm}/protocol/openid-connect/token");
-        let told = self.send(Method::POST, &path, None, Some(("application/x-www-form-urlencoded", form))).await?;
-        told["access_token"].as_str().map(str::to_owned).ok_or_else(|| format!("no token: {told}"))
+        self.server.token(&format!("/realms/{REALM}"), &fields).await
     }
 
     async fn post(&self, token: &str, path: &str, body: &Value) -> Result<(), Refusal> {
-        self.send(Method::POST, path, Some(token), Some(("application/json", body.to_string()))).await.map(drop)
-    }
-
-    /// The JSON of a good answer, if it has any.
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&str>,
-        body: Option<(&str, String)>,
-    ) -> Result<Value, Refusal> {
-        let host = self.url.split_once("://").expect("a URL").1.split(':').next().unwrap_or_default();
-        // The certificate is the proxy's matter.
-        let client =
-            reqwest::Client::builder().no_proxy().resolve(host, self.address).tls_danger_accept_invalid_certs(true);
-        let client = client.build().map_err(|error| format!("{error:?}"))?;
-        let mut request = client.request(method, format!("{}{path}", self.url));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some((kind, text)) = body {
-            request = request.header("content-type", kind).body(text);
-        }
-        let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(|error| format!("{error:?}"))?;
-        match status.is_success() {
-            true => Ok(serde_json::from_str(&text).unwrap_or(Value::Null)),
-            false => Err(format!("{status}: {text}")),
-        }
+        self.server.send(Method::POST, path, Some(token), Some(("application/json", body.to_string()))).await.map(drop)
     }
 }

@@ -102,7 +102,7 @@ fn put_recipe(host: &Host, name: &str, repo: &Path) {
 fn accounts(host: &Host) -> Accounts {
     let address: SocketAddr = ADDRESS.parse().unwrap();
     let password = format!("{DEFAULT_STATE_DIR}/{APP}/secrets/{STACK}_admin_password_v1");
-    let accounts = Accounts::at("https://warm-keycloak.example.org".to_owned(), address, host.path(password));
+    let accounts = Accounts::at("warm-keycloak.example.org".to_owned(), address, host.path(password));
     accounts.within(host.path("/proc/1/ns/net"))
 }
 
