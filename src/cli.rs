@@ -343,6 +343,11 @@ fn others_read_along() -> bool {
     handing_over::is_open_to_others(std::io::stdout()).unwrap_or(false)
 }
 
+/// Whether answers land in the journal, which keeps them.
+fn journal_reads_along() -> bool {
+    telemetry::is_journal(std::io::stdout())
+}
+
 /// A line to stderr that belongs to no app. There is nowhere left to tell that it could not be written.
 fn tell(text: &str) {
     use std::io::Write as _;

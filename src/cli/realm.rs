@@ -13,7 +13,6 @@ use crate::config;
 use crate::host::handing_over;
 use crate::model::app::NameError;
 use crate::model::realm::{RealmName, Run};
-use crate::telemetry;
 
 /// No Keycloak is here, or none came up in time.
 const COLD: u8 = 15;
@@ -174,7 +173,7 @@ fn outlet(out: Option<&Path>) -> Result<(), String> {
 }
 
 fn stdout_is_private() -> Result<(), &'static str> {
-    if telemetry::is_journal(std::io::stdout()) {
+    if super::journal_reads_along() {
         return Err("stdout is the journal, which keeps what it is given, and secrets are to be printed: name a file \
                     with --out FILE");
     }
