@@ -176,7 +176,7 @@ fn play(situation: &str, make: &Maker) -> Play {
             make.update(make.app(crash, &[("/Mode", json!({"Replicated": {"Replicas": 2}}))]), crashes)
         }
         "late-crash-update" => {
-            make.update(make.app("sleep 1.6; exit 3", &[("/UpdateConfig/Monitor", json!(SECOND / 2))]), crashes)
+            make.update(make.app("sleep 1; exit 3", &[("/UpdateConfig/Monitor", json!(SECOND / 2))]), crashes)
         }
         "fast-crash-start" => {
             let delay = ("/TaskTemplate/RestartPolicy/Delay", json!(SECOND / 20));
