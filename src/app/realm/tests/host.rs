@@ -207,6 +207,7 @@ async fn serve(listener: TcpListener, kept: Arc<Mutex<Kept>>, shown: Arc<Mutex<T
         };
         let text = if answer.is_null() { String::new() } else { answer.to_string() };
         let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}", text.len());
+        // Whoever asked may have given up.
         let _ = stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n{text}").as_bytes()).await;
         let _ = stream.shutdown().await;
     }
