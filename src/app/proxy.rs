@@ -86,8 +86,7 @@ fn kept_pem(declared: &Declared, store: &Store) -> Option<SecretBytes> {
     let dir = store.app(&proxy.name);
     // Unreadable state is told by whoever keeps the proxy.
     let current = dir.read_state().ok()??.current?;
-    let (name, _) = current.body.secrets.iter().find(|(_, secret)| secret.key == CHAIN)?;
-    dir.secret(name).ok()?
+    dir.secret(current.body.secret_named(CHAIN)?).ok()?
 }
 
 /// The chain that a proxy with this release serves, for whoever sends it a secret: empty only where none was given to it
@@ -96,7 +95,7 @@ fn kept_pem(declared: &Declared, store: &Store) -> Option<SecretBytes> {
 /// # Errors
 /// Where one was given or is declared and it is not known which, with the way out.
 pub fn known_chain(declared: &Declared, dir: &AppDir, body: &ReleaseBody) -> anyhow::Result<Vec<Vec<u8>>> {
-    let Some((name, _)) = body.secrets.iter().find(|(_, secret)| secret.key == CHAIN) else {
+    let Some(name) = body.secret_named(CHAIN) else {
         ensure!(declared.certificate.is_none(), "the proxy was not given the declared certificate yet: {GIVE}");
         return Ok(Vec::new());
     };

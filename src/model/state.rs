@@ -210,6 +210,11 @@ pub struct Attempt {
 }
 
 impl ReleaseBody {
+    /// The name of the object that a secret of the recipe stands for.
+    pub fn secret_named(&self, key: &str) -> Option<&str> {
+        self.secrets.iter().find(|(_, secret)| secret.key == key).map(|(name, _)| name.as_str())
+    }
+
     /// A release that consists of nothing yet.
     pub fn empty(revision: Revision) -> Self {
         Self {

@@ -194,7 +194,7 @@ fn variable<'b>(body: &'b ReleaseBody, name: &str) -> Option<&'b str> {
 }
 
 fn password(app: &config::App, dir: &AppDir, body: &ReleaseBody) -> anyhow::Result<SecretString> {
-    let Some((object, _)) = body.secrets.iter().find(|(_, secret)| secret.key == PASSWORD) else {
+    let Some(object) = body.secret_named(PASSWORD) else {
         bail!("the recipe of {} has no secret {PASSWORD}, so nobody here can be its administrator", app.name);
     };
     let Some(bytes) = dir.secret(object)? else {
