@@ -13,6 +13,7 @@ pub mod front;
 mod goal;
 mod headroom;
 mod images;
+mod leaving;
 mod live;
 mod offering;
 mod pausing;
@@ -65,6 +66,7 @@ use view::{Sources, View};
 
 pub use approving::{Approved, approve, spend};
 pub use examine::{Finding, declared_release, examine};
+pub use leaving::start_upgrades;
 pub use pausing::{Unpaused, pause, paused, unpause};
 pub use place::KnownOfEngine;
 pub use previewing::{Coming, Preview, preview};
@@ -167,15 +169,23 @@ pub struct Options {
     pub no_upgrade: bool,
 }
 
+/// How a run ended for one app, and what it leaves to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub outcome: Outcome,
+    /// A pinned version is left to the unit that takes versions.
+    pub leaves_version: bool,
+}
+
 /// Keeps one app as declared. Never fails: what went wrong is the outcome.
-pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Outcome {
+pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Kept {
     let work = async {
         let before = telling::before(&host.store, &app.name);
         let mut report = Report::default();
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
         telling::after(host, &app.name, before, &outcome, &report, now);
-        outcome
+        Kept { outcome, leaves_version: report.leaves_version }
     };
     work.instrument(error_span!("keep", app = %app.name)).await
 }

@@ -26,6 +26,7 @@ mod refusing;
 mod removing;
 mod scene;
 mod showing;
+mod switching;
 mod upgrades;
 mod upgrading;
 mod verdict_recording;
