@@ -117,6 +117,7 @@ impl Host {
             images_before: state.current.as_ref().map(|current| release::references(&current.body)).unwrap_or_default(),
             progress,
             hidden: reading::variables_of_files(app),
+            shared: Some(&self.declared.network),
             recorded: state.names_to_go_back_to(),
             image_ids: state.current.as_ref().map(|current| current.body.images.clone()).unwrap_or_default(),
         }
@@ -134,6 +135,7 @@ impl Host {
             images_before: BTreeMap::new(),
             image_ids: state.current.as_ref().map(|current| current.body.images.clone()).unwrap_or_default(),
             hidden: None,
+            shared: Some(&self.declared.network),
             recorded: state.names_to_go_back_to(),
             progress,
         }

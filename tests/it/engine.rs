@@ -22,6 +22,7 @@ mod nights;
 mod nodes;
 mod overlaying;
 mod planning;
+mod pruning;
 mod refusing;
 mod removing;
 mod scene;
