@@ -5,9 +5,9 @@ let
 in
 {
   imports = [
-    ./hardware/example.nix
-    ./with/secrets.nix
-    ./with/cache.nix
+    ./parts/hardware.nix
+    ./parts/secrets.nix
+    ./parts/cache.nix
   ];
   networking.hostName = "example";
   services.openssh.enable = true;
@@ -22,6 +22,7 @@ in
     };
     registryAuthFile = config.sops.templates."docker-config.json".path;
     alerts.webhook = secret "alerts_webhook";
+    timers.nightly.dates = "02:30";
 
     proxy = {
       recipe.url = "https://git.coopcloud.tech/coop-cloud/traefik.git";
@@ -33,7 +34,7 @@ in
     };
     warmKeycloak = {
       recipe.url = "https://git.coopcloud.tech/coop-cloud/keycloak.git";
-      policy.min_age = "24h";
+      policy.minAge = "24h";
     };
     apps.notes = {
       recipe.url = "https://git.example.org/recipes/notes.git";
