@@ -9,7 +9,7 @@ let
   # Stands for whoever reads alerts; refuses them while /srv/refuse is there.
   receive = pkgs.writeShellScriptBin "receive" ''
     [ ! -e /srv/refuse ] || exit 1
-    cat >>/var/lib/ci-warm/received
+    ${pkgs.coreutils}/bin/cat >>/var/lib/ci-warm/received
   '';
 in
 {

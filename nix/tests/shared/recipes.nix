@@ -90,7 +90,7 @@ in
       tag = "1.2.0+1.1.0";
       files = compose {
         image = "1.1.0";
-        schema = "2";
+        schema = "3";
         fails = ''FAIL_AFTER: "0"'';
       };
     };
