@@ -47,9 +47,7 @@
         { lib, pkgs, ... }:
         {
           imports = [ ./nix/module.nix ];
-          services.evenkeel.package =
-            lib.mkDefault
-              self.packages.${pkgs.stdenv.hostPlatform.system}.default;
+          services.evenkeel.package = lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.default;
         };
       nixosModules.default = self.nixosModules.evenkeel;
 

@@ -35,9 +35,7 @@ let
     prefix: names: make:
     lib.listToAttrs (map (name: lib.nameValuePair "${prefix}-${name}" (make name)) names);
 
-  hosts =
-    prefixed "host" (namesIn ./hosts)
-      (name: (host name system).config.system.build.toplevel);
+  hosts = prefixed "host" (namesIn ./hosts) (name: (host name system).config.system.build.toplevel);
 
   tests = prefixed "test" (namesIn ./tests) (
     name:
@@ -70,7 +68,9 @@ in
   '';
 
   options-page = pkgs.runCommand "evenkeel-options-page" { } ''
-    diff -u ${./options.md} ${pkgs.writeText "options.md" (import ./options-doc.nix { inherit lib pkgs; })}
+    diff -u ${./options.md} ${
+      pkgs.writeText "options.md" (import ./options-doc.nix { inherit lib pkgs; })
+    }
     touch $out
   '';
 }

@@ -24,7 +24,9 @@
     services.evenkeel.apps.notes.gate.stableFor = lib.mkForce "60s";
     # The units name the configuration, so that each of them is another one here.
     specialisation.other.configuration.services.evenkeel.timers.nightly.dates = lib.mkForce "04:00";
-    specialisation.other.configuration.services.evenkeel.alerts.command = [ "/run/current-system/sw/bin/true" ];
+    specialisation.other.configuration.services.evenkeel.alerts.command = [
+      "/run/current-system/sw/bin/true"
+    ];
   };
 
   testScript = ''

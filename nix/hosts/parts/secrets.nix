@@ -9,9 +9,11 @@ in
     # So that this host can be looked at without any secret. On yours leave it out: then the file has to be there to build.
     validateSopsFiles = false;
 
-    # The host's own key. The recovery key is one more recipient in .sops.yaml and stays in the safe: a key file that is
-    # named here and missing on the host would keep all secrets away.
+    # The host's own key; and a second one, for the day when the host is lost: the recovery key is put there then. Until then
+    # a key of no meaning lies there, since a file that is named and missing would keep all secrets away.
     age.sshKeyPaths = [ "/etc/ssh/ssh_host_ed25519_key" ];
+    age.keyFile = "/var/lib/sops-nix/key.txt";
+    age.generateKey = true;
     gnupg.sshKeyPaths = [ ];
 
     secrets = {
