@@ -13,7 +13,7 @@ let
       ;
     refuse = condition: message: {
       assertion = !condition;
-      inherit message;
+      message = lib.trim (lib.replaceStrings [ "\n" ] [ " " ] message);
     };
     # Tables of apps: { key = as the program calls it; option = as the option is called; name; table; }.
     apps =

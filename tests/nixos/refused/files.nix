@@ -24,6 +24,8 @@ in
   state-with-a-slash-at-the-end.settings.services.evenkeel.stateDir = "/data/evenkeel/";
   state-is-all-of-var-lib.settings.services.evenkeel.stateDir = "/var/lib";
   state-below-docker.settings.services.evenkeel.stateDir = "/var/lib/docker/evenkeel";
+  data-root-with-a-blank.settings.services.evenkeel.dockerDataRoot = "/docker data";
+  data-root-relative.settings.services.evenkeel.dockerDataRoot = "docker";
   state-in-settings.settings.services.evenkeel.settings.state_dir = "/tmp/evenkeel";
   certificate-in-the-store.settings = proxy {
     certificate = {
