@@ -24,6 +24,7 @@ let
       inherit example description;
     };
   text = types.nonEmptyStr;
+  word = words: types.enum (lib.splitString " " words);
   texts = types.listOf text;
   days = types.ints.between 0 3650;
   status = types.ints.between 100 599;
@@ -67,6 +68,7 @@ rec {
     path
     optional
     text
+    word
     ;
 
   # What the proxy, the warm Keycloak and the apps have alike.
@@ -95,34 +97,40 @@ rec {
       A tag of the recipe, or a commit by 7 digits or more of its id. Default: `"latest"`, the newest at the first
       install and from then on what {option}`policy` allows.
     '';
-    compose = optional (types.nonEmptyListOf text) [
-      "compose.yml"
-      "compose.mariadb.yml"
-    ] ''
-      Compose files of the recipe in their order; absolute paths are files of yours. Default: as `COMPOSE_FILE`
-      says.
-    '';
-    env = names (types.oneOf [
-      types.str
-      types.int
-      types.bool
-    ]) { TZ = "Europe/Berlin"; } ''
-      Values for the recipe's `.env`. Everybody on the host can read them: what is secret goes to {option}`envFiles` or
-      {option}`secrets`.
-    '';
+    compose =
+      optional (types.nonEmptyListOf text)
+        [
+          "compose.yml"
+          "compose.mariadb.yml"
+        ]
+        ''
+          Compose files of the recipe in their order; absolute paths are files of yours. Default: as `COMPOSE_FILE`
+          says.
+        '';
+    env =
+      names
+        (types.oneOf [
+          types.str
+          types.int
+          types.bool
+        ])
+        { TZ = "Europe/Berlin"; }
+        ''
+          Values for the recipe's `.env`. Everybody on the host can read them: what is secret goes to {option}`envFiles` or
+          {option}`secrets`.
+        '';
     envFiles = optional (types.listOf path) [ "/run/secrets/notes.env" ] ''
       Files with such values, for those that not everybody may read. {option}`env` wins. Default: none.
     '';
-    secrets = names path {
-      session_key = "/run/secrets/notes_session_key";
-    } ''
-      The recipe's name of a secret, and a file with its exact bytes. The recipe's other secrets are made once.
-    '';
-    resolve = optional (types.enum [
-      "changed"
-      "always"
-      "never"
-    ]) "always" ''
+    secrets =
+      names path
+        {
+          session_key = "/run/secrets/notes_session_key";
+        }
+        ''
+          The recipe's name of a secret, and a file with its exact bytes. The recipe's other secrets are made once.
+        '';
+    resolve = optional (word "changed always never") "always" ''
       When a registry is asked what an image's tag means: `"changed"`, when the recipe's words for the image are new (the
       default); `"always"`, at each run; `"never"`.
     '';
@@ -133,15 +141,18 @@ rec {
         How long the same containers have to keep running. Default: `"20s"`.
       '';
       successes = optional (types.ints.between 1 1000) 5 "Good answers in a row. Default: 3.";
-      http = optional (types.listOf check) [
-        {
-          path = "/health";
-          status = 200;
-        }
-      ] ''
-        What is asked through the proxy. An empty list asks nothing. Default: one check of `/` that takes any answer
-        of the app itself from 200 to 499.
-      '';
+      http =
+        optional (types.listOf check)
+          [
+            {
+              path = "/health";
+              status = 200;
+            }
+          ]
+          ''
+            What is asked through the proxy. An empty list asks nothing. Default: one check of `/` that takes any answer
+            of the app itself from 200 to 499.
+          '';
       tcp = optional (types.either port (types.listOf port)) [ 2222 ] ''
         Ports that have to accept a connection at the proxy's address. Default: none.
       '';
@@ -152,20 +163,11 @@ rec {
     };
 
     policy = {
-      auto = optional (types.enum [
-        "major"
-        "minor"
-        "patch"
-        "none"
-      ]) "patch" ''
+      auto = optional (word "major minor patch none") "patch" ''
         The largest step that is taken by itself, of the recipe's own version and of the app's alike. Default:
         `"minor"`.
       '';
-      notes = optional (types.enum [
-        "hold"
-        "alert"
-        "ignore"
-      ]) "alert" ''
+      notes = optional (word "hold alert ignore") "alert" ''
         What release notes on the way do: `"hold"` (the default), `"alert"` (taken, and told), `"ignore"`.
       '';
       never = optional texts [ "2.0.0+1.4.0" ] "Versions that are not taken. Default: none.";
@@ -186,7 +188,7 @@ rec {
         Volumes that are neither stored nor put back. Default: none.
       '';
       external = optional texts [ "media" ] "Volumes that somebody else keeps. Default: none.";
-      unclean = optional (types.enum [ "allow" ]) "allow" ''
+      unclean = optional (word "allow") "allow" ''
         `"allow"` also stores what a container leaves that had to be killed. Default: it is not stored.
       '';
     };

@@ -44,6 +44,8 @@ in
       ./refusals/files.nix
       ./refusals/apps.nix
     ];
-    warnings = lib.optional (arguments.apps == [ ]) "services.evenkeel keeps nothing yet: declare a proxy or an app.";
+    warnings = lib.optional (
+      arguments.apps == [ ]
+    ) "services.evenkeel keeps nothing yet: declare a proxy or an app.";
   };
 }

@@ -13,6 +13,7 @@ let
     path
     proxy
     text
+    word
     ;
   cfg = config.services.evenkeel;
 
@@ -59,10 +60,7 @@ let
     webhook = optional text "/run/secrets/ntfy_address" ''
       Where alerts are posted: a web address or, where that is a secret, a file with it. Default: nowhere.
     '';
-    format = optional (types.enum [
-      "json"
-      "ntfy"
-    ]) "ntfy" ''
+    format = optional (word "json ntfy") "ntfy" ''
       How the webhook is written to: `"json"` (the default), the alert's file as it is; `"ntfy"`, a message for a
       topic of an ntfy server.
     '';

@@ -35,5 +35,7 @@ rec {
   of = kind: logins ++ appsOf kind;
 
   # As `LoadCredential=` wants them; `%` would begin a specifier there.
-  load = map (file: "${lib.concatStringsSep "." file.key}:${lib.replaceStrings [ "%" ] [ "%%" ] file.path}");
+  load = map (
+    file: "${lib.concatStringsSep "." file.key}:${lib.replaceStrings [ "%" ] [ "%%" ] file.path}"
+  );
 }

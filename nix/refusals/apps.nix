@@ -28,13 +28,15 @@ let
     ''
   ) byDomain;
 
-  isName = name: builtins.match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null && lib.stringLength name <= 40;
+  isName =
+    name: builtins.match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null && lib.stringLength name <= 40;
   reserved = import ../reserved.nix;
 
   # A value that is secret by its variable's name: neither a path nor a switch, and SECRET_X_VERSION is no secret.
   isSecret =
     name: value:
-    builtins.match ".*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIALS?)" (lib.toUpper name) != null
+    builtins.match ".*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIALS?)" (lib.toUpper name)
+    != null
     && builtins.isString value
     && builtins.match "|true|false|/.*" value == null;
   secretsIn = app: lib.attrNames (lib.filterAttrs isSecret (app.table.env or { }));

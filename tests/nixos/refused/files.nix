@@ -33,8 +33,12 @@ in
       key = "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key.pem";
     };
   };
-  secret-in-the-store.settings = notes { secrets.session_key = "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key"; };
-  env-file-in-the-store.settings = notes { envFiles = [ "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-env" ]; };
+  secret-in-the-store.settings = notes {
+    secrets.session_key = "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key";
+  };
+  env-file-in-the-store.settings = notes {
+    envFiles = [ "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-env" ];
+  };
   registry-auth-in-a-home.settings.services.evenkeel.registryAuthFile = "/root/.docker/config.json";
   login-in-tmp.settings = proxy {
     apps.notes = {
