@@ -61,7 +61,6 @@ in
     memorySize = 2048;
     diskSize = 8192;
   };
-  networking.hostName = "host";
   system.switch.enable = true;
   environment.systemPackages = [
     page
