@@ -65,6 +65,7 @@ let
 in
 rec {
   inherit
+    duration
     path
     optional
     text

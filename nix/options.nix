@@ -9,6 +9,7 @@ let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./app-options.nix { inherit lib; })
     app
+    duration
     optional
     path
     proxy
@@ -156,9 +157,15 @@ in
       relay.interval = default span "5min" "1min" ''
         How often alerts are sent again that were not taken. New ones are sent at once.
       '';
-      watchdog.dates = default types.str "hourly" "*:0/15" ''
-        When it is looked whether the last good night is more than 26 hours old.
-      '';
+      watchdog = {
+        dates = default types.str "hourly" "*:0/15" ''
+          When it is looked whether the last good night is too long ago.
+        '';
+        after = default duration "26h" "8d" ''
+          How long ago the last good night may be: a night and two hours. Give it more where {option}`nightly.dates` does
+          not name every night.
+        '';
+      };
     };
 
     openFirewall = default types.bool true false ''
