@@ -59,7 +59,7 @@ in
 {
   inherit stateDirectory stateMode;
 
-  # A service that runs `evenkeel ARGUMENTS`. It is told of failing by `evenkeel-failed@`, unless `quiet`.
+  # A service that runs `evenkeel ARGUMENTS`. `evenkeel-failed@` tells when it fails, unless it is `quiet`.
   # `credentials`: as secrets.nix names them. `asksEngine`: whether it waits for Docker and its disk; what tells of
   # failures does not. `touchesVolumes`: whether it may write to Docker's volumes.
   service =
