@@ -46,6 +46,9 @@ let
     "evenkeel-swarm.service"
   ];
 
+  # For what may make an upgrade. unit.nix says why it is so much.
+  long = "7d";
+
   # A switch neither stops nor restarts what may be in the middle of an upgrade. An inactive one is started again by its
   # target, with the new configuration.
   leftAlone =
@@ -66,7 +69,6 @@ let
         {
           asksEngine = true;
           touchesVolumes = true;
-          timeout = "15min";
           credentials = secrets.load (
             secrets.of {
               inherit (kind) key;
@@ -95,6 +97,7 @@ let
     reconciler kind {
       description = "Keep ${kind.what} as declared, in the newest version that the policy allows";
       arguments = kind.verb;
+      timeout = long;
       wants = wanted;
       # One after the other: a night would lose one of two that ask for the run slot at once.
       after = [
@@ -130,6 +133,7 @@ in
         unit.service {
           description = "Upgrade what the policy allows, and look how the night went";
           arguments = "alerts watchdog --after ${cfg.timers.watchdog.after}";
+          timeout = long;
           wants = map upgrade placed;
           after = map upgrade placed;
         }
@@ -143,7 +147,7 @@ in
           after = [ "evenkeel-swarm.service" ];
           asksEngine = true;
           touchesVolumes = true;
-          timeout = "15min";
+          timeout = long;
           serviceConfig.SuccessExitStatus = "10 11";
         }
       );

@@ -71,7 +71,7 @@ in
       credentials ? [ ],
       asksEngine ? false,
       touchesVolumes ? false,
-      timeout ? "5min",
+      timeout ? "1d",
       quiet ? false,
       serviceConfig ? { },
     }:
@@ -100,7 +100,9 @@ in
         // {
           Type = "oneshot";
           ExecStart = "${lib.getExe cfg.package} --config ${cfg.configFile} ${arguments}";
-          # A oneshot has none by itself, and would hold up each switch. The program asks for more as long as it gets on.
+          # Finite, so that nothing hangs for ever, and out of reach: at each daemon-reload systemd arms it anew, counted from
+          # the unit's start, and forgets what the program has asked for since (EXTEND_TIMEOUT_USEC). Every switch reloads,
+          # and would end what has been starting for longer.
           TimeoutStartSec = timeout;
           NotifyAccess = "main";
           ReadWritePaths =
