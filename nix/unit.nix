@@ -86,6 +86,9 @@ in
       ]
       ++ lib.optional asksEngine "docker.service"
       ++ after;
+      # Nothing restarts them by itself, and what starts them often (alerts, and runs that meet an open upgrade) has to find
+      # them able to start. A path unit would end for good with its service.
+      startLimitIntervalSec = 0;
       onFailure = lib.optional (!quiet) "evenkeel-failed@%N.service";
       path = [
         pkgs.git
