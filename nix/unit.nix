@@ -95,7 +95,10 @@ in
         pkgs.gnutar
         pkgs.openssh
       ];
-      environment.HOME = cfg.stateDir;
+      # As Docker's own unit: recipes and webhooks may be reached by a proxy only.
+      environment = config.networking.proxy.envVars // {
+        HOME = cfg.stateDir;
+      };
       # A disk that is not mounted must not look like volumes that are lost.
       unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ lib.optional asksEngine cfg.dockerDataRoot;
       serviceConfig =

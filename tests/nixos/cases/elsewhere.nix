@@ -1,5 +1,7 @@
-# State directory and Docker's data lie on disks of their own, and the node exporter reads the metrics.
+# State directory and Docker's data lie on disks of their own, the node exporter reads the metrics, and the world is
+# behind a proxy.
 {
+  networking.proxy.default = "http://192.0.2.3:3128";
   virtualisation.docker.daemon.settings.data-root = "/docker/data";
   services.evenkeel = {
     enable = true;
