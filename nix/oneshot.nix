@@ -1,4 +1,4 @@
-# Units that keep apps. THE one place where a reconciler's units are made: a new kind is a line in `kinds`, and its options.
+# Units that keep apps. THE one place where a reconciler's units are made, for each kind of kinds.nix that is declared.
 #
 # Each kind has two. The activation unit runs at boot and at each switch, looks for no newer version, and is over soon.
 # The upgrade unit is started by the nightly timer, and by an activation that found another version declared. Both may
@@ -15,26 +15,7 @@ let
   unit = import ./unit.nix { inherit config lib pkgs; };
   secrets = import ./secrets.nix { inherit lib settings; };
 
-  # In the order in which they come up: each needs those before it.
-  kinds = [
-    {
-      verb = "proxy";
-      key = "proxy";
-      what = "the reverse proxy";
-    }
-    {
-      verb = "warm-keycloak";
-      key = "warm_keycloak";
-      what = "the warm Keycloak";
-    }
-    {
-      verb = "app";
-      key = "app";
-      what = "the apps";
-      many = true;
-    }
-  ];
-  declared = lib.filter (kind: settings.${kind.key} or { } != { }) kinds;
+  declared = lib.filter (kind: settings.${kind.key} or { } != { }) (import ./kinds.nix);
   before = kind: lib.filter (other: other.place < kind.place) placed;
   placed = lib.imap0 (place: kind: kind // { inherit place; }) declared;
 
@@ -69,12 +50,7 @@ let
         {
           asksEngine = true;
           touchesVolumes = true;
-          credentials = secrets.load (
-            secrets.of {
-              inherit (kind) key;
-              many = kind.many or false;
-            }
-          );
+          credentials = secrets.load (secrets.of kind);
           # Held, and rolled back: the host is healthy on what ran before, and the alert tells.
           serviceConfig.SuccessExitStatus = "10 11";
         }

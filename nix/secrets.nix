@@ -29,11 +29,12 @@ rec {
   logins = named [ "registry_auth" ] (settings.registry_auth or null);
   alerts = lib.optionals (isFile webhook) (named (lib.splitString "/" "alerts/webhook") webhook);
 
-  # What the table `key` names; `many`: it holds tables of apps.
-  appsOf = { key, many }: (if many then ofApps else ofApp) [ key ] (settings.${key} or { });
+  appsOf = kind: (if kind ? name then ofApp else ofApps) [ kind.key ] (settings.${kind.key} or { });
 
-  # What a reconciler of that table needs.
+  # What a reconciler of that kind needs.
   of = kind: logins ++ appsOf kind;
+
+  all = logins ++ alerts ++ lib.concatMap appsOf (import ./kinds.nix);
 
   # As `LoadCredential=` wants them; `%` would begin a specifier there.
   load = map (

@@ -10,22 +10,6 @@ let
   inherit (cfg) stateDir dockerDataRoot;
   secrets = import ../secrets.nix { inherit lib settings; };
   names = import ../names.nix { inherit lib; };
-  kinds = [
-    "proxy"
-    "warm_keycloak"
-    "app"
-  ];
-  files =
-    secrets.logins
-    ++ secrets.alerts
-    ++ lib.concatMap (
-      key:
-      secrets.appsOf {
-        inherit key;
-        many = key == "app";
-      }
-    ) kinds;
-
   within = dir: path: path == dir || lib.hasPrefix "${dir}/" path;
   isBelow = dirs: path: lib.any (dir: within dir path) dirs;
   passing = [
@@ -48,7 +32,7 @@ let
   refuseFiles =
     isWrong: because:
     let
-      wrong = map (file: names.option file.key) (lib.filter (file: isWrong file.path) files);
+      wrong = map (file: names.option file.key) (lib.filter (file: isWrong file.path) secrets.all);
     in
     refuse (wrong != [ ]) "${lib.concatStringsSep ", " wrong}: ${because}";
   isAbsolute = lib.hasPrefix "/";
