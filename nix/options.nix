@@ -134,6 +134,11 @@ in
       '';
     };
 
+    publicVariables = default (types.listOf types.str) [ ] [ "ANALYTICS_KEY" ] ''
+      Variables of {option}`env` that look like secrets by their name or value, and are none. Everybody on the host can read
+      {option}`env`, so that what looks like a secret is refused there.
+    '';
+
     registryAuthFile = host.registryAuth;
     alerts = { inherit (host) webhook format command; };
     prune = { inherit (host) watermark; };

@@ -49,6 +49,10 @@ in
   (refuse (builtins.match "(https?://|/).*" webhook == null) ''
     services.evenkeel.alerts.webhook is neither a web address nor the absolute path of a file that holds one.
   '')
+  (refuse (builtins.match "https?://[^/?#]*@.*" webhook != null) ''
+    services.evenkeel.alerts.webhook carries a login, and everybody on this host can read it. Write the whole address to
+    a file and name that.
+  '')
   (refuse (cfg.certificate.chain != null && cfg.certificate.key == null) ''
     services.evenkeel.certificate.chain is given without services.evenkeel.certificate.key. Give both, or none.
   '')

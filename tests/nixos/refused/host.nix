@@ -20,6 +20,8 @@
   alert-command-of-nothing.settings.services.evenkeel.alerts.command = [ ];
   format-without-webhook.settings.services.evenkeel.alerts.format = "ntfy";
   webhook-that-is-no-address.settings.services.evenkeel.alerts.webhook = "ntfy.example.org/topic";
+  webhook-with-a-login.settings.services.evenkeel.alerts.webhook =
+    "https://:tk_hunter2@ntfy.example.org/ops";
   chain-without-key.settings.services.evenkeel = {
     proxy.recipe.url = "https://git.example.org/recipes/traefik.git";
     certificate.chain = "/run/secrets/chain";
