@@ -4,23 +4,6 @@
 let
   cfg = config.services.evenkeel;
   settings = cfg.finalSettings;
-  appsOf =
-    kind:
-    let
-      table = settings.${kind.key} or { };
-    in
-    if kind ? name then
-      lib.optional (settings ? ${kind.key}) {
-        inherit (kind) key name;
-        option = "services.evenkeel.${kind.option}";
-        inherit table;
-      }
-    else
-      lib.mapAttrsToList (name: table: {
-        key = "${kind.key}.${name}";
-        option = "services.evenkeel.${kind.option}.${name}";
-        inherit name table;
-      }) table;
   arguments = {
     inherit
       cfg
@@ -32,8 +15,7 @@ let
       assertion = !condition;
       message = lib.trim (lib.replaceStrings [ "\n" ] [ " " ] message);
     };
-    # Tables of apps: { key = as the program calls it; option = as the option is called; name; table; }.
-    apps = lib.concatMap appsOf (import ./kinds.nix);
+    apps = import ./apps.nix { inherit lib settings; };
   };
 in
 {

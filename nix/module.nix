@@ -20,6 +20,7 @@ in
     ./assertions.nix
     ./oneshot.nix
     ./telling.nix
+    ./times.nix
     ./metrics.nix
   ];
 

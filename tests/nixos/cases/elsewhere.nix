@@ -12,6 +12,11 @@
   services.evenkeel = {
     enable = true;
     baseDomain = "ci.example.org";
+    timers.nightly = {
+      dates = "*-*-* 02:30 Europe/Berlin";
+      randomizedDelay = "0";
+    };
+    timers.resume.interval = "1min 30s";
     stateDir = "/data/evenkeel";
     proxy.recipe.url = "https://git.coopcloud.tech/coop-cloud/traefik.git";
     apps.notes.recipe.url = "https://git.example.org/recipes/notes.git";

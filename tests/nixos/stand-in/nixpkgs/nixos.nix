@@ -122,6 +122,7 @@ in
       daemon.settings = free;
       autoPrune = { enable = opt types.bool false ""; dates = opt types.str "weekly" ""; flags = opt (types.listOf types.str) [ ] ""; allVolumes.enable = opt types.bool false ""; };
     };
+    time.timeZone = opt (types.nullOr types.str) null "";
     system = { stateVersion = opt types.str "26.05" ""; checks = opt (types.listOf types.package) [ ] ""; preSwitchChecks = opt (types.attrsOf types.lines) { } ""; };
     networking = { proxy = lib.genAttrs [ "default" "noProxy" ] (_: opt (types.nullOr types.str) null "") // { envVars = opt (types.attrsOf types.str) { } ""; }; hostName = opt types.str "host" ""; firewall = { enable = opt types.bool true ""; allowedTCPPorts = opt (types.listOf types.port) [ ] ""; allowedUDPPorts = opt (types.listOf types.port) [ ] ""; }; };
     services.prometheus.exporters.node = { enable = opt types.bool false "As in NixOS."; enabledCollectors = opt (types.listOf types.str) [ ] "As in NixOS."; extraFlags = opt (types.listOf types.str) [ ] "As in NixOS."; user = opt types.str "node-exporter" "As in NixOS."; };
@@ -146,6 +147,7 @@ in
       // files "target" (_: unitSection) config.systemd.targets
       // mapAttrs' (n: paths: nameValuePair "etc/tmpfiles.d/${n}.conf" { text = lib.concatStrings (lib.concatLists (mapAttrsToList (p: ts: mapAttrsToList (t: e: tmpfile p (if e.type == "" then t else e.type) e) ts) paths)); }) config.systemd.tmpfiles.settings
       // optionalAttrs (config.systemd.tmpfiles.rules != [ ]) { "etc/tmpfiles.d/00-nixos.conf".text = concatMapStrings (r: "${r}\n") config.systemd.tmpfiles.rules; }
+      // optionalAttrs (config.system.checks != [ ]) { "system-checks".text = concatMapStrings (c: "${c}\n") config.system.checks; }
       // mapAttrs' (n: text: nameValuePair "pre-switch-checks/${n}" { inherit text; }) config.system.preSwitchChecks
       // mapAttrs' (n: f: nameValuePair "etc/${n}" (if f.text != null then { inherit (f) text; } else { link = toString f.source; })) (filterAttrs (_: f: f.enable) config.environment.etc);
   };
