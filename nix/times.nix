@@ -20,7 +20,8 @@ let
     zone=''${dates##* }
     [ ! -f "${pkgs.tzdata}/share/zoneinfo/$zone" ] || dates=''${dates% *}
     ${config.systemd.package}/bin/systemd-analyze calendar "$dates" >/dev/null || {
-      echo "services.evenkeel.timers.${option} is no calendar expression of systemd (man systemd.time):" ${lib.escapeShellArg dates} >&2
+      echo "services.evenkeel.timers.${option} is no calendar expression of systemd (man systemd.time):" \
+        ${lib.escapeShellArg dates} >&2
       exit 1
     }
   '';
@@ -40,6 +41,7 @@ let
     ];
   named = lib.concatMapStringsSep ", " (app: "${app.option}.policy.window") zoneless;
 
+  oneLine = text: lib.trim (lib.replaceStrings [ "\n" ] [ " " ] text);
   day = "mon|tue|wed|thu|fri|sat|sun";
   isRare =
     builtins.match "weekly|monthly|quarterly|semiannually|yearly|annually|(${day}).*" (
@@ -57,10 +59,13 @@ in
     );
 
     warnings =
-      lib.optional (isLocal && zoneless != [ ])
-        "${named}: in UTC, since no zone is named, and evenkeel-nightly.timer goes by ${zone}. Where the night lies outside the window nothing is ever taken: write such as \"02:00-05:00 ${zone}\"."
-      ++
-        lib.optional (isRare && timers.watchdog.after == "26h")
-          "services.evenkeel.timers.nightly.dates names not every night, and the watchdog tells of a night that is more than 26 hours ago. Set services.evenkeel.timers.watchdog.after, such as \"8d\".";
+      lib.optional (isLocal && zoneless != [ ]) (oneLine ''
+        ${named}: in UTC, since no zone is named, and evenkeel-nightly.timer goes by ${zone}. Where the night lies outside
+        the window nothing is ever taken: write such as "02:00-05:00 ${zone}".
+      '')
+      ++ lib.optional (isRare && timers.watchdog.after == "26h") (oneLine ''
+        services.evenkeel.timers.nightly.dates names not every night, and the watchdog tells of a night that is more than
+        26 hours ago. Set services.evenkeel.timers.watchdog.after, such as "8d".
+      '');
   };
 }
