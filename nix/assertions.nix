@@ -15,25 +15,7 @@ let
       assertion = !condition;
       message = lib.trim (lib.replaceStrings [ "\n" ] [ " " ] message);
     };
-    # Tables of apps: { key = as the program calls it; option = as the option is called; name; table; }.
-    apps =
-      lib.optional (settings ? proxy) {
-        key = "proxy";
-        option = "services.evenkeel.proxy";
-        name = "traefik";
-        table = settings.proxy;
-      }
-      ++ lib.optional (settings ? warm_keycloak) {
-        key = "warm_keycloak";
-        option = "services.evenkeel.warmKeycloak";
-        name = "warm-keycloak";
-        table = settings.warm_keycloak;
-      }
-      ++ lib.mapAttrsToList (name: table: {
-        key = "app.${name}";
-        option = "services.evenkeel.apps.${name}";
-        inherit name table;
-      }) (settings.app or { });
+    apps = import ./apps.nix { inherit lib settings; };
   };
 in
 {

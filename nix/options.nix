@@ -9,7 +9,6 @@ let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./app-options.nix { inherit lib; })
     app
-    duration
     optional
     path
     proxy
@@ -35,8 +34,16 @@ let
       default = null;
       inherit example description;
     };
-  span = types.strMatching "[0-9]+[a-z]*( [0-9]+[a-z]+)*" // {
-    description = "time span of systemd such as \"2min\"";
+  # As systemd reads them: a unit that it does not know would let the timer run once, and never again.
+  units = "(s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?|w|weeks?)";
+  span = types.strMatching "[0-9]+|[0-9]+ ?${units}( ?[0-9]+ ?${units})*" // {
+    description = "time span of systemd such as \"20min\" or \"1h 30min\"";
+  };
+  interval = types.strMatching "[1-9][0-9]*|[1-9][0-9]* ?${units}( ?[0-9]+ ?${units})*" // {
+    description = "time span of systemd such as \"2min\", and not none";
+  };
+  age = types.strMatching "[1-9][0-9]*(s|m|h|d)([0-9]+(s|m|h|d))*" // {
+    description = "duration such as \"26h\" or \"8d\", and not none";
   };
   command = literalExpression ''[ "''${pkgs.mail-alert}/bin/mail-alert" "ops@example.org" ]'';
   recipe = name: { recipe.url = "https://git.coopcloud.tech/coop-cloud/${name}.git"; };
@@ -134,6 +141,11 @@ in
       '';
     };
 
+    publicVariables = default (types.listOf types.str) [ ] [ "ANALYTICS_KEY" ] ''
+      Variables of {option}`env` that look like secrets by their name or value, and are none. Everybody on the host can read
+      {option}`env`, so that what looks like a secret is refused there.
+    '';
+
     registryAuthFile = host.registryAuth;
     alerts = { inherit (host) webhook format command; };
     prune = { inherit (host) watermark; };
@@ -141,8 +153,9 @@ in
     timers = {
       nightly = {
         dates = default types.str "03:00" "02:30" ''
-          When newer versions are looked for and taken, as {manpage}`systemd.time(7)` writes it. One timer starts the
-          upgrades of the proxy, the Keycloak and the apps, one after the other.
+          When newer versions are looked for and taken, as {manpage}`systemd.time(7)` writes it, by the clock of the host
+          ({option}`time.timeZone`) where it names no zone. One timer starts the upgrades of the proxy, the Keycloak and the
+          apps, one after the other.
         '';
         randomizedDelay = default span "20min" "1h" ''
           How much later it may begin, so that not all hosts ask the registries at once.
@@ -151,17 +164,17 @@ in
           Whether a night that was missed while the host was off is made up for after it boots.
         '';
       };
-      resume.interval = default span "2min" "1min" ''
+      resume.interval = default interval "2min" "1min" ''
         How often an upgrade that was killed is looked for. With none, that takes a few milliseconds.
       '';
-      relay.interval = default span "5min" "1min" ''
+      relay.interval = default interval "5min" "1min" ''
         How often alerts are sent again that were not taken. New ones are sent at once.
       '';
       watchdog = {
         dates = default types.str "hourly" "*:0/15" ''
-          When it is looked whether the last good night is too long ago.
+          When it is looked whether the last good night is too long ago, as {manpage}`systemd.time(7)` writes it.
         '';
-        after = default duration "26h" "8d" ''
+        after = default age "26h" "8d" ''
           How long ago the last good night may be: a night and two hours. Give it more where {option}`nightly.dates` does
           not name every night.
         '';

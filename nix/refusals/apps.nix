@@ -1,6 +1,7 @@
 # Apps' tables.
 {
   apps,
+  cfg,
   lib,
   refuse,
   settings,
@@ -31,22 +32,17 @@ let
   isName =
     name: builtins.match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null && lib.stringLength name <= 40;
   reserved = import ../reserved.nix;
+  looksSecret = import ../plain-secret.nix { inherit lib; };
 
-  # A value that is secret by its variable's name: neither a path nor a switch, and SECRET_X_VERSION is no secret.
-  isSecret =
-    name: value:
-    builtins.match ".*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIALS?)" (lib.toUpper name)
-    != null
-    && builtins.isString value
-    && builtins.match "|true|false|/.*" value == null;
-  secretsIn = app: lib.attrNames (lib.filterAttrs isSecret (app.table.env or { }));
+  secretsIn =
+    app: lib.attrNames (lib.filterAttrs (looksSecret cfg.publicVariables) (app.table.env or { }));
   shown = lib.concatMap (app: map (name: "${app.option}.env.${name}") (secretsIn app)) apps;
 
   asks = app: app.table ? gate.certificate || app.table.gate.http or [ ] != [ ];
   hasPassword =
     app:
     let
-      url = app.table.recipe.url or "";
+      url = toString (app.table.recipe.url or "");
     in
     builtins.match "https?://[^/?#]*@.*|[a-z]+://[^/?#@]*:[^/?#@]*@.*" url != null;
   asksNothing = app: app.table.gate.http or null == [ ];
@@ -63,7 +59,8 @@ shared
   '')
   (refuse (shown != [ ]) ''
     ${lib.concatStringsSep ", " shown}: looks like a secret, and env is readable by everybody on this host. Write it
-    to a file and name that in envFiles, or in secrets where the recipe has a secret for it.
+    to a file and name that in envFiles, or in secrets where the recipe has a secret for it. If it is none, add the
+    variable's name to services.evenkeel.publicVariables.
   '')
   (refuseApps apps hasPassword ''
     recipe.url carries credentials. Put `user:token` into a file and name it as recipe.credentials.

@@ -1,7 +1,9 @@
-# Evaluates settings that have to be refused, each beside a host that is fine.
-# FILE is a set of NAME = { settings, … }. Without `only`: the failed assertions of each; with it: one whole host.
+# Evaluates settings that have to be refused, or warned of, each beside a host that is fine.
+# FILE is a set of NAME = { settings, … }. Without `only`: the failed assertions of each, or its warnings (`of`); with it:
+# one whole host.
 {
   file,
+  of ? "failed",
   only ? null,
   nixpkgs ? null,
 }:
@@ -28,4 +30,13 @@ in
 if only != null then
   builtins.deepSeq (evaluate cases.${only}) "evaluates"
 else
-  builtins.mapAttrs (_: given: (evaluate given).failed) cases
+  builtins.mapAttrs (
+    _: given:
+    let
+      seen = evaluate given;
+    in
+    if of == "warnings" && seen.failed != [ ] then
+      throw "refused: ${toString seen.failed}"
+    else
+      seen.${of}
+  ) cases

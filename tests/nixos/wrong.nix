@@ -68,6 +68,40 @@ in
     settings.services.evenkeel.timers.resume.interval = "soon";
     says = "A definition for option `services.evenkeel.timers.resume.interval' is not of type `time span of systemd";
   };
+  span-of-a-misspelt-unit = {
+    settings.services.evenkeel.timers.resume.interval = "2mnt";
+    says = "A definition for option `services.evenkeel.timers.resume.interval' is not of type `time span of systemd";
+  };
+  interval-of-nothing = {
+    settings.services.evenkeel.timers.resume.interval = "0";
+    says = "A definition for option `services.evenkeel.timers.resume.interval' is not of type `time span of systemd";
+  };
+  relay-of-a-misspelt-unit = {
+    settings.services.evenkeel = {
+      alerts.command = [ "/run/current-system/sw/bin/true" ];
+      timers.relay.interval = "5minute s";
+    };
+    says = "A definition for option `services.evenkeel.timers.relay.interval' is not of type `time span of systemd";
+  };
+  relay-without-pause = {
+    settings.services.evenkeel = {
+      alerts.command = [ "/run/current-system/sw/bin/true" ];
+      timers.relay.interval = "0min";
+    };
+    says = "A definition for option `services.evenkeel.timers.relay.interval' is not of type `time span of systemd";
+  };
+  delay-of-a-misspelt-unit = {
+    settings.services.evenkeel.timers.nightly.randomizedDelay = "1hor";
+    says = "A definition for option `services.evenkeel.timers.nightly.randomizedDelay' is not of type `time span of systemd";
+  };
+  last-night-of-no-unit = {
+    settings.services.evenkeel.timers.watchdog.after = "26 hours";
+    says = "A definition for option `services.evenkeel.timers.watchdog.after' is not of type `duration such as";
+  };
+  last-night-of-no-time = {
+    settings.services.evenkeel.timers.watchdog.after = "0h";
+    says = "A definition for option `services.evenkeel.timers.watchdog.after' is not of type `duration such as";
+  };
   two-values-for-one-option = {
     settings.imports = [
       { services.evenkeel.network.name = "a"; }

@@ -16,6 +16,15 @@ let
       WORKERS = 4;
       SIGN_UP = false;
       SECRET_DB_PASSWORD_VERSION = "v1";
+      RECAPTCHA_PUBLIC_KEY = "abc";
+      TURNSTILE_SITE_KEY = "abc";
+      TOKEN_LIFETIME = "3600s";
+      PASSWORD_MIN_LENGTH = 12;
+      REQUIRE_TOKEN = true;
+      ALLOW_PASSWORD = "yes";
+      DATABASE_URL = "postgres://notes:\${DB_PASSWORD}@db/notes";
+      HOME_PAGE = "https://someone@example.org/a:b@c";
+      ANALYTICS_KEY = "abc";
       SESSION_KEY = "/run/secrets/in_the_container";
     };
     envFiles = [ "/run/secrets/${name}.env" ];
@@ -87,6 +96,7 @@ in
     apps.notes = app "notes";
     apps.wiki.recipe.url = "ssh://git@git.example.org/recipes/wiki.git";
     registryAuthFile = "/run/secrets/rendered/docker-config.json";
+    publicVariables = [ "ANALYTICS_KEY" ];
     maxTests = 2;
     alerts = {
       webhook = "/run/secrets/ntfy_address";

@@ -44,6 +44,18 @@ in
   key-in-the-proxys-env.settings.services.evenkeel.proxy = traefik // {
     env.DNS_API_KEY = "hunter2";
   };
+  secrets-by-any-word-in-env.settings = app "notes" {
+    env = {
+      SECRET_KEY_BASE = "hunter2";
+      DB_PASS = "hunter2";
+      SMTP_PWD = "hunter2";
+      API_KEY_2 = "hunter2";
+      PASSWORD_SALT = "hunter2";
+      ADMIN_PASSWORD = 123456;
+      smtp_credentials = "hunter2";
+      DATABASE_URL = "postgres://notes:hunter2@db/notes";
+    };
+  };
   login-in-the-url.settings.services.evenkeel.apps.notes.recipe.url =
     "https://ci:hunter2@git.example.org/notes.git";
   http-gate-without-proxy.settings = app "notes" { gate.http = [ { path = "/"; } ]; };

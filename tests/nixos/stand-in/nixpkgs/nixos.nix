@@ -118,11 +118,13 @@ in
       liveRestore = opt types.bool false "";
       package = opt types.package pkgs.docker "";
       logDriver = opt types.str "journald" "";
+      extraOptions = opt (types.separatedString " ") "" "";
       daemon.settings = free;
       autoPrune = { enable = opt types.bool false ""; dates = opt types.str "weekly" ""; flags = opt (types.listOf types.str) [ ] ""; allVolumes.enable = opt types.bool false ""; };
     };
+    time.timeZone = opt (types.nullOr types.str) null "";
     system = { stateVersion = opt types.str "26.05" ""; checks = opt (types.listOf types.package) [ ] ""; preSwitchChecks = opt (types.attrsOf types.lines) { } ""; };
-    networking = { hostName = opt types.str "host" ""; firewall = { enable = opt types.bool true ""; allowedTCPPorts = opt (types.listOf types.port) [ ] ""; allowedUDPPorts = opt (types.listOf types.port) [ ] ""; }; };
+    networking = { proxy = lib.genAttrs [ "default" "noProxy" ] (_: opt (types.nullOr types.str) null "") // { envVars = opt (types.attrsOf types.str) { } ""; }; hostName = opt types.str "host" ""; firewall = { enable = opt types.bool true ""; allowedTCPPorts = opt (types.listOf types.port) [ ] ""; allowedUDPPorts = opt (types.listOf types.port) [ ] ""; }; };
     services.prometheus.exporters.node = { enable = opt types.bool false "As in NixOS."; enabledCollectors = opt (types.listOf types.str) [ ] "As in NixOS."; extraFlags = opt (types.listOf types.str) [ ] "As in NixOS."; user = opt types.str "node-exporter" "As in NixOS."; };
     users = free;
     security = free;
@@ -131,6 +133,10 @@ in
   };
 
   config = {
+    networking.proxy.envVars =
+      let inherit (config.networking) proxy; in
+      optionalAttrs (proxy.default != null) ({ no_proxy = "127.0.0.1,localhost"; } // lib.genAttrs [ "http_proxy" "https_proxy" "rsync_proxy" "ftp_proxy" "all_proxy" ] (_: proxy.default))
+      // optionalAttrs (proxy.noProxy != null) { no_proxy = proxy.noProxy; };
     systemd.timers = mapAttrs (_: s: { wantedBy = [ "timers.target" ]; timerConfig.OnCalendar = s.startAt; }) (filterAttrs (_: s: s.enable && s.startAt != [ ]) config.systemd.services);
     rendered =
       files "service" service config.systemd.services
@@ -141,6 +147,7 @@ in
       // files "target" (_: unitSection) config.systemd.targets
       // mapAttrs' (n: paths: nameValuePair "etc/tmpfiles.d/${n}.conf" { text = lib.concatStrings (lib.concatLists (mapAttrsToList (p: ts: mapAttrsToList (t: e: tmpfile p (if e.type == "" then t else e.type) e) ts) paths)); }) config.systemd.tmpfiles.settings
       // optionalAttrs (config.systemd.tmpfiles.rules != [ ]) { "etc/tmpfiles.d/00-nixos.conf".text = concatMapStrings (r: "${r}\n") config.systemd.tmpfiles.rules; }
+      // optionalAttrs (config.system.checks != [ ]) { "system-checks".text = concatMapStrings (c: "${c}\n") config.system.checks; }
       // mapAttrs' (n: text: nameValuePair "pre-switch-checks/${n}" { inherit text; }) config.system.preSwitchChecks
       // mapAttrs' (n: f: nameValuePair "etc/${n}" (if f.text != null then { inherit (f) text; } else { link = toString f.source; })) (filterAttrs (_: f: f.enable) config.environment.etc);
   };

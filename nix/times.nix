@@ -1,0 +1,71 @@
+# Times that systemd would not take, or that do not fit each other.
+#
+# systemd leaves a timer with a calendar expression that it cannot read as it is: no unit fails, and no night comes. So each
+# one is read when the system is built.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.evenkeel;
+  inherit (cfg) timers;
+  zone = config.time.timeZone;
+  canCheck = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+
+  # Zones are looked up here: where a build runs, systemd finds none.
+  read = option: dates: ''
+    dates=${lib.escapeShellArg dates}
+    zone=''${dates##* }
+    [ ! -f "${pkgs.tzdata}/share/zoneinfo/$zone" ] || dates=''${dates% *}
+    ${config.systemd.package}/bin/systemd-analyze calendar "$dates" >/dev/null || {
+      echo "services.evenkeel.timers.${option} is no calendar expression of systemd (man systemd.time):" \
+        ${lib.escapeShellArg dates} >&2
+      exit 1
+    }
+  '';
+
+  # Nights by the host's clock, and windows by another.
+  apps = import ./apps.nix {
+    inherit lib;
+    settings = cfg.finalSettings;
+  };
+  isOfNoZone = app: builtins.match "[^ ]+" (toString (app.table.policy.window or "")) != null;
+  zoneless = lib.filter isOfNoZone apps;
+  isLocal =
+    !builtins.elem zone [
+      null
+      "UTC"
+      "Etc/UTC"
+    ];
+  named = lib.concatMapStringsSep ", " (app: "${app.option}.policy.window") zoneless;
+
+  oneLine = text: lib.trim (lib.replaceStrings [ "\n" ] [ " " ] text);
+  day = "mon|tue|wed|thu|fri|sat|sun";
+  isRare =
+    builtins.match "weekly|monthly|quarterly|semiannually|yearly|annually|(${day}).*" (
+      lib.toLower timers.nightly.dates
+    ) != null;
+in
+{
+  config = lib.mkIf cfg.enable {
+    system.checks = lib.optional canCheck (
+      pkgs.runCommand "evenkeel-times" { preferLocalBuild = true; } ''
+        ${read "nightly.dates" timers.nightly.dates}
+        ${read "watchdog.dates" timers.watchdog.dates}
+        touch $out
+      ''
+    );
+
+    warnings =
+      lib.optional (isLocal && zoneless != [ ]) (oneLine ''
+        ${named}: in UTC, since no zone is named, and evenkeel-nightly.timer goes by ${zone}. Where the night lies outside
+        the window nothing is ever taken: write such as "02:00-05:00 ${zone}".
+      '')
+      ++ lib.optional (isRare && timers.watchdog.after == "26h") (oneLine ''
+        services.evenkeel.timers.nightly.dates names not every night, and the watchdog tells of a night that is more than
+        26 hours ago. Set services.evenkeel.timers.watchdog.after, such as "8d".
+      '');
+  };
+}
