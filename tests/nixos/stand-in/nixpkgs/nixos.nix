@@ -123,6 +123,7 @@ in
     };
     system = { stateVersion = opt types.str "26.05" ""; checks = opt (types.listOf types.package) [ ] ""; preSwitchChecks = opt (types.attrsOf types.lines) { } ""; };
     networking = { hostName = opt types.str "host" ""; firewall = { enable = opt types.bool true ""; allowedTCPPorts = opt (types.listOf types.port) [ ] ""; allowedUDPPorts = opt (types.listOf types.port) [ ] ""; }; };
+    services.prometheus.exporters.node = { enable = opt types.bool false "As in NixOS."; enabledCollectors = opt (types.listOf types.str) [ ] "As in NixOS."; extraFlags = opt (types.listOf types.str) [ ] "As in NixOS."; user = opt types.str "node-exporter" "As in NixOS."; };
     users = free;
     security = free;
     boot = free;
@@ -140,6 +141,7 @@ in
       // files "target" (_: unitSection) config.systemd.targets
       // mapAttrs' (n: paths: nameValuePair "etc/tmpfiles.d/${n}.conf" { text = lib.concatStrings (lib.concatLists (mapAttrsToList (p: ts: mapAttrsToList (t: e: tmpfile p (if e.type == "" then t else e.type) e) ts) paths)); }) config.systemd.tmpfiles.settings
       // optionalAttrs (config.systemd.tmpfiles.rules != [ ]) { "etc/tmpfiles.d/00-nixos.conf".text = concatMapStrings (r: "${r}\n") config.systemd.tmpfiles.rules; }
+      // mapAttrs' (n: text: nameValuePair "pre-switch-checks/${n}" { inherit text; }) config.system.preSwitchChecks
       // mapAttrs' (n: f: nameValuePair "etc/${n}" (if f.text != null then { inherit (f) text; } else { link = toString f.source; })) (filterAttrs (_: f: f.enable) config.environment.etc);
   };
 }

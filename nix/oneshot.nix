@@ -1,0 +1,176 @@
+# Units that keep apps. THE one place where a reconciler's units are made: a new kind is a line in `kinds`, and its options.
+#
+# Each kind has two. The activation unit runs at boot and at each switch, looks for no newer version, and is over soon.
+# The upgrade unit is started by the nightly timer, and by an activation that found another version declared. Both may
+# run at once: the program's locks keep them from one app.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.evenkeel;
+  settings = cfg.finalSettings;
+  unit = import ./unit.nix { inherit config lib pkgs; };
+  secrets = import ./secrets.nix { inherit lib settings; };
+
+  # In the order in which they come up: each needs those before it.
+  kinds = [
+    {
+      verb = "proxy";
+      key = "proxy";
+      what = "the reverse proxy";
+    }
+    {
+      verb = "warm-keycloak";
+      key = "warm_keycloak";
+      what = "the warm Keycloak";
+    }
+    {
+      verb = "app";
+      key = "app";
+      what = "the apps";
+      many = true;
+    }
+  ];
+  declared = lib.filter (kind: settings.${kind.key} or { } != { }) kinds;
+  before = kind: lib.filter (other: other.place < kind.place) placed;
+  placed = lib.imap0 (place: kind: kind // { inherit place; }) declared;
+
+  activation = kind: "evenkeel-${kind.verb}.service";
+  upgrade = kind: "evenkeel-${kind.verb}-upgrade.service";
+  wanted = [
+    "docker.service"
+    "network-online.target"
+    "evenkeel-swarm.service"
+  ];
+
+  # A switch neither stops nor restarts what may be in the middle of an upgrade. An inactive one is started again by its
+  # target, with the new configuration.
+  leftAlone =
+    service:
+    service
+    // {
+      restartIfChanged = false;
+      unitConfig = service.unitConfig // {
+        X-StopOnRemoval = false;
+      };
+    };
+
+  # No RemainAfterExit: what is active is started neither by a switch nor by a timer.
+  reconciler =
+    kind: options:
+    leftAlone (
+      unit.service (
+        {
+          touchesVolumes = true;
+          timeout = "15min";
+          credentials = secrets.load (
+            secrets.of {
+              inherit (kind) key;
+              many = kind.many or false;
+            }
+          );
+          # Held, and rolled back: the host is healthy on what ran before, and the alert tells.
+          serviceConfig.SuccessExitStatus = "10 11";
+        }
+        // options
+      )
+    );
+  activationUnit =
+    kind:
+    reconciler kind {
+      description = "Keep ${kind.what} as declared";
+      arguments = "${kind.verb} --no-upgrade";
+      wants = wanted ++ map activation (before kind);
+      after = [ "evenkeel-swarm.service" ] ++ map activation (before kind);
+    }
+    // {
+      wantedBy = [ "multi-user.target" ];
+    };
+  upgradeUnit =
+    kind:
+    reconciler kind {
+      description = "Keep ${kind.what} as declared, in the newest version that the policy allows";
+      arguments = kind.verb;
+      wants = wanted;
+      # One after the other: a night would lose one of two that ask for the run slot at once.
+      after = [
+        "evenkeel-swarm.service"
+        (activation kind)
+      ]
+      ++ map upgrade (before kind);
+    };
+  unitsOf = kind: {
+    "evenkeel-${kind.verb}" = activationUnit kind;
+    "evenkeel-${kind.verb}-upgrade" = upgradeUnit kind;
+  };
+in
+{
+  config = lib.mkIf cfg.enable {
+    systemd.services = lib.mergeAttrsList (map unitsOf placed) // {
+      evenkeel-swarm =
+        unit.service {
+          description = "This node as a Swarm manager, with the shared network";
+          arguments = "swarm";
+          wants = [
+            "docker.service"
+            "network-online.target"
+          ];
+          serviceConfig.RemainAfterExit = true;
+        }
+        // {
+          wantedBy = [ "multi-user.target" ];
+        };
+
+      evenkeel-nightly = leftAlone (
+        unit.service {
+          description = "Upgrade what the policy allows, and look how the night went";
+          arguments = "alerts watchdog";
+          wants = map upgrade placed;
+          after = map upgrade placed;
+        }
+      );
+
+      # From the journal alone, and the state directory has the secrets' bytes: it needs no file of the operator's.
+      evenkeel-resume = leftAlone (
+        unit.service {
+          description = "Finish what a killed run left open";
+          arguments = "resume";
+          after = [ "evenkeel-swarm.service" ];
+          touchesVolumes = true;
+          timeout = "15min";
+          serviceConfig.SuccessExitStatus = "10 11";
+        }
+      );
+    };
+
+    # One timer with one delay for all kinds.
+    systemd.timers.evenkeel-nightly = {
+      description = "Upgrade what the policy allows";
+      wantedBy = [ "timers.target" ];
+      timerConfig = {
+        OnCalendar = cfg.timers.nightly.dates;
+        RandomizedDelaySec = cfg.timers.nightly.randomizedDelay;
+        Persistent = cfg.timers.nightly.persistent;
+      };
+    };
+    systemd.timers.evenkeel-resume = {
+      description = "Look for what a killed run left open";
+      wantedBy = [ "timers.target" ];
+      timerConfig = {
+        OnBootSec = "30s";
+        OnUnitInactiveSec = cfg.timers.resume.interval;
+      };
+    };
+
+    systemd.tmpfiles.settings."10-evenkeel" = lib.mkIf (unit.stateDirectory == null) {
+      ${cfg.stateDir}.d = {
+        mode = unit.stateMode;
+        user = "root";
+        group = "root";
+      };
+    };
+  };
+}

@@ -1,0 +1,85 @@
+# Where files lie: the state directory, and the files with secrets.
+{
+  cfg,
+  lib,
+  refuse,
+  settings,
+  ...
+}:
+let
+  inherit (cfg) stateDir dockerDataRoot;
+  secrets = import ../secrets.nix { inherit lib settings; };
+  names = import ../names.nix { inherit lib; };
+  kinds = [
+    "proxy"
+    "warm_keycloak"
+    "app"
+  ];
+  files =
+    secrets.logins
+    ++ secrets.alerts
+    ++ lib.concatMap (
+      key:
+      secrets.appsOf {
+        inherit key;
+        many = key == "app";
+      }
+    ) kinds;
+
+  within = dir: path: path == dir || lib.hasPrefix "${dir}/" path;
+  isBelow = dirs: path: lib.any (dir: within dir path) dirs;
+  passing = [
+    "/tmp"
+    "/var/tmp"
+    "/run"
+    "/dev"
+  ];
+  homes = [
+    "/root"
+    "/home"
+    "/run/user"
+  ];
+  hidden = homes ++ [
+    "/tmp"
+    "/var/tmp"
+  ];
+
+  # One assertion for all the files that break a rule. No path is repeated: a secret may stand there by mistake.
+  refuseFiles =
+    isWrong: because:
+    let
+      wrong = map (file: names.option file.key) (lib.filter (file: isWrong file.path) files);
+    in
+    refuse (wrong != [ ]) "${lib.concatStringsSep ", " wrong}: ${because}";
+  isAbsolute = lib.hasPrefix "/";
+  isPlain = path: builtins.match "(/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}" path != null && path != "/var/lib";
+in
+[
+  (refuse (!isAbsolute stateDir)
+    "services.evenkeel.stateDir is not an absolute path. Write such as \"/var/lib/ci-warm\"."
+  )
+  (refuse (isBelow passing stateDir)
+    "services.evenkeel.stateDir lies where a boot or a cleaning empties it: the only copies of secrets and snapshots would be lost. Choose such as \"/var/lib/ci-warm\"."
+  )
+  (refuse (!(isBelow passing stateDir) && isBelow homes stateDir)
+    "services.evenkeel.stateDir lies below a home folder, which the units do not see. Choose such as \"/var/lib/ci-warm\"."
+  )
+  (refuse (isBelow [ builtins.storeDir ] stateDir)
+    "services.evenkeel.stateDir lies in the Nix store, which nobody can write to and everybody can read. Choose such as \"/var/lib/ci-warm\"."
+  )
+  (refuse (isAbsolute stateDir && !isPlain stateDir)
+    "services.evenkeel.stateDir is no folder of its own with a plain path: two names or more, of letters, digits, _ - and ., without a / at the end. Choose such as \"/var/lib/ci-warm\"."
+  )
+  (refuse (within dockerDataRoot stateDir || within stateDir dockerDataRoot)
+    "services.evenkeel.stateDir and Docker's data root lie in each other: what clears one would take the other. Choose another of the two."
+  )
+  (refuseFiles (lib.hasPrefix builtins.storeDir)
+    "in the Nix store, where everybody on this host can read it. Give a path of the running host, such as sops-nix makes below /run/secrets."
+  )
+  (refuseFiles (path: !isAbsolute path)
+    "no absolute path. A file is named here, never a secret's value."
+  )
+  (refuseFiles (isBelow hidden)
+    "below /root, /home, /run/user, /tmp or /var/tmp, which the units do not see. Put it elsewhere, such as below /run/secrets or /etc."
+  )
+]

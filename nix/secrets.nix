@@ -1,0 +1,39 @@
+# The secret files that the configuration names, each by the words of its key: `app notes secrets session_key`.
+#
+# The units load them as credentials for one reason: systemd then ends a unit whose file is missing at once, with the
+# file's name (exit code 243). The program reads the real paths, as it does when a person runs it.
+{ lib, settings }:
+let
+  named = key: path: lib.optional (path != null) { inherit key path; };
+
+  # Of one app's table, which stands at `key`.
+  ofApp =
+    key: app:
+    let
+      at = words: named (key ++ words);
+      each = f: list: lib.concatLists (lib.imap0 (i: f (toString i)) list);
+    in
+    at [ "recipe" "credentials" ] (app.recipe.credentials or null)
+    ++ each (i: at [ "env_files" i ]) (app.env_files or [ ])
+    ++ lib.concatLists (lib.mapAttrsToList (name: at [ "secrets" name ]) (app.secrets or { }))
+    ++ each (i: check: at [ "gate" "http" i "auth" ] (check.auth or null)) (app.gate.http or [ ])
+    ++ at [ "certificate" "chain" ] (app.certificate.chain or null)
+    ++ at [ "certificate" "key" ] (app.certificate.key or null);
+  ofApps = key: apps: lib.concatLists (lib.mapAttrsToList (name: ofApp (key ++ [ name ])) apps);
+
+  isFile = lib.hasPrefix "/";
+  webhook = settings.alerts.webhook or "";
+in
+rec {
+  logins = named [ "registry_auth" ] (settings.registry_auth or null);
+  alerts = lib.optionals (isFile webhook) (named [ "alerts" "webhook" ] webhook);
+
+  # What the table `key` names; `many`: it holds tables of apps.
+  appsOf = { key, many }: (if many then ofApps else ofApp) [ key ] (settings.${key} or { });
+
+  # What a reconciler of that table needs.
+  of = kind: logins ++ appsOf kind;
+
+  # As `LoadCredential=` wants them; `%` would begin a specifier there.
+  load = map (file: "${lib.concatStringsSep "." file.key}:${lib.replaceStrings [ "%" ] [ "%%" ] file.path}");
+}

@@ -1,0 +1,121 @@
+# What all units of Evenkeel have alike: order, sandbox, state directory, and who is told when one fails.
+{
+  config,
+  lib,
+  pkgs,
+}:
+let
+  cfg = config.services.evenkeel;
+
+  # `ci-warm` for a state directory below /var/lib, which systemd makes; null for one elsewhere, which tmpfiles makes.
+  stateDirectory = if lib.hasPrefix "/var/lib/" cfg.stateDir then lib.removePrefix "/var/lib/" cfg.stateDir else null;
+
+  # Its 0700 would shut out the node exporter: systemd sets the mode at each start, and with it the bounds of an ACL.
+  stateMode = if cfg.metrics.nodeExporter.enable then "0750" else "0700";
+
+  # root without what it does not need. What is left: the Engine's socket, the network, the state directory and
+  # Docker's volumes with files of all owners.
+  sandbox = {
+    NoNewPrivileges = true;
+    PrivateTmp = true;
+    PrivateDevices = true;
+    ProtectSystem = "strict";
+    ProtectHome = true;
+    ProcSubset = "pid";
+    ProtectProc = "invisible";
+    ProtectKernelTunables = true;
+    ProtectKernelModules = true;
+    ProtectKernelLogs = true;
+    ProtectControlGroups = true;
+    ProtectClock = true;
+    ProtectHostname = true;
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    RestrictRealtime = true;
+    RestrictNamespaces = true;
+    # No RestrictSUIDSGID: a volume may hold set-uid files, and they come back as they were.
+    RestrictAddressFamilies = [
+      "AF_UNIX"
+      "AF_INET"
+      "AF_INET6"
+    ];
+    SystemCallArchitectures = "native";
+    SystemCallFilter = [
+      "@system-service"
+      "~@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @swap"
+    ];
+    CapabilityBoundingSet = [
+      "CAP_CHOWN"
+      "CAP_DAC_OVERRIDE"
+      "CAP_DAC_READ_SEARCH"
+      "CAP_FOWNER"
+      "CAP_FSETID"
+      "CAP_SETFCAP"
+    ];
+    UMask = "0077";
+  };
+in
+{
+  inherit stateDirectory stateMode;
+
+  # A service that runs `evenkeel ARGUMENTS`. It is told of failing by `evenkeel-failed@`, unless `quiet`.
+  # `credentials`: as secrets.nix names them. `touchesVolumes`: whether it may write to Docker's volumes.
+  service =
+    {
+      description,
+      arguments,
+      after ? [ ],
+      wants ? [ ],
+      credentials ? [ ],
+      touchesVolumes ? false,
+      timeout ? "5min",
+      quiet ? false,
+      serviceConfig ? { },
+      unitConfig ? { },
+    }:
+    {
+      inherit description wants;
+      documentation = [ "man:evenkeel(1)" ];
+      # Never Requires=: a restart of Docker would end an upgrade. The program waits for the Engine and resumes.
+      # With sops-nix' systemd mode nothing else orders its service before ours; elsewhere there is no such unit.
+      after = [
+        "docker.service"
+        "network-online.target"
+        "sops-install-secrets.service"
+      ]
+      ++ after;
+      onFailure = lib.optional (!quiet) "evenkeel-failed@%N.service";
+      path = [
+        pkgs.git
+        pkgs.gnutar
+        pkgs.openssh
+      ];
+      environment.HOME = cfg.stateDir;
+      # A disk that is not mounted must not look like volumes that are lost.
+      unitConfig = {
+        RequiresMountsFor = [
+          cfg.stateDir
+          cfg.dockerDataRoot
+        ];
+      }
+      // unitConfig;
+      serviceConfig =
+        sandbox
+        // {
+          Type = "oneshot";
+          ExecStart = "${lib.getExe cfg.package} --config ${cfg.configFile} ${arguments}";
+          # A oneshot has none by itself, and would hold up each switch. The program asks for more as long as it gets on.
+          TimeoutStartSec = timeout;
+          NotifyAccess = "main";
+          ReadWritePaths =
+            lib.optional (stateDirectory == null) cfg.stateDir
+            ++ lib.optional touchesVolumes "-${cfg.dockerDataRoot}/volumes";
+        }
+        // lib.optionalAttrs (stateDirectory != null) {
+          StateDirectory = stateDirectory;
+          StateDirectoryMode = stateMode;
+        }
+        // lib.optionalAttrs (credentials != [ ]) { LoadCredential = credentials; }
+        // serviceConfig;
+    };
+}
