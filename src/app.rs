@@ -13,6 +13,7 @@ pub mod front;
 mod goal;
 mod headroom;
 mod images;
+mod leaving;
 mod live;
 mod offering;
 mod pausing;
@@ -65,6 +66,7 @@ use view::{Sources, View};
 
 pub use approving::{Approved, approve, spend};
 pub use examine::{Finding, declared_release, examine};
+pub use leaving::start_upgrades;
 pub use pausing::{Unpaused, pause, paused, unpause};
 pub use place::KnownOfEngine;
 pub use previewing::{Coming, Preview, preview};
@@ -115,6 +117,7 @@ impl Host {
             images_before: state.current.as_ref().map(|current| release::references(&current.body)).unwrap_or_default(),
             progress,
             hidden: reading::variables_of_files(app),
+            shared: Some(&self.declared.network),
             recorded: state.names_to_go_back_to(),
             image_ids: state.current.as_ref().map(|current| current.body.images.clone()).unwrap_or_default(),
         }
@@ -132,6 +135,7 @@ impl Host {
             images_before: BTreeMap::new(),
             image_ids: state.current.as_ref().map(|current| current.body.images.clone()).unwrap_or_default(),
             hidden: None,
+            shared: Some(&self.declared.network),
             recorded: state.names_to_go_back_to(),
             progress,
         }
@@ -167,15 +171,23 @@ pub struct Options {
     pub no_upgrade: bool,
 }
 
+/// How a run ended for one app, and what it leaves to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub outcome: Outcome,
+    /// A pinned version is left to the unit that takes versions.
+    pub leaves_version: bool,
+}
+
 /// Keeps one app as declared. Never fails: what went wrong is the outcome.
-pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Outcome {
+pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timestamp) -> Kept {
     let work = async {
         let before = telling::before(&host.store, &app.name);
         let mut report = Report::default();
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
         telling::after(host, &app.name, before, &outcome, &report, now);
-        outcome
+        Kept { outcome, leaves_version: report.leaves_version }
     };
     work.instrument(error_span!("keep", app = %app.name)).await
 }

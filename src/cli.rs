@@ -237,7 +237,9 @@ struct Reconcile {
     /// them is repeated. (A version that failed takes `evenkeel approve`.)
     #[arg(long)]
     retry: bool,
-    /// Take recipes as they were fetched last, look for no newer version, and ask an app that runs as declared nothing.
+    /// Take recipes as they were fetched last, take no newer version, and ask an app that runs as declared nothing. A newer
+    /// `version` that the configuration names is left to `evenkeel-VERB-upgrade.service`, which systemd is asked to start
+    /// where it has started this run.
     #[arg(long)]
     no_upgrade: bool,
 }

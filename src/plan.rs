@@ -27,7 +27,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::config::Resolve;
+use crate::config::{Resolve, SharedNetwork};
 use crate::desired::Desired;
 use crate::model::app::StackName;
 use crate::model::observed::Observed;
@@ -36,6 +36,7 @@ use canonical_form::Engine;
 
 pub use account::{Account, Stays};
 pub use images::{image_references, resolve_images};
+pub use networks::{shared_network, unlike_declared};
 pub use restart::{Order, Restart, Start, wants_alone};
 pub use services::volumes;
 
@@ -59,6 +60,8 @@ pub struct Context<'a> {
     pub recorded: &'a BTreeSet<String>,
     /// Image reference -> id, as the release that runs was recorded: a service that names the id names the same image.
     pub images: &'a BTreeMap<String, String>,
+    /// The network of no stack that is made again where it is missing.
+    pub shared: Option<&'a SharedNetwork>,
 }
 
 /// No other release is recorded.
@@ -73,7 +76,8 @@ impl<'a> Context<'a> {
         resolve: Resolve,
     ) -> Self {
         let (recorded, images) = (NOTHING, NO_IMAGES);
-        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden: &|_, _| false, recorded, images }
+        let is_hidden = &|_: &str, _: &str| false;
+        Self { kept_secrets, content_version, resolve, api: (1, 41), is_hidden, recorded, images, shared: None }
     }
 
     fn engine(&self) -> Engine {
@@ -224,7 +228,8 @@ pub enum PlanError {
     )]
     ConfigTaken { name: String },
     #[error(
-        "network {name} does not exist: `evenkeel swarm` creates the shared one, `docker network create` any other"
+        "network {name} is external and does not exist: create it (`docker network create --driver overlay --attachable \
+         {name}`), or call it as the shared one is called ([network].name)"
     )]
     ExternalNetworkMissing { name: String },
     #[error(
@@ -262,7 +267,7 @@ impl Plan {
     pub fn new(observed: &Observed, desired: &Desired, context: &Context) -> Result<Plan, Vec<PlanError>> {
         let mut draft = Draft { changes: Vec::new(), notes: Vec::new(), unchanged: 0, errors: Vec::new() };
         let mut desired = desired.clone();
-        networks::plan(observed, &desired, &mut draft);
+        networks::plan(observed, &desired, context, &mut draft);
         secrets::plan(observed, &desired, context, &mut draft);
         configs::plan(observed, &mut desired, context, &mut draft);
         services::plan(observed, &desired, context, &mut draft);

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::config::Resolve;
+use crate::config::{Resolve, SharedNetwork};
 use crate::desired::Desired;
 use crate::host::images::Images;
 use crate::host::images::auth::Auths;
@@ -75,6 +75,8 @@ pub struct Keeper<'a> {
     pub recorded: BTreeSet<String>,
     /// Image reference -> id, of the current release.
     pub image_ids: BTreeMap<String, String>,
+    /// The network that all apps share.
+    pub shared: Option<&'a SharedNetwork>,
 }
 
 impl Keeper<'_> {
@@ -108,6 +110,7 @@ impl Keeper<'_> {
             is_hidden: &is_hidden,
             recorded: &self.recorded,
             images: &self.image_ids,
+            shared: self.shared,
             ..Context::new(&kept, &content_version, resolve)
         };
         Plan::new(observed, desired, &context).map_err(|errors| {

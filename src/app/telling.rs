@@ -29,6 +29,8 @@ pub struct Report {
     pub looked: bool,
     /// A transaction was closed.
     pub closed: bool,
+    /// A pinned version would have been taken, had this run been one that takes versions.
+    pub leaves_version: bool,
 }
 
 /// The version that runs before a run, for [`after`].

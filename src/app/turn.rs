@@ -135,10 +135,8 @@ impl Run<'_> {
         match (change, sources) {
             _ if !is_good_ground(&first) => Ok(first),
             (Some(change), _) => self.then(first, Onward::Change(change)).await,
-            (None, Ok(sources)) if !self.options.no_upgrade => {
-                self.then(first, Onward::Versions(sources, sight.observed)).await
-            }
-            (None, _) => Ok(first),
+            (None, Ok(sources)) => self.then(first, Onward::Versions(sources, sight.observed)).await,
+            (None, Err(_)) => Ok(first),
         }
     }
 
@@ -146,6 +144,9 @@ impl Run<'_> {
     async fn then(&mut self, first: Outcome, onward: Onward) -> Result<Outcome, Break> {
         let then = match onward {
             Onward::Change(change) => self.upgrade(change).await,
+            Onward::Versions(sources, seen) if self.options.no_upgrade => {
+                self.leave_version(&sources, &seen).await.map_err(Break::Ended)
+            }
             Onward::Versions(sources, seen) if first == Outcome::Converged => self.take_version(&sources, &seen).await,
             Onward::Versions(sources, _) => {
                 let observed = self.host.swarm.observe(&self.app.stack).await?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
+use super::offering::Offer;
 use super::performing::Desk;
 use super::reading::Read;
 use super::transacting::{self, Beginning};
@@ -74,19 +75,25 @@ impl Target {
 impl Run<'_> {
     /// Takes the version that the policy lets through, if there is one.
     pub(super) async fn take_version(&mut self, sources: &Sources, observed: &Observed) -> Result<Outcome, Break> {
-        let offer = self.view().offer(sources, observed, &self.host.images, self.now).await?;
-        self.report.looked = true;
-        self.report.held = offer.hold.map(|hold| HeldBack {
-            reason: hold.reason(),
-            release_notes: hold.notes.told(),
-            target: hold.target,
-        });
+        let offer = self.look_ahead(sources, observed).await?;
         let Some(target) = offer.target else { return Ok(offer.told.unwrap_or(Outcome::Converged)) };
         let outcome = self.upgrade(target).await?;
         Ok(match offer.told {
             Some(told) => outcome.and(&told.to_string()),
             None => outcome,
         })
+    }
+
+    /// What the policy makes of the versions in front of the app, which is told with the outcome.
+    pub(super) async fn look_ahead(&mut self, sources: &Sources, observed: &Observed) -> Result<Offer, Outcome> {
+        let mut offer = self.view().offer(sources, observed, &self.host.images, self.now).await?;
+        self.report.looked = true;
+        self.report.held = offer.hold.take().map(|hold| HeldBack {
+            reason: hold.reason(),
+            release_notes: hold.notes.told(),
+            target: hold.target,
+        });
+        Ok(offer)
     }
 
     /// Takes the target in one transaction: all of it and gated, or what ran before on its own data.

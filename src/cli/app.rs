@@ -1,5 +1,6 @@
 //! `proxy`, `warm-keycloak` and `app`: what systemd runs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::bail;
@@ -63,15 +64,17 @@ async fn keep_all(host: &Host, config: &Path, apps: &[&App], options: Options) -
     notify::ready();
     resuming::start_for_others(host, apps, config);
     let now = Timestamp::now();
-    let mut outcomes =
+    let mut ended =
         stream::iter(apps).map(|app| async move { (app, app::keep(host, app, options, now).await) }).buffered(AT_ONCE);
-    let mut codes = Vec::new();
-    while let Some((app, outcome)) = outcomes.next().await {
+    let (mut codes, mut left) = (Vec::new(), BTreeSet::new());
+    while let Some((app, kept)) = ended.next().await {
         if !telemetry::under_journal() {
-            super::answer_styled(&line(app, &outcome));
+            super::answer_styled(&line(app, &kept.outcome));
         }
-        codes.push(outcome.exit_code());
+        codes.push(kept.outcome.exit_code());
+        left.extend(kept.leaves_version.then_some(app.kind));
     }
+    app::start_upgrades(&left);
     worst(codes)
 }
 

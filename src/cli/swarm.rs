@@ -1,6 +1,5 @@
 //! `swarm`: this node as a Swarm manager with the shared overlay; writes nothing the second time.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::bail;
@@ -9,6 +8,7 @@ use super::world;
 use crate::config::SharedNetwork;
 use crate::host::swarm::{Headroom, Swarm, SwarmInfo};
 use crate::model::observed::Network;
+use crate::plan;
 use crate::telemetry::notify;
 
 /// One node needs no other to reach it: nothing of the Swarm is offered to the network.
@@ -30,7 +30,7 @@ pub async fn run(config: &Path) -> anyhow::Result<u8> {
     // Without a driver it is being made by somebody else just now: to make it, too, waits until it is whole.
     match swarm.live_network(&network.name).await?.filter(|live| !live.driver.is_empty()) {
         None => {
-            swarm.create_overlay(&network.name, &network.subnet.to_string(), true, &BTreeMap::new()).await?;
+            swarm.create_network(&plan::shared_network(network)).await?;
             did.push(format!("overlay network {} with {} is created", network.name, network.subnet));
         }
         Some(live) => adopt(network, &live)?,
@@ -71,20 +71,8 @@ fn adopt(declared: &SharedNetwork, live: &Network) -> anyhow::Result<()> {
             live.name
         );
     }
-    let subnets: Vec<&str> = live
-        .body
-        .pointer("/IPAM/Config")
-        .and_then(|config| config.as_array())
-        .map(|parts| parts.iter().filter_map(|part| part["Subnet"].as_str()).collect())
-        .unwrap_or_default();
-    let wanted = declared.subnet.to_string();
-    if !subnets.is_empty() && !subnets.contains(&wanted.as_str()) {
-        super::tell(&format!(
-            "evenkeel: warning: network {} exists with {} and is used as it is; {wanted} is declared (a network's subnet \
-             cannot be changed while services use it)",
-            live.name,
-            subnets.join(", ")
-        ));
+    if let Some(unlike) = plan::unlike_declared(declared, live) {
+        super::tell(&format!("evenkeel: warning: {unlike}"));
     }
     Ok(())
 }

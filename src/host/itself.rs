@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::model::app::Kind;
+
 /// The unit that finishes what is open.
 const RESUME_UNIT: &str = "evenkeel-resume.service";
 
@@ -18,7 +20,7 @@ const RESUME_UNIT: &str = "evenkeel-resume.service";
 /// When nothing could be started.
 pub fn start_resume(config: &Path) -> Result<()> {
     if std::env::var_os("INVOCATION_ID").is_some() {
-        return start_unit();
+        return start_unit(RESUME_UNIT);
     }
     let program = std::env::current_exe().context("find this program")?;
     let mut resume = Command::new(program);
@@ -27,11 +29,24 @@ pub fn start_resume(config: &Path) -> Result<()> {
     resume.spawn().context("start `evenkeel resume`").map(drop)
 }
 
-fn start_unit() -> Result<()> {
+/// The unit that takes versions for the apps of a kind: the one that a timer starts at night.
+pub fn upgrade_unit(kind: Kind) -> String {
+    format!("evenkeel-{}-upgrade.service", kind.verb())
+}
+
+/// Has systemd start that unit, and does not wait for it.
+///
+/// # Errors
+/// When systemd did not take it, as where there is no such unit.
+pub fn start_upgrade(kind: Kind) -> Result<()> {
+    start_unit(&upgrade_unit(kind))
+}
+
+fn start_unit(unit: &str) -> Result<()> {
     let mut start = Command::new("systemctl");
-    start.args(["start", "--no-block", RESUME_UNIT]).stdin(Stdio::null()).stdout(Stdio::null());
+    start.args(["start", "--no-block", unit]).stdin(Stdio::null()).stdout(Stdio::null());
     let ended = start.output().context("run systemctl")?;
     let words = String::from_utf8_lossy(&ended.stderr);
-    ensure!(ended.status.success(), "systemctl start {RESUME_UNIT}: {}", words.trim());
+    ensure!(ended.status.success(), "systemctl start {unit}: {}", words.trim());
     Ok(())
 }

@@ -27,6 +27,14 @@ impl Kind {
         }
     }
 
+    /// The verb that keeps it, which is a part of its units' names, too.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Kind::WarmKeycloak => "warm-keycloak",
+            Kind::Proxy | Kind::Drone | Kind::Canonical | Kind::App => self.table(),
+        }
+    }
+
     /// Whether this version has a reconciler for it.
     pub fn is_kept(self) -> bool {
         match self {

@@ -340,7 +340,7 @@ fn leftovers_go_after_the_gate_and_only_ours() {
 fn networks_that_cannot_serve_are_told_with_the_way_out() {
     let mut wanted = desired();
     wanted.external_networks = vec!["proxy".into(), "host".into()];
-    assert!(error(plan(&Observed::default(), &wanted)).contains("`evenkeel swarm`"));
+    assert!(error(plan(&Observed::default(), &wanted)).contains("`docker network create"));
 
     let mut live = Observed::default();
     live.networks.insert("proxy".into(), live_network("proxy", None));

@@ -78,6 +78,7 @@ impl Bench {
             image_ids: BTreeMap::new(),
             progress: &self.progress,
             hidden: None,
+            shared: None,
         };
         OnHost::new(keeper, &self.lock, self.stack.name.clone(), self.ending.clone())
     }

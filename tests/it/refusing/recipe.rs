@@ -61,10 +61,10 @@ fn a_secret_that_is_not_to_be_generated_is_asked_for() {
 }
 
 #[test]
-fn an_external_network_that_is_missing_is_told_with_the_verb_that_makes_it() {
-    let compose = format!("{PLAIN}    networks: [proxy]\nnetworks:\n  proxy: {{ external: true }}\n");
+fn an_external_network_that_is_missing_and_not_the_shared_one_is_told_with_what_makes_it() {
+    let compose = format!("{PLAIN}    networks: [edge]\nnetworks:\n  edge: {{ external: true }}\n");
     let host = Host::new().app("wiki", &[("compose.yml", &compose)], "");
-    host.refuses(&["app"], 12, &["wiki: blocked: network proxy does not exist: `evenkeel swarm` creates"]);
+    host.refuses(&["app"], 12, &["wiki: blocked: network edge is external and does not exist: create it (`docker"]);
 }
 
 #[test]
