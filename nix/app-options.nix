@@ -26,6 +26,8 @@ let
   text = types.nonEmptyStr;
   texts = types.listOf text;
   days = types.ints.between 0 3650;
+  status = types.ints.between 100 599;
+  port = types.ints.between 1 65535;
 
   check = types.submodule {
     options = {
@@ -34,7 +36,7 @@ let
         example = "/health";
         description = "What is asked for. Begins with `/`; may have a query. It has no default: a check needs one.";
       };
-      status = optional (types.either types.port (types.listOf types.port)) [
+      status = optional (types.either status (types.listOf status)) [
         200
         204
       ] "Allowed status, one or several. Default: 200 to 399.";
@@ -114,7 +116,7 @@ rec {
           status = 200;
         }
       ] "What is asked through the proxy. An empty list asks nothing. Default: one check of `/` that takes any answer of the app itself from 200 to 499.";
-      tcp = optional (types.either types.port (types.listOf types.port)) [ 2222 ] "Ports that have to accept a connection at the proxy's address. Default: none.";
+      tcp = optional (types.either port (types.listOf port)) [ 2222 ] "Ports that have to accept a connection at the proxy's address. Default: none.";
       certificate = {
         warnDays = optional days 30 "With fewer days left, a person is told. Default: 14.";
         failDays = optional days 3 "With fewer days left, the gate says no. Default: 0.";

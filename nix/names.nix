@@ -60,7 +60,7 @@ rec {
             app
           ]
           ++ camels (lib.drop 2 path)
-        else if lib.take 2 path == [ "proxy" "certificate" ] then
+        else if lib.hasPrefix "proxy.certificate." (lib.concatStringsSep "." path) then
           lib.tail path
         else
           camels path;

@@ -64,6 +64,7 @@ let
     leftAlone (
       unit.service (
         {
+          asksEngine = true;
           touchesVolumes = true;
           timeout = "15min";
           credentials = secrets.load (
@@ -114,6 +115,7 @@ in
         unit.service {
           description = "This node as a Swarm manager, with the shared network";
           arguments = "swarm";
+          asksEngine = true;
           wants = [
             "docker.service"
             "network-online.target"
@@ -139,6 +141,7 @@ in
           description = "Finish what a killed run left open";
           arguments = "resume";
           after = [ "evenkeel-swarm.service" ];
+          asksEngine = true;
           touchesVolumes = true;
           timeout = "15min";
           serviceConfig.SuccessExitStatus = "10 11";

@@ -10,15 +10,15 @@ let
   ofApp =
     key: app:
     let
-      at = words: named (key ++ words);
+      at = words: named (key ++ lib.splitString "/" words);
       each = f: list: lib.concatLists (lib.imap0 (i: f (toString i)) list);
     in
-    at [ "recipe" "credentials" ] (app.recipe.credentials or null)
-    ++ each (i: at [ "env_files" i ]) (app.env_files or [ ])
-    ++ lib.concatLists (lib.mapAttrsToList (name: at [ "secrets" name ]) (app.secrets or { }))
-    ++ each (i: check: at [ "gate" "http" i "auth" ] (check.auth or null)) (app.gate.http or [ ])
-    ++ at [ "certificate" "chain" ] (app.certificate.chain or null)
-    ++ at [ "certificate" "key" ] (app.certificate.key or null);
+    at "recipe/credentials" (app.recipe.credentials or null)
+    ++ each (i: at "env_files/${i}") (app.env_files or [ ])
+    ++ lib.concatLists (lib.mapAttrsToList (name: at "secrets/${name}") (app.secrets or { }))
+    ++ each (i: check: at "gate/http/${i}/auth" (check.auth or null)) (app.gate.http or [ ])
+    ++ at "certificate/chain" (app.certificate.chain or null)
+    ++ at "certificate/key" (app.certificate.key or null);
   ofApps = key: apps: lib.concatLists (lib.mapAttrsToList (name: ofApp (key ++ [ name ])) apps);
 
   isFile = lib.hasPrefix "/";
@@ -26,7 +26,7 @@ let
 in
 rec {
   logins = named [ "registry_auth" ] (settings.registry_auth or null);
-  alerts = lib.optionals (isFile webhook) (named [ "alerts" "webhook" ] webhook);
+  alerts = lib.optionals (isFile webhook) (named (lib.splitString "/" "alerts/webhook") webhook);
 
   # What the table `key` names; `many`: it holds tables of apps.
   appsOf = { key, many }: (if many then ofApps else ofApp) [ key ] (settings.${key} or { });

@@ -59,7 +59,8 @@ in
   inherit stateDirectory stateMode;
 
   # A service that runs `evenkeel ARGUMENTS`. It is told of failing by `evenkeel-failed@`, unless `quiet`.
-  # `credentials`: as secrets.nix names them. `touchesVolumes`: whether it may write to Docker's volumes.
+  # `credentials`: as secrets.nix names them. `asksEngine`: whether it waits for Docker and its disk; what tells of
+  # failures does not. `touchesVolumes`: whether it may write to Docker's volumes.
   service =
     {
       description,
@@ -67,11 +68,11 @@ in
       after ? [ ],
       wants ? [ ],
       credentials ? [ ],
+      asksEngine ? false,
       touchesVolumes ? false,
       timeout ? "5min",
       quiet ? false,
       serviceConfig ? { },
-      unitConfig ? { },
     }:
     {
       inherit description wants;
@@ -79,10 +80,10 @@ in
       # Never Requires=: a restart of Docker would end an upgrade. The program waits for the Engine and resumes.
       # With sops-nix' systemd mode nothing else orders its service before ours; elsewhere there is no such unit.
       after = [
-        "docker.service"
         "network-online.target"
         "sops-install-secrets.service"
       ]
+      ++ lib.optional asksEngine "docker.service"
       ++ after;
       onFailure = lib.optional (!quiet) "evenkeel-failed@%N.service";
       path = [
@@ -92,13 +93,7 @@ in
       ];
       environment.HOME = cfg.stateDir;
       # A disk that is not mounted must not look like volumes that are lost.
-      unitConfig = {
-        RequiresMountsFor = [
-          cfg.stateDir
-          cfg.dockerDataRoot
-        ];
-      }
-      // unitConfig;
+      unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ lib.optional asksEngine cfg.dockerDataRoot;
       serviceConfig =
         sandbox
         // {

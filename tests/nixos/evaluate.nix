@@ -1,5 +1,5 @@
-# Evaluates settings that have to be refused: which of a file's own differ from what they promise.
-# EVERY of a file: { settings; messages; } — settings beside a host that is fine, and the assertions that have to fail.
+# Evaluates settings that have to be refused, each beside a host that is fine.
+# FILE is a set of NAME = { settings, … }. Without `only`: the failed assertions of each; with it: one whole host.
 {
   file,
   only ? null,
@@ -24,9 +24,8 @@ let
       inherit nixpkgs;
     };
   cases = import file;
-  failed = builtins.mapAttrs (_: given: (evaluate given).failed) cases;
 in
 if only != null then
-  builtins.deepSeq (evaluate cases.${only}).files "evaluates"
+  builtins.deepSeq (evaluate cases.${only}) "evaluates"
 else
-  failed
+  builtins.mapAttrs (_: given: (evaluate given).failed) cases

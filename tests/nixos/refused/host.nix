@@ -1,6 +1,10 @@
 # Keys of the whole host that are refused.
 {
-  no-base-domain.settings = { lib, ... }: { services.evenkeel.baseDomain = lib.mkForce null; };
+  no-base-domain.settings =
+    { lib, ... }:
+    {
+      services.evenkeel.baseDomain = lib.mkForce null;
+    };
   base-domain-of-one-word.settings.services.evenkeel.baseDomain = "localhost";
   base-domain-in-upper-case.settings.services.evenkeel.baseDomain = "CI.example.org";
   no-capacity.settings.services.evenkeel.maxTests = 0;
