@@ -51,7 +51,8 @@ fn a_network_of_somebody_else_that_is_missing_stops_an_install() {
     let compose = format!("{PLAIN}    networks: [missing]\nnetworks:\n  missing: {{ external: true }}\n");
     let repo = recipe(&[("compose.yml", &compose)]);
     world.declare("unlinked", &repo.url(), "1.0.0+1.0.0", "");
-    let words = ["unlinked: blocked: network missing is external and does not exist", "`docker network create --driver"];
+    let words =
+        ["unlinked: blocked: network missing is external and does not exist", "`docker network create --driver"];
     refuses(world, "unlinked", 12, &words);
 }
 

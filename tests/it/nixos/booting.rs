@@ -7,22 +7,20 @@ use crate::fixtures::RecipeRepo;
 const TOWN: &str = r#"{
   services.evenkeel = {
     enable = true;
-    settings = {
-      base_domain = "town.example";
-      alerts.command = [ "/usr/local/bin/relay" ];
-      proxy = {
-        recipe.url = "/srv/recipes/traefik";
-        version = "5.1.0+v3.6.12";
-        compose = [ "compose.yml" "compose.host.yml" "compose.wildcard.yml" ];
-        env.WILDCARDS_ENABLED = "1";
-        certificate = { chain = "/srv/secrets/chain.pem"; key = "/srv/secrets/key.pem"; };
-        gate = { stable_for = "1s"; within = "300s"; };
-      };
-      app.page = {
-        recipe.url = "/srv/recipes/standin-app";
-        version = "1.0.0+1.0.0";
-        gate = { stable_for = "1s"; within = "300s"; };
-      };
+    baseDomain = "town.example";
+    certificate = { chain = "/srv/secrets/chain.pem"; key = "/srv/secrets/key.pem"; };
+    alerts.command = [ "/usr/local/bin/relay" ];
+    proxy = {
+      recipe.url = "/srv/recipes/traefik";
+      version = "5.1.0+v3.6.12";
+      compose = [ "compose.yml" "compose.host.yml" "compose.wildcard.yml" ];
+      env.WILDCARDS_ENABLED = "1";
+      gate = { stableFor = "1s"; within = "300s"; };
+    };
+    apps.page = {
+      recipe.url = "/srv/recipes/standin-app";
+      version = "1.0.0+1.0.0";
+      gate = { stableFor = "1s"; within = "300s"; };
     };
   };
 }"#;

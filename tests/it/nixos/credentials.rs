@@ -14,7 +14,7 @@ secrets:
     name: ${STACK_NAME}_token_${SECRET_TOKEN_VERSION}
     external: true
 ";
-const SETTINGS: &str = r#"settings.app.wiki = {
+const SETTINGS: &str = r#"apps.wiki = {
   compose = [ "compose.yml" "/srv/token.yml" ];
   env.SECRET_TOKEN_VERSION = "v1";
   secrets.token = "/srv/secrets/token";

@@ -37,12 +37,12 @@ fn a_switch_neither_ends_an_upgrade_nor_waits_for_it() {
         });
         told.recv().expect("the snapshot was never taken");
         assert_eq!(machine.step("wiki").as_deref(), Some("snapshot"));
-        leaves_it_alone(&mut machine, &apps(&["wiki"], "settings.app.wiki.policy.auto = \"patch\";"));
+        leaves_it_alone(&mut machine, &apps(&["wiki"], "apps.wiki.policy.auto = \"patch\";"));
         assert_eq!(machine.step("wiki").as_deref(), Some("snapshot"));
         go.send(()).unwrap();
 
         machine.until("the new version is judged", || (machine.step("wiki")? == "judge").then_some(()));
-        leaves_it_alone(&mut machine, &apps(&["wiki"], "settings.app.wiki.policy.auto = \"major\";"));
+        leaves_it_alone(&mut machine, &apps(&["wiki"], "apps.wiki.policy.auto = \"major\";"));
         machine.host.shell(&format!("touch {VOLUMES}/wiki_town_example_data/_data/well"));
         let night = machine.ended_after("evenkeel-nightly.service", &last);
         assert_eq!(night.result, "success", "{}", machine.journal());

@@ -9,8 +9,8 @@ use crate::power::{Case, DISKS, Flush, Moment, NEW, OLD, TRIES, each_on};
 
 const SETTINGS: &str = r#"{ services.evenkeel = {
     enable = true;
-    settings.base_domain = "example.org";
-    settings.app.wiki = { recipe.url = "/srv/wiki"; gate = { stable_for = "1s"; within = "600s"; }; };
+    baseDomain = "example.org";
+    apps.wiki = { recipe.url = "/srv/wiki"; gate = { stableFor = "1s"; within = "600s"; }; };
 }; }"#;
 
 #[test]

@@ -149,7 +149,7 @@ impl Machine {
     }
 
     pub fn journal(&self) -> String {
-        self.host.shell("journalctl --no-pager --output=short-iso -u 'evenkeel-*' -t relay | tail -n 80")
+        self.host.shell("journalctl --no-pager --output=short-iso -t evenkeel -t systemd -t relay -t launcher | grep -v 'docker\\|run-' | tail -n 100")
     }
 
     /// Where an app stands by its own record; nothing where there is none.

@@ -39,15 +39,15 @@ pub fn recipe_with(version: &str, what: Version) -> RecipeRepo {
 pub fn apps(names: &[&str], more: &str) -> String {
     let app = |name: &&str| {
         format!(
-            r#"settings.app.{name} = {{ recipe.url = "/srv/recipes/{name}"; gate = {{ stable_for = "1s"; within = "600s"; }}; }};"#
+            r#"apps.{name} = {{ recipe.url = "/srv/recipes/{name}"; gate = {{ stableFor = "1s"; within = "600s"; }}; }};"#
         )
     };
     let apps: String = names.iter().map(app).collect();
     format!(
         r#"{{ services.evenkeel = {{
     enable = true;
-    settings.base_domain = "town.example";
-    settings.alerts.command = [ "/usr/local/bin/relay" ];
+    baseDomain = "town.example";
+    alerts.command = [ "/usr/local/bin/relay" ];
     {apps}
     {more}
 }}; }}"#
