@@ -19,14 +19,15 @@ use crate::power::prepared::put_files;
 use crate::real::certificate;
 use crate::world::tarballs;
 
-/// What people are told goes to the journal as `relay`, unless `/srv/refuse` is there.
+/// What people are told goes to the journal as `relay`, which `/srv/wait` makes slow and `/srv/refuse` a failure.
 const RELAY: &str = "#!/bin/sh
 logger -t relay \"$(jq -r '\"\\(.app) \\(.reason) \\(.to_version // \"-\")\"' <\"$EVENKEEL_ALERT\")\"
+while [ -e /srv/wait ]; do sleep 0.1; done
 [ ! -e /srv/refuse ]
 ";
 
 /// The night comes now.
-pub const SOON: &str = "[Timer]\nOnCalendar=\nOnActiveSec=500ms\nAccuracySec=100ms\nRandomizedDelaySec=0\n";
+pub const SOON: &str = "[Timer]\nOnCalendar=\nOnBootSec=\nOnUnitInactiveSec=\nOnActiveSec=500ms\nAccuracySec=100ms\nRandomizedDelaySec=0\n";
 
 pub struct Machine {
     pub host: Host,
@@ -112,6 +113,11 @@ impl Machine {
         }
     }
 
+    /// What this start of a service has said in the journal.
+    pub fn said(&self, service: &Service) -> String {
+        self.host.shell(&format!("journalctl --no-pager --output=cat _SYSTEMD_INVOCATION_ID={}", service.start))
+    }
+
     /// Waits for the end of a start of a service that is another one than `last`.
     #[track_caller]
     pub fn ended_after(&self, unit: &str, last: &str) -> Service {
@@ -130,9 +136,14 @@ impl Machine {
 
     /// The nightly timer elapses. Which night was the last.
     pub fn nightfall(&self) -> String {
-        let last = self.service("evenkeel-nightly.service").start;
-        self.add_to("evenkeel-nightly.timer", SOON);
-        self.host.shell("systemctl restart evenkeel-nightly.timer");
+        self.elapse("evenkeel-nightly")
+    }
+
+    /// A timer elapses. Which start of its service was the last.
+    pub fn elapse(&self, name: &str) -> String {
+        let last = self.service(&format!("{name}.service")).start;
+        self.add_to(&format!("{name}.timer"), SOON);
+        self.host.shell(&format!("systemctl restart {name}.timer"));
         last
     }
 
@@ -215,11 +226,11 @@ impl Machine {
         self.alerts("alerts").iter().map(in_words).collect()
     }
 
-    /// The one alert about this app, or unit, that was relayed.
+    /// The one alert for this reason that was relayed.
     #[track_caller]
-    pub fn alert(&self, app: &str) -> Value {
+    pub fn alert(&self, reason: &str) -> Value {
         let mut about = self.alerts("alerts/seen");
-        about.retain(|alert| alert["app"] == app);
+        about.retain(|alert| alert["reason"] == reason);
         assert_eq!(about.len(), 1, "{about:#?}: {}", self.journal());
         about.remove(0)
     }

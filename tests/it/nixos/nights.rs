@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use super::settings::{Version, apps, recipe, recipe_with};
-use super::{NEW, OLD};
+use super::{NEW, OLD, STATE_DIR};
 
 const APPS: [&str; 3] = ["bad", "good", "held"];
 const MAJOR: &str = "2.0.0+2";
@@ -19,6 +19,8 @@ fn each_night_ends_as_its_versions_deserve_and_people_are_told_once() {
 
     takes_what_is_good_and_tells_the_rest(&machine);
     says_nothing_twice(&machine);
+    tells_of_a_silence_once(&machine);
+    makes_the_shared_network_again(&machine);
 }
 
 fn takes_what_is_good_and_tells_the_rest(machine: &Machine) {
@@ -39,6 +41,32 @@ fn says_nothing_twice(machine: &Machine) {
     assert_eq!(night.result, "success", "{night:?}: {}", machine.journal());
     assert_eq!((machine.fingerprint(), machine.told_to_people()), before, "{}", machine.journal());
     assert_eq!(machine.waiting(), Vec::<String>::new());
+}
+
+/// As if the last good night were long ago.
+fn tells_of_a_silence_once(machine: &Machine) {
+    machine.host.shell(&format!(
+        "cd {STATE_DIR}; jq '.kinds[].since = \"2020-01-01T03:00:00Z\" | .kinds[].good = \"2020-01-01T03:00:00Z\"' nights.json >/tmp/n
+         cat /tmp/n >nights.json"
+    ));
+    let before = machine.told_to_people();
+    for _ in 0..2 {
+        let last = machine.elapse("evenkeel-watchdog");
+        let watched = machine.ended_after("evenkeel-watchdog.service", &last);
+        assert_eq!(watched.result, "success", "{}", machine.journal());
+        machine.until("the silence is told", || (machine.told_to_people().len() > before.len()).then_some(()));
+    }
+    let told = machine.told_to_people();
+    assert_eq!(told[before.len()..], ["host silent -"], "{}", machine.journal());
+}
+
+fn makes_the_shared_network_again(machine: &Machine) {
+    let is_there = || machine.fingerprint().contains_key("networks proxy");
+    assert!(is_there());
+    machine.host.shell("docker network prune --force");
+    assert!(!is_there(), "nothing uses it here");
+    machine.night();
+    assert!(is_there(), "{}", machine.journal());
 }
 
 fn sorted(mut list: Vec<String>) -> Vec<String> {

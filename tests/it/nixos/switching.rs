@@ -5,7 +5,6 @@
 //! every active target is started again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use super::machine::Machine;
 use super::rendered::Rendered;
@@ -20,13 +19,6 @@ pub struct Acts {
     pub start: BTreeSet<String>,
     /// Changed, and left as they run.
     pub skip: BTreeSet<String>,
-}
-
-/// How a switch went.
-#[derive(Debug)]
-pub struct Switch {
-    pub acts: Acts,
-    pub took: Duration,
 }
 
 impl Acts {
@@ -81,8 +73,7 @@ fn says(text: &str, key: &str, otherwise: bool) -> bool {
 
 impl Machine {
     /// Has the host switched to these settings. Ends when a switch would end.
-    pub fn switch(&mut self, settings: &str) -> Switch {
-        let began = Instant::now();
+    pub fn switch(&mut self, settings: &str) -> Acts {
         let new = Rendered::of(settings);
         let acts = Acts::between(&self.rendered.units(), &new.units(), &self.active());
         self.systemctl("stop", &acts.stop);
@@ -92,7 +83,7 @@ impl Machine {
         let mut start = acts.start.clone();
         start.extend(["multi-user.target", "timers.target", "paths.target"].map(str::to_owned));
         self.systemctl("start", &start);
-        Switch { acts, took: began.elapsed() }
+        acts
     }
 
     /// Units that run, or are about to.
