@@ -24,6 +24,7 @@ let
       inherit example description;
     };
   text = types.nonEmptyStr;
+  word = words: types.enum (lib.splitString " " words);
   texts = types.listOf text;
   days = types.ints.between 0 3650;
   status = types.ints.between 100 599;
@@ -34,27 +35,41 @@ let
       path = mkOption {
         type = types.strMatching "/[^# ]*";
         example = "/health";
-        description = "What is asked for. Begins with `/`; may have a query. It has no default: a check needs one.";
+        description = ''
+          What is asked for. Begins with `/`; may have a query. It has no default: a check needs one.
+        '';
       };
       status = optional (types.either status (types.listOf status)) [
         200
         204
       ] "Allowed status, one or several. Default: 200 to 399.";
       body = optional text "Welcome" "Text that the body has to contain, as it stands.";
-      pattern = optional text "Version 2\\.[0-9]+" "Regular expression that has to match somewhere in the body.";
-      header = names text { content-type = "text/html"; } "Headers, and the text that their values have to contain.";
-      redirect = optional text "https://login.example.org/" "How the redirect's target begins. No redirect is followed.";
-      auth = optional path "/run/secrets/notes_login" "A file with one line `user:password`, for basic authentication.";
+      pattern = optional text "Version 2\\.[0-9]+" ''
+        Regular expression that has to match somewhere in the body.
+      '';
+      header = names text { content-type = "text/html"; } ''
+        Headers, and the text that their values have to contain.
+      '';
+      redirect = optional text "https://login.example.org/" ''
+        How the redirect's target begins. No redirect is followed.
+      '';
+      auth = optional path "/run/secrets/notes_login" ''
+        A file with one line `user:password`, for basic authentication.
+      '';
       host = optional text "chat.example.org" "Another name than the app's domain.";
-      assets = optional types.bool true "Whether each stylesheet, script, image and font of the page answers 200 too. Default: no.";
+      assets = optional types.bool true ''
+        Whether each stylesheet, script, image and font of the page answers 200 too. Default: no.
+      '';
     };
   };
 in
 rec {
   inherit
+    duration
     path
     optional
     text
+    word
     ;
 
   # What the proxy, the warm Keycloak and the apps have alike.
@@ -71,7 +86,9 @@ rec {
           and so no `~/.ssh`.
         '';
       };
-      credentials = optional path "/run/secrets/git" "A file with one line `user:token`, for a repository at `https` or `http`.";
+      credentials = optional path "/run/secrets/git" ''
+        A file with one line `user:token`, for a repository at `https` or `http`.
+      '';
     };
     domain = optional text "wiki.example.org" ''
       Where it answers. The stack is named after it. Default: the app's name, or `traefik` for the proxy, below
@@ -81,42 +98,65 @@ rec {
       A tag of the recipe, or a commit by 7 digits or more of its id. Default: `"latest"`, the newest at the first
       install and from then on what {option}`policy` allows.
     '';
-    compose = optional (types.nonEmptyListOf text) [
-      "compose.yml"
-      "compose.mariadb.yml"
-    ] "Compose files of the recipe in their order; absolute paths are files of yours. Default: as `COMPOSE_FILE` says.";
-    env = names (types.oneOf [
-      types.str
-      types.int
-      types.bool
-    ]) { TZ = "Europe/Berlin"; } ''
-      Values for the recipe's `.env`. Everybody on the host can read them: what is secret goes to {option}`envFiles` or
-      {option}`secrets`.
+    compose =
+      optional (types.nonEmptyListOf text)
+        [
+          "compose.yml"
+          "compose.mariadb.yml"
+        ]
+        ''
+          Compose files of the recipe in their order; absolute paths are files of yours. Default: as `COMPOSE_FILE`
+          says.
+        '';
+    env =
+      names
+        (types.oneOf [
+          types.str
+          types.int
+          types.bool
+        ])
+        { TZ = "Europe/Berlin"; }
+        ''
+          Values for the recipe's `.env`. Everybody on the host can read them: what is secret goes to {option}`envFiles` or
+          {option}`secrets`.
+        '';
+    envFiles = optional (types.listOf path) [ "/run/secrets/notes.env" ] ''
+      Files with such values, for those that not everybody may read. {option}`env` wins. Default: none.
     '';
-    envFiles = optional (types.listOf path) [ "/run/secrets/notes.env" ] "Files with such values, for those that not everybody may read. {option}`env` wins. Default: none.";
-    secrets = names path {
-      session_key = "/run/secrets/notes_session_key";
-    } "The recipe's name of a secret, and a file with its exact bytes. The recipe's other secrets are made once.";
-    resolve = optional (types.enum [
-      "changed"
-      "always"
-      "never"
-    ]) "always" ''
+    secrets =
+      names path
+        {
+          session_key = "/run/secrets/notes_session_key";
+        }
+        ''
+          The recipe's name of a secret, and a file with its exact bytes. The recipe's other secrets are made once.
+        '';
+    resolve = optional (word "changed always never") "always" ''
       When a registry is asked what an image's tag means: `"changed"`, when the recipe's words for the image are new (the
       default); `"always"`, at each run; `"never"`.
     '';
 
     gate = {
       within = optional duration "20m" "The longest wait for a good verdict. Default: `\"10m\"`.";
-      stableFor = optional duration "1m" "How long the same containers have to keep running. Default: `\"20s\"`.";
+      stableFor = optional duration "1m" ''
+        How long the same containers have to keep running. Default: `"20s"`.
+      '';
       successes = optional (types.ints.between 1 1000) 5 "Good answers in a row. Default: 3.";
-      http = optional (types.listOf check) [
-        {
-          path = "/health";
-          status = 200;
-        }
-      ] "What is asked through the proxy. An empty list asks nothing. Default: one check of `/` that takes any answer of the app itself from 200 to 499.";
-      tcp = optional (types.either port (types.listOf port)) [ 2222 ] "Ports that have to accept a connection at the proxy's address. Default: none.";
+      http =
+        optional (types.listOf check)
+          [
+            {
+              path = "/health";
+              status = 200;
+            }
+          ]
+          ''
+            What is asked through the proxy. An empty list asks nothing. Default: one check of `/` that takes any answer
+            of the app itself from 200 to 499.
+          '';
+      tcp = optional (types.either port (types.listOf port)) [ 2222 ] ''
+        Ports that have to accept a connection at the proxy's address. Default: none.
+      '';
       certificate = {
         warnDays = optional days 30 "With fewer days left, a person is told. Default: 14.";
         failDays = optional days 3 "With fewer days left, the gate says no. Default: 0.";
@@ -124,35 +164,41 @@ rec {
     };
 
     policy = {
-      auto = optional (types.enum [
-        "major"
-        "minor"
-        "patch"
-        "none"
-      ]) "patch" "The largest step that is taken by itself, of the recipe's own version and of the app's alike. Default: `\"minor\"`.";
-      notes = optional (types.enum [
-        "hold"
-        "alert"
-        "ignore"
-      ]) "alert" "What release notes on the way do: `\"hold\"` (the default), `\"alert\"` (taken, and told), `\"ignore\"`.";
+      auto = optional (word "major minor patch none") "patch" ''
+        The largest step that is taken by itself, of the recipe's own version and of the app's alike. Default:
+        `"minor"`.
+      '';
+      notes = optional (word "hold alert ignore") "alert" ''
+        What release notes on the way do: `"hold"` (the default), `"alert"` (taken, and told), `"ignore"`.
+      '';
       never = optional texts [ "2.0.0+1.4.0" ] "Versions that are not taken. Default: none.";
-      minAge = optional duration "24h" "How long a version has to be known here first. Default: no time.";
+      minAge = optional duration "24h" ''
+        How long a version has to be known here first. Default: no time.
+      '';
       window = optional text "02:00-05:00 Europe/Berlin" ''
         When a version may be taken; in UTC where no zone is named. Default: at any time. Let it lie around
         {option}`services.evenkeel.timers.nightly.dates`: between two nights nothing newer is taken.
       '';
-      lateRollback = optional types.bool true "Whether a verdict that comes late may still take back data that people have written since. Default: no.";
+      lateRollback = optional types.bool true ''
+        Whether a verdict that comes late may still take back data that people have written since. Default: no.
+      '';
     };
 
     snapshot = {
-      exclude = optional texts [ "cache" ] "Volumes that are neither stored nor put back. Default: none.";
+      exclude = optional texts [ "cache" ] ''
+        Volumes that are neither stored nor put back. Default: none.
+      '';
       external = optional texts [ "media" ] "Volumes that somebody else keeps. Default: none.";
-      unclean = optional (types.enum [ "allow" ]) "allow" "`\"allow\"` also stores what a container leaves that had to be killed. Default: it is not stored.";
+      unclean = optional (word "allow") "allow" ''
+        `"allow"` also stores what a container leaves that had to be killed. Default: it is not stored.
+      '';
     };
   };
 
   # What the proxy has besides; `certificate` is services.evenkeel.certificate.
   proxy = app // {
-    address = optional text "192.0.2.10" "Where the program asks for pages, with the app's own name. Default: `\"127.0.0.1\"`.";
+    address = optional text "192.0.2.10" ''
+      Where the program asks for pages, with the app's own name. Default: `"127.0.0.1"`.
+    '';
   };
 }

@@ -13,7 +13,7 @@ let
       ;
     refuse = condition: message: {
       assertion = !condition;
-      inherit message;
+      message = lib.trim (lib.replaceStrings [ "\n" ] [ " " ] message);
     };
     # Tables of apps: { key = as the program calls it; option = as the option is called; name; table; }.
     apps =
@@ -44,6 +44,8 @@ in
       ./refusals/files.nix
       ./refusals/apps.nix
     ];
-    warnings = lib.optional (arguments.apps == [ ]) "services.evenkeel keeps nothing yet: declare a proxy or an app.";
+    warnings = lib.optional (
+      arguments.apps == [ ]
+    ) "services.evenkeel keeps nothing yet: declare a proxy or an app.";
   };
 }

@@ -1,6 +1,7 @@
-# What building and `tests/run` need; the tests that run containers also want root.
+# What building, `tests/run` and a host's secrets need; the tests that run containers also want root.
 {
   mkShell,
+  age,
   cargo,
   cargo-deny,
   clippy,
@@ -18,10 +19,14 @@
   python3,
   rustc,
   rustfmt,
+  sops,
+  ssh-to-age,
   strace,
+  util-linux,
 }:
 mkShell {
   packages = [
+    age
     cargo
     cargo-deny
     clippy
@@ -40,6 +45,9 @@ mkShell {
     python3
     rustc
     rustfmt
+    sops
+    ssh-to-age
     strace
+    util-linux
   ];
 }

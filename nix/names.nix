@@ -20,7 +20,8 @@ let
     key:
     let
       words = lib.splitString "_" key;
-      capital = word: lib.toUpper (builtins.substring 0 1 word) + builtins.substring 1 (lib.stringLength word) word;
+      capital =
+        word: lib.toUpper (builtins.substring 0 1 word) + builtins.substring 1 (lib.stringLength word) word;
     in
     lib.concatStrings ([ (lib.head words) ] ++ map capital (lib.tail words));
   camels =

@@ -129,7 +129,7 @@ in
       evenkeel-nightly = leftAlone (
         unit.service {
           description = "Upgrade what the policy allows, and look how the night went";
-          arguments = "alerts watchdog";
+          arguments = "alerts watchdog --after ${cfg.timers.watchdog.after}";
           wants = map upgrade placed;
           after = map upgrade placed;
         }

@@ -9,10 +9,12 @@ let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./app-options.nix { inherit lib; })
     app
+    duration
     optional
     path
     proxy
     text
+    word
     ;
   cfg = config.services.evenkeel;
 
@@ -36,40 +38,51 @@ let
   span = types.strMatching "[0-9]+[a-z]*( [0-9]+[a-z]+)*" // {
     description = "time span of systemd such as \"2min\"";
   };
+  command = literalExpression ''[ "''${pkgs.mail-alert}/bin/mail-alert" "ops@example.org" ]'';
   recipe = name: { recipe.url = "https://git.coopcloud.tech/coop-cloud/${name}.git"; };
 
   # The keys of the whole host; `settings` knows them by the program's names.
   host = {
-    baseDomain = optional text "ci.example.org" "Apps answer below this domain. It has to be given.";
-    networkName = optional text "web" "The overlay network that proxy and apps share. Default: `\"proxy\"`.";
+    baseDomain = optional text "ci.example.org" ''
+      Apps answer below this domain. It has to be given.
+    '';
+    networkName = optional text "web" ''
+      The overlay network that proxy and apps share. Default: `"proxy"`.
+    '';
     networkSubnet = optional text "10.210.0.0/16" ''
       Its addresses. Default: `"10.200.0.0/16"`. Take a /16: a small one is exhausted in days, since Docker leaks addresses.
     '';
     registryAuth = optional path "/run/secrets/rendered/docker-config.json" ''
       A Docker `config.json` with the registries' logins, which stand below `auths`; credential helpers are not called.
     '';
-    maxTests = optional types.int 2 "How many tests may run at once, 1 to 1000. Read and checked, not used yet. Default: 1.";
-    webhook = optional text "/run/secrets/ntfy_address" "Where alerts are posted: a web address or, where that is a secret, a file with it. Default: nowhere.";
-    format = optional (types.enum [
-      "json"
-      "ntfy"
-    ]) "ntfy" "How the webhook is written to: `\"json\"` (the default), the alert's file as it is; `\"ntfy\"`, a message for a topic of an ntfy server.";
-    command = optional (types.listOf text) (literalExpression ''[ "''${pkgs.mail-alert}/bin/mail-alert" "ops@example.org" ]'') ''
+    maxTests = optional types.int 2 ''
+      How many tests may run at once, 1 to 1000. Read and checked, not used yet. Default: 1.
+    '';
+    webhook = optional text "/run/secrets/ntfy_address" ''
+      Where alerts are posted: a web address or, where that is a secret, a file with it. Default: nowhere.
+    '';
+    format = optional (word "json ntfy") "ntfy" ''
+      How the webhook is written to: `"json"` (the default), the alert's file as it is; `"ntfy"`, a message for a
+      topic of an ntfy server.
+    '';
+    command = optional (types.listOf text) command ''
       A program by its absolute path and its arguments, run for each alert: the file on stdin, its path in
       `EVENKEEL_ALERT`. It runs in the sandbox of {file}`evenkeel-alerts.service`. Default: none.
     '';
-    watermark = optional (types.ints.between 1 99) 90 "Per cent of the disk in use from which a person is told. Read and checked, not used yet. Default: 85.";
+    watermark = optional (types.ints.between 1 99) 90 ''
+      Per cent of the disk in use from which a person is told. Read and checked, not used yet. Default: 85.
+    '';
   };
 in
 {
   options.services.evenkeel = {
-    enable = lib.mkEnableOption "Evenkeel, which keeps the apps of this Docker Swarm host as declared";
+    enable = lib.mkEnableOption "Evenkeel, which keeps the apps of this Swarm host as declared";
 
     package = mkOption {
       type = types.package;
       default =
         pkgs.evenkeel
-          or (throw "services.evenkeel.package is not set: import the module from the flake, add the flake's overlay, or name a package");
+          or (throw "services.evenkeel.package: import the module from the flake, add its overlay, or name a package");
       defaultText = literalExpression "evenkeel.packages.\${system}.default";
       example = literalExpression "pkgs.evenkeel";
       description = "The program. The flake's module brings its own.";
@@ -79,7 +92,7 @@ in
 
     stateDir = mkOption {
       type = types.str;
-      default = if cfg.settings.state_dir != null then cfg.settings.state_dir else "/var/lib/ci-warm";
+      default = lib.findFirst (dir: dir != null) "/var/lib/ci-warm" [ cfg.settings.state_dir ];
       defaultText = "/var/lib/ci-warm";
       example = "/data/evenkeel";
       description = ''
@@ -93,7 +106,9 @@ in
         PEM file with the certificate for the base domain and one label below it, then its issuers. With it no app can
         ask Let's Encrypt for a certificate. Default: the proxy does what its recipe says.
       '';
-      key = optional path "/run/secrets/wildcard_key" "PEM file with its private key. Default: none.";
+      key = optional path "/run/secrets/wildcard_key" ''
+        PEM file with its private key. Default: none.
+      '';
     };
 
     network = {
@@ -102,7 +117,9 @@ in
     };
 
     proxy = group proxy (recipe "traefik") "The reverse proxy. Default: none is kept.";
-    warmKeycloak = group app (recipe "keycloak") "A Keycloak that is always up, for everything that needs an identity provider. Default: none is kept.";
+    warmKeycloak = group app (recipe "keycloak") ''
+      A Keycloak that is always up, for everything that needs an identity provider. Default: none is kept.
+    '';
     apps = mkOption {
       type = types.attrsOf (types.submodule { options = app; });
       default = { };
@@ -111,7 +128,10 @@ in
           version = "1.0.0+1.0.0";
         };
       };
-      description = "Apps by their names. A name is part of the domain: lower-case letters, digits, and hyphens inside, at most 40.";
+      description = ''
+        Apps by their names. A name is part of the domain: lower-case letters, digits, and hyphens inside, at most
+        40.
+      '';
     };
 
     registryAuthFile = host.registryAuth;
@@ -124,22 +144,42 @@ in
           When newer versions are looked for and taken, as {manpage}`systemd.time(7)` writes it. One timer starts the
           upgrades of the proxy, the Keycloak and the apps, one after the other.
         '';
-        randomizedDelay = default span "20min" "1h" "How much later it may begin, so that not all hosts ask the registries at once.";
-        persistent = default types.bool true false "Whether a night that was missed while the host was off is made up for after it boots.";
+        randomizedDelay = default span "20min" "1h" ''
+          How much later it may begin, so that not all hosts ask the registries at once.
+        '';
+        persistent = default types.bool true false ''
+          Whether a night that was missed while the host was off is made up for after it boots.
+        '';
       };
-      resume.interval = default span "2min" "1min" "How often an upgrade that was killed is looked for. With none, that takes a few milliseconds.";
-      relay.interval = default span "5min" "1min" "How often alerts are sent again that were not taken. New ones are sent at once.";
-      watchdog.dates = default types.str "hourly" "*:0/15" "When it is looked whether the last good night is more than 26 hours old.";
+      resume.interval = default span "2min" "1min" ''
+        How often an upgrade that was killed is looked for. With none, that takes a few milliseconds.
+      '';
+      relay.interval = default span "5min" "1min" ''
+        How often alerts are sent again that were not taken. New ones are sent at once.
+      '';
+      watchdog = {
+        dates = default types.str "hourly" "*:0/15" ''
+          When it is looked whether the last good night is too long ago.
+        '';
+        after = default duration "26h" "8d" ''
+          How long ago the last good night may be: a night and two hours. Give it more where {option}`nightly.dates` does
+          not name every night.
+        '';
+      };
     };
 
-    openFirewall = default types.bool true false "Whether ports 80 and 443 are opened, once a proxy is declared.";
+    openFirewall = default types.bool true false ''
+      Whether ports 80 and 443 are opened, once a proxy is declared.
+    '';
 
     dockerDataRoot = mkOption {
       type = types.str;
       default = config.virtualisation.docker.daemon.settings.data-root or "/var/lib/docker";
       defaultText = literalExpression ''config.virtualisation.docker.daemon.settings.data-root or "/var/lib/docker"'';
       example = "/data/docker";
-      description = "Where Docker keeps its data. The units may write to its `volumes`, and wait for its disk.";
+      description = ''
+        Where Docker keeps its data. The units may write to its `volumes`, and wait for its disk.
+      '';
     };
 
     metrics.nodeExporter.enable = lib.mkEnableOption ''
@@ -160,8 +200,12 @@ in
         freeformType = (pkgs.formats.toml { }).type;
         options = {
           base_domain = host.baseDomain;
-          state_dir = optional types.str "/data/evenkeel" "As {option}`services.evenkeel.stateDir`.";
-          engine = optional text "unix:///run/docker.sock" "The Engine's socket. Default: Docker's own.";
+          state_dir = optional types.str "/data/evenkeel" ''
+            As {option}`services.evenkeel.stateDir`.
+          '';
+          engine = optional text "unix:///run/docker.sock" ''
+            The Engine's socket. Default: Docker's own.
+          '';
           registry_auth = host.registryAuth;
           max_tests = host.maxTests;
           network = {
@@ -184,8 +228,11 @@ in
     configFile = mkOption {
       type = types.path;
       readOnly = true;
-      defaultText = "made from the options";
-      description = "The configuration that the units name, as the program itself has checked it; also {file}`/etc/evenkeel/config.toml`.";
+      defaultText = lib.literalMD "made from the options";
+      description = ''
+        The configuration that the units name, as the program itself has checked it; also
+        {file}`/etc/evenkeel/config.toml`.
+      '';
     };
   };
 }

@@ -1,7 +1,8 @@
 # The secret files that the configuration names, each by the words of its key: `app notes secrets session_key`.
 #
-# The units load them as credentials for one reason: systemd then ends a unit whose file is missing at once, with the
-# file's name (exit code 243). The program reads the real paths, as it does when a person runs it.
+# The units load them as credentials for one reason: where a file is missing, systemd ends the unit before anything runs
+# (exit code 243), and the switch fails. It does not say which file: `evenkeel check` does. The program itself reads the
+# real paths, as it does when a person runs it. systemd takes 1 MiB of credentials for one unit.
 { lib, settings }:
 let
   named = key: path: lib.optional (path != null) { inherit key path; };
@@ -35,5 +36,7 @@ rec {
   of = kind: logins ++ appsOf kind;
 
   # As `LoadCredential=` wants them; `%` would begin a specifier there.
-  load = map (file: "${lib.concatStringsSep "." file.key}:${lib.replaceStrings [ "%" ] [ "%%" ] file.path}");
+  load = map (
+    file: "${lib.concatStringsSep "." file.key}:${lib.replaceStrings [ "%" ] [ "%%" ] file.path}"
+  );
 }

@@ -20,7 +20,7 @@ in
     systemd.services = {
       evenkeel-watchdog = unit.service {
         description = "Look whether the last good night is too long ago";
-        arguments = "alerts watchdog";
+        arguments = "alerts watchdog --after ${cfg.timers.watchdog.after}";
       };
 
       # The instance is a unit's name without its suffix: with a dot in it, a switch would take it for one that is gone.

@@ -8,7 +8,8 @@ let
   cfg = config.services.evenkeel;
 
   # `ci-warm` for a state directory below /var/lib, which systemd makes; null for one elsewhere, which tmpfiles makes.
-  stateDirectory = if lib.hasPrefix "/var/lib/" cfg.stateDir then lib.removePrefix "/var/lib/" cfg.stateDir else null;
+  stateDirectory =
+    if lib.hasPrefix "/var/lib/" cfg.stateDir then lib.removePrefix "/var/lib/" cfg.stateDir else null;
 
   # Its 0700 would shut out the node exporter: systemd sets the mode at each start, and with it the bounds of an ACL.
   stateMode = if cfg.metrics.nodeExporter.enable then "0750" else "0700";

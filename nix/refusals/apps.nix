@@ -23,16 +23,20 @@ let
   byDomain = lib.filterAttrs (_: list: lib.length list > 1) (lib.groupBy domainOf apps);
   shared = lib.mapAttrsToList (
     domain: list:
-    refuse true "${options list} have one domain, ${domain}, and so one stack. Give all but one another domain."
+    refuse true ''
+      ${options list} have one domain, ${domain}, and so one stack. Give all but one another domain.
+    ''
   ) byDomain;
 
-  isName = name: builtins.match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null && lib.stringLength name <= 40;
+  isName =
+    name: builtins.match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null && lib.stringLength name <= 40;
   reserved = import ../reserved.nix;
 
   # A value that is secret by its variable's name: neither a path nor a switch, and SECRET_X_VERSION is no secret.
   isSecret =
     name: value:
-    builtins.match ".*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIALS?)" (lib.toUpper name) != null
+    builtins.match ".*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIALS?)" (lib.toUpper name)
+    != null
     && builtins.isString value
     && builtins.match "|true|false|/.*" value == null;
   secretsIn = app: lib.attrNames (lib.filterAttrs isSecret (app.table.env or { }));
@@ -44,31 +48,35 @@ let
     let
       url = app.table.recipe.url or "";
     in
-    builtins.match "https?://[^/?#]*@.*" url != null || builtins.match "[a-z]+://[^/?#@]*:[^/?#@]*@.*" url != null;
+    builtins.match "https?://[^/?#]*@.*|[a-z]+://[^/?#@]*:[^/?#@]*@.*" url != null;
   asksNothing = app: app.table.gate.http or null == [ ];
   keycloak = lib.filter (app: app.key == "warm_keycloak") apps;
 in
 shared
 ++ [
-  (refuseApps named (app: !isName app.name)
-    "the name becomes part of a domain and a folder's name. Use lower-case letters, digits, and hyphens inside, at most 40."
-  )
-  (refuseApps named (app: lib.elem app.name reserved)
-    "the name is reserved: the state directory or the command line gives it another meaning. Choose another."
-  )
-  (refuse (shown != [ ])
-    "${lib.concatStringsSep ", " shown}: looks like a secret, and env is readable by everybody on this host. Write it to a file and name that in envFiles, or in secrets where the recipe has a secret for it."
-  )
-  (refuseApps apps hasPassword
-    "recipe.url carries credentials. Put `user:token` into a file and name it as recipe.credentials."
-  )
-  (refuseApps named (app: !hasProxy && asks app)
-    "the gate asks over http, and without services.evenkeel.proxy nobody answers. Declare the proxy, or leave gate.http and gate.certificate out: Swarm's verdict counts then."
-  )
-  (refuse (settings ? warm_keycloak && !hasProxy)
-    "services.evenkeel.warmKeycloak is reached through the proxy, and there is none. Declare services.evenkeel.proxy."
-  )
-  (refuseApps keycloak asksNothing
-    "a gate that asks for nothing calls a Keycloak healthy whose migration still runs. Leave gate.http out: /realms/master is asked then."
-  )
+  (refuseApps named (app: !isName app.name) ''
+    the name becomes part of a domain and a folder's name. Use lower-case letters, digits, and hyphens inside, at
+    most 40.
+  '')
+  (refuseApps named (app: lib.elem app.name reserved) ''
+    the name is reserved: the state directory or the command line gives it another meaning. Choose another.
+  '')
+  (refuse (shown != [ ]) ''
+    ${lib.concatStringsSep ", " shown}: looks like a secret, and env is readable by everybody on this host. Write it
+    to a file and name that in envFiles, or in secrets where the recipe has a secret for it.
+  '')
+  (refuseApps apps hasPassword ''
+    recipe.url carries credentials. Put `user:token` into a file and name it as recipe.credentials.
+  '')
+  (refuseApps named (app: !hasProxy && asks app) ''
+    the gate asks over http, and without services.evenkeel.proxy nobody answers. Declare the proxy, or leave
+    gate.http and gate.certificate out: Swarm's verdict counts then.
+  '')
+  (refuse (settings ? warm_keycloak && !hasProxy) ''
+    services.evenkeel.warmKeycloak is reached through the proxy, and there is none. Declare services.evenkeel.proxy.
+  '')
+  (refuseApps keycloak asksNothing ''
+    a gate that asks for nothing calls a Keycloak healthy whose migration still runs. Leave gate.http out:
+    /realms/master is asked then.
+  '')
 ]

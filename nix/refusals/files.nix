@@ -52,34 +52,49 @@ let
     in
     refuse (wrong != [ ]) "${lib.concatStringsSep ", " wrong}: ${because}";
   isAbsolute = lib.hasPrefix "/";
-  isPlain = path: builtins.match "(/[A-Za-z0-9_-][A-Za-z0-9._-]*){2,}" path != null && path != "/var/lib";
+  isClean = path: builtins.match "(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+" path != null;
+  isFolderOfItsOwn = path: isClean path && builtins.match "/[^/]*" path == null && path != "/var/lib";
 in
 [
-  (refuse (!isAbsolute stateDir)
-    "services.evenkeel.stateDir is not an absolute path. Write such as \"/var/lib/ci-warm\"."
-  )
-  (refuse (isBelow passing stateDir)
-    "services.evenkeel.stateDir lies where a boot or a cleaning empties it: the only copies of secrets and snapshots would be lost. Choose such as \"/var/lib/ci-warm\"."
-  )
-  (refuse (!(isBelow passing stateDir) && isBelow homes stateDir)
-    "services.evenkeel.stateDir lies below a home folder, which the units do not see. Choose such as \"/var/lib/ci-warm\"."
-  )
-  (refuse (isBelow [ builtins.storeDir ] stateDir)
-    "services.evenkeel.stateDir lies in the Nix store, which nobody can write to and everybody can read. Choose such as \"/var/lib/ci-warm\"."
-  )
-  (refuse (isAbsolute stateDir && !isPlain stateDir)
-    "services.evenkeel.stateDir is no folder of its own with a plain path: two names or more, of letters, digits, _ - and ., without a / at the end. Choose such as \"/var/lib/ci-warm\"."
-  )
-  (refuse (within dockerDataRoot stateDir || within stateDir dockerDataRoot)
-    "services.evenkeel.stateDir and Docker's data root lie in each other: what clears one would take the other. Choose another of the two."
-  )
-  (refuseFiles (lib.hasPrefix builtins.storeDir)
-    "in the Nix store, where everybody on this host can read it. Give a path of the running host, such as sops-nix makes below /run/secrets."
-  )
-  (refuseFiles (path: !isAbsolute path)
-    "no absolute path. A file is named here, never a secret's value."
-  )
-  (refuseFiles (isBelow hidden)
-    "below /root, /home, /run/user, /tmp or /var/tmp, which the units do not see. Put it elsewhere, such as below /run/secrets or /etc."
-  )
+  (refuse (!isAbsolute stateDir) ''
+    services.evenkeel.stateDir is not an absolute path. Write such as "/var/lib/ci-warm".
+  '')
+  (refuse (isAbsolute dockerDataRoot && !isClean dockerDataRoot) ''
+    services.evenkeel.dockerDataRoot is no plain path: names of letters, digits, _ - and ., without a / at the end.
+    Choose such as "/var/lib/docker".
+  '')
+  (refuse (!isAbsolute dockerDataRoot) ''
+    services.evenkeel.dockerDataRoot is not an absolute path. Write such as "/var/lib/docker".
+  '')
+  (refuse (isBelow passing stateDir) ''
+    services.evenkeel.stateDir lies where a boot or a cleaning empties it: the only copies of secrets and snapshots
+    would be lost. Choose such as "/var/lib/ci-warm".
+  '')
+  (refuse (!(isBelow passing stateDir) && isBelow homes stateDir) ''
+    services.evenkeel.stateDir lies below a home folder, which the units do not see. Choose such as
+    "/var/lib/ci-warm".
+  '')
+  (refuse (isBelow [ builtins.storeDir ] stateDir) ''
+    services.evenkeel.stateDir lies in the Nix store, which nobody can write to and everybody can read. Choose such
+    as "/var/lib/ci-warm".
+  '')
+  (refuse (isAbsolute stateDir && !isFolderOfItsOwn stateDir) ''
+    services.evenkeel.stateDir is no folder of its own with a plain path: two names or more, of letters, digits, _ -
+    and ., without a / at the end. Choose such as "/var/lib/ci-warm".
+  '')
+  (refuse (within dockerDataRoot stateDir || within stateDir dockerDataRoot) ''
+    services.evenkeel.stateDir and Docker's data root lie in each other: what clears one would take the other.
+    Choose another of the two.
+  '')
+  (refuseFiles (lib.hasPrefix builtins.storeDir) ''
+    in the Nix store, where everybody on this host can read it. Give a path of the running host, such as sops-nix
+    makes below /run/secrets.
+  '')
+  (refuseFiles (path: !isAbsolute path) ''
+    no absolute path. A file is named here, never a secret's value.
+  '')
+  (refuseFiles (isBelow hidden) ''
+    below /root, /home, /run/user, /tmp or /var/tmp, which the units do not see. Put it elsewhere, such as below
+    /run/secrets or /etc.
+  '')
 ]

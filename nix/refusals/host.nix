@@ -1,7 +1,6 @@
 # Keys of the whole host.
 {
   cfg,
-  config,
   lib,
   refuse,
   settings,
@@ -14,54 +13,45 @@ let
   subnet = settings.network.subnet or "";
   engine = settings.engine or "unix:///run/docker.sock";
   webhook = alerts.webhook or "https://";
-  starts = prefixes: text: lib.any (prefix: lib.hasPrefix prefix text) prefixes;
 in
 [
-  (refuse (base == null)
-    "services.evenkeel.baseDomain is missing. Apps answer below it: set it, such as \"ci.example.org\"."
-  )
-  (refuse (base != null && builtins.match "${label}([.]${label})+" base == null)
-    "services.evenkeel.baseDomain is no domain. Write it in lower case with at least one dot, such as \"ci.example.org\"."
-  )
-  (refuse (settings.max_tests or 1 < 1)
-    "services.evenkeel.maxTests is 0: no test could ever run. Give it 1 or more, or leave it out."
-  )
-  (refuse (builtins.match ".*/(2[4-9]|3[0-2])" subnet != null)
-    "services.evenkeel.network.subnet is a /24 or less, which is exhausted in days, since Docker leaks addresses. Take a /16."
-  )
-  (refuse (!lib.hasPrefix "unix:///" engine)
-    "services.evenkeel.settings.engine is not a socket of this machine. Snapshots need the Engine's own files: take \"unix:///run/docker.sock\"."
-  )
-  (refuse (alerts ? command && !lib.hasPrefix "/" (lib.concatStrings (lib.take 1 alerts.command)))
-    "services.evenkeel.alerts.command does not begin with a program's absolute path. Write such as \"\${pkgs.mail-alert}/bin/mail-alert\"."
-  )
-  (refuse (alerts ? format && !(alerts ? webhook))
-    "services.evenkeel.alerts.format says how a webhook is written to, and there is none. Set services.evenkeel.alerts.webhook, or leave it out."
-  )
-  (refuse
-    (
-      !starts [
-        "https://"
-        "http://"
-        "/"
-      ] webhook
-    )
-    "services.evenkeel.alerts.webhook is neither a web address nor the absolute path of a file that holds one."
-  )
-  (refuse (cfg.certificate.chain != null && cfg.certificate.key == null)
-    "services.evenkeel.certificate.chain is given without services.evenkeel.certificate.key. Give both, or none."
-  )
-  (refuse (cfg.certificate.key != null && cfg.certificate.chain == null)
-    "services.evenkeel.certificate.key is given without services.evenkeel.certificate.chain. Give both, or none."
-  )
-  (refuse
-    (
-      !(settings ? proxy)
-      && lib.any (file: file != null) [
-        cfg.certificate.chain
-        cfg.certificate.key
-      ]
-    )
-    "services.evenkeel.certificate is served by the proxy, and there is none. Declare services.evenkeel.proxy, or leave the certificate out."
-  )
+  (refuse (base == null) ''
+    services.evenkeel.baseDomain is missing. Apps answer below it: set it, such as "ci.example.org".
+  '')
+  (refuse (base != null && builtins.match "${label}([.]${label})+" base == null) ''
+    services.evenkeel.baseDomain is no domain. Write it in lower case with at least one dot, such as
+    "ci.example.org".
+  '')
+  (refuse (settings.max_tests or 1 < 1) ''
+    services.evenkeel.maxTests is 0: no test could ever run. Give it 1 or more, or leave it out.
+  '')
+  (refuse (builtins.match ".*/(2[4-9]|3[0-2])" subnet != null) ''
+    services.evenkeel.network.subnet is a /24 or less, which is exhausted in days, since Docker leaks addresses.
+    Take a /16.
+  '')
+  (refuse (!lib.hasPrefix "unix:///" engine) ''
+    services.evenkeel.settings.engine is not a socket of this machine. Snapshots need the Engine's own files: take
+    "unix:///run/docker.sock".
+  '')
+  (refuse (alerts ? command && !lib.hasPrefix "/" (lib.concatStrings (lib.take 1 alerts.command))) ''
+    services.evenkeel.alerts.command does not begin with a program's absolute path. Write such as
+    "''${pkgs.mail-alert}/bin/mail-alert".
+  '')
+  (refuse (alerts ? format && !(alerts ? webhook)) ''
+    services.evenkeel.alerts.format says how a webhook is written to, and there is none. Set
+    services.evenkeel.alerts.webhook, or leave it out.
+  '')
+  (refuse (builtins.match "(https?://|/).*" webhook == null) ''
+    services.evenkeel.alerts.webhook is neither a web address nor the absolute path of a file that holds one.
+  '')
+  (refuse (cfg.certificate.chain != null && cfg.certificate.key == null) ''
+    services.evenkeel.certificate.chain is given without services.evenkeel.certificate.key. Give both, or none.
+  '')
+  (refuse (cfg.certificate.key != null && cfg.certificate.chain == null) ''
+    services.evenkeel.certificate.key is given without services.evenkeel.certificate.chain. Give both, or none.
+  '')
+  (refuse (!(settings ? proxy) && (cfg.certificate.chain != null || cfg.certificate.key != null)) ''
+    services.evenkeel.certificate is served by the proxy, and there is none. Declare services.evenkeel.proxy, or leave
+    the certificate out.
+  '')
 ]

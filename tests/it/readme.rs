@@ -96,6 +96,12 @@ fn the_configuration_to_copy_is_right() {
 }
 
 #[test]
+fn the_host_that_is_shown_is_the_one_that_is_checked() {
+    let shown = blocks(README, "nix");
+    assert!(shown.contains(&file!("nix/hosts/example.nix")), "{shown:?}");
+}
+
+#[test]
 fn every_key_of_the_configuration_is_explained() {
     let explained = explained(README);
     let modules = [

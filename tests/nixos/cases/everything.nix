@@ -105,7 +105,10 @@ in
       };
       resume.interval = "1min";
       relay.interval = "1min";
-      watchdog.dates = "*:0/15";
+      watchdog = {
+        dates = "*:0/15";
+        after = "8d";
+      };
     };
     metrics.nodeExporter.enable = true;
     settings.engine = "unix:///run/docker.sock";

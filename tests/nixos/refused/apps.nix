@@ -44,7 +44,8 @@ in
   key-in-the-proxys-env.settings.services.evenkeel.proxy = traefik // {
     env.DNS_API_KEY = "hunter2";
   };
-  login-in-the-url.settings.services.evenkeel.apps.notes.recipe.url = "https://ci:hunter2@git.example.org/notes.git";
+  login-in-the-url.settings.services.evenkeel.apps.notes.recipe.url =
+    "https://ci:hunter2@git.example.org/notes.git";
   http-gate-without-proxy.settings = app "notes" { gate.http = [ { path = "/"; } ]; };
   certificate-gate-without-proxy.settings = app "notes" { gate.certificate.warnDays = 30; };
   keycloak-without-proxy.settings.services.evenkeel.warmKeycloak = keycloak;

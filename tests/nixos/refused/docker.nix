@@ -2,7 +2,8 @@
 {
   no-docker.settings.virtualisation.docker.enable = false;
   live-restore.settings.virtualisation.docker.liveRestore = true;
-  live-restore-in-the-daemons-settings.settings.virtualisation.docker.daemon.settings.live-restore = true;
+  live-restore-in-the-daemons-settings.settings.virtualisation.docker.daemon.settings.live-restore =
+    true;
   docker-not-on-boot.settings.virtualisation.docker.enableOnBoot = false;
   prune-all-volumes.settings.virtualisation.docker.autoPrune.allVolumes.enable = true;
   prune-all.settings.virtualisation.docker.autoPrune.flags = [ "--all" ];

@@ -24,6 +24,8 @@ in
   state-with-a-slash-at-the-end.settings.services.evenkeel.stateDir = "/data/evenkeel/";
   state-is-all-of-var-lib.settings.services.evenkeel.stateDir = "/var/lib";
   state-below-docker.settings.services.evenkeel.stateDir = "/var/lib/docker/evenkeel";
+  data-root-with-a-blank.settings.services.evenkeel.dockerDataRoot = "/docker data";
+  data-root-relative.settings.services.evenkeel.dockerDataRoot = "docker";
   state-in-settings.settings.services.evenkeel.settings.state_dir = "/tmp/evenkeel";
   certificate-in-the-store.settings = proxy {
     certificate = {
@@ -31,8 +33,12 @@ in
       key = "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key.pem";
     };
   };
-  secret-in-the-store.settings = notes { secrets.session_key = "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key"; };
-  env-file-in-the-store.settings = notes { envFiles = [ "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-env" ]; };
+  secret-in-the-store.settings = notes {
+    secrets.session_key = "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key";
+  };
+  env-file-in-the-store.settings = notes {
+    envFiles = [ "/nix/store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-env" ];
+  };
   registry-auth-in-a-home.settings.services.evenkeel.registryAuthFile = "/root/.docker/config.json";
   login-in-tmp.settings = proxy {
     apps.notes = {
