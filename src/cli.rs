@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use jiff::Timestamp;
 
-use crate::host::handing_over;
 use crate::host::who::person as who;
+use crate::host::{handing_over, progress};
 use crate::model::app::Kind;
 use crate::{demo, telemetry};
 
@@ -260,8 +260,16 @@ pub fn main() -> u8 {
     };
     rustls::crypto::ring::default_provider().install_default().expect("no other TLS provider is installed before");
     telemetry::init(cli.verbose);
-    let code = runtime.block_on(run(cli)).unwrap_or_else(|error| failed(&error));
+    let code = runtime.block_on(kept_alive(run(cli))).unwrap_or_else(|error| failed(&error));
     if matches!(code, 0 | plan::CHANGES) && ANSWER_LOST.load(Ordering::Relaxed) { ERROR } else { code }
+}
+
+/// Whatever is done, systemd is told as long as it goes on.
+async fn kept_alive<T>(work: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = work => done,
+        never = progress::keep_alive() => match never {},
+    }
 }
 
 async fn run(cli: Cli) -> anyhow::Result<u8> {

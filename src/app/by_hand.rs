@@ -111,7 +111,7 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
     let mut run = Run::begin(host, app, dir, lock, Some(slot), Options::default(), now)?;
     if run.state.open.is_some() {
         let finished = run.finish().await.map_err(|end| match end {
-            Break::Ended(outcome) => outcome,
+            Break::Ended(outcome) | Break::GivesWay(outcome) => outcome,
             Break::WantsSlot => Outcome::Waiting("the run slot is taken".to_owned()),
         })?;
         return Ok(

@@ -10,6 +10,7 @@ use super::{Host, Run};
 use crate::config;
 use crate::host::engine::EngineError;
 use crate::host::swarm::{Swarm, SwarmInfo};
+use crate::host::volumes;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
@@ -86,25 +87,35 @@ impl Host {
         }
         let info = self.known.info(&self.swarm).await?;
         let swarm = info.swarm.as_deref().unwrap_or_default();
-        let here = Here { swarm, nodes: info.nodes, data_root: &info.data_root };
+        let file_system = volumes::file_system(&info.data_root);
+        let file_system = file_system.as_deref();
+        let here = Here { swarm, nodes: info.nodes, data_root: &info.data_root, file_system };
         policy::is_elsewhere(state, &here, observed).map_err(Outcome::Blocked)
     }
 }
 
 impl Run<'_> {
-    /// Records where the app is healthy now, if that is not where it was.
+    /// Records where the app is healthy now, if that is not where it was. Its volumes are there then, or it has none.
     pub(super) async fn remember(&mut self, judged: &Judged, place: &Place) -> Result<(), Outcome> {
-        if *judged != Judged::Healthy || self.state.current.is_none() || self.state.swarm == place.swarm {
+        let is_known = self.state.swarm == place.swarm && !self.is_on_new_disk();
+        if *judged != Judged::Healthy || self.state.current.is_none() || is_known {
             return Ok(());
         }
         self.note_place().await?;
         Ok(self.dir.write_state(&self.lock, &self.state)?)
     }
 
+    /// Looked up where the data root was, which costs no call. What cannot be told is no news.
+    fn is_on_new_disk(&self) -> bool {
+        let today = self.state.data_root.as_deref().and_then(volumes::file_system);
+        today.is_some() && today != self.state.file_system
+    }
+
     pub(super) async fn note_place(&mut self) -> Result<(), Outcome> {
         let here = self.host.known.info(&self.host.swarm).await?;
         self.state.swarm = here.swarm.clone();
         self.state.data_root = Some(here.data_root.clone());
+        self.state.file_system = volumes::file_system(&here.data_root);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tracing::{Instrument, error_span, info, warn};
 
 use super::performing::Desk;
 use super::telling::{self, Report};
-use super::turn::{self, Break};
+use super::turn::{self, Break, Patience};
 use super::{Host, pausing};
 use crate::config::App;
 use crate::host::progress::Progress;
@@ -66,9 +66,9 @@ fn states(store: &Store) -> impl Iterator<Item = (AppName, State)> {
 }
 
 async fn slot(host: &Host) -> Result<Slot, Outcome> {
-    match turn::slot(host) {
+    match turn::slot(host, Patience::GivesWay) {
         Ok(slot) => Ok(slot),
-        Err(Break::Ended(outcome)) => Err(outcome),
+        Err(Break::Ended(outcome) | Break::GivesWay(outcome)) => Err(outcome),
         Err(Break::WantsSlot) => {
             Ok(host.store.slot_waiting(|by| warn!("{by} has the run slot; waiting for it to end")).await?)
         }

@@ -31,6 +31,8 @@ pub struct Report {
     pub closed: bool,
     /// A pinned version would have been taken, had this run been one that takes versions.
     pub leaves_version: bool,
+    /// Another run was at work, so this one has not looked at all that it was to look at.
+    pub gave_way: bool,
 }
 
 /// The version that runs before a run, for [`after`].

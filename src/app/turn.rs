@@ -4,7 +4,10 @@
 //! app and wants the slot tries it; where somebody else has it, the app is let go of, the slot waited for, and the turn
 //! begun anew.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::telling::Report;
@@ -12,15 +15,22 @@ use super::upgrading::Target;
 use super::view::{self, Fetch, Sources};
 use super::{Host, Options, Run, ends, pausing, resuming, started_by_systemd};
 use crate::config;
-use crate::host::store::{AppDir, Lock, LockAttempt, Slot, SlotAttempt};
+use crate::host::progress::Progress;
+use crate::host::store::{AppDir, Lock, LockAttempt, Slot, SlotAttempt, Store};
 use crate::model::app::AppName;
 use crate::model::observed::Observed;
 use crate::model::outcome::{Outcome, worst};
+
+/// So long a unit's run waits for another run's upgrade. Most take minutes; the night is long.
+const SLOT_WITHIN: Duration = Duration::from_secs(30 * 60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Why a turn is over before its end.
 #[derive(Debug)]
 pub enum Break {
     Ended(Outcome),
+    /// Somebody else is at work, and is not waited for.
+    GivesWay(Outcome),
     /// Somebody else has the slot, and is waited for.
     WantsSlot,
 }
@@ -44,7 +54,10 @@ pub(super) async fn take(
     loop {
         let lock = match lock(&dir, &app.name).await? {
             Ok(lock) => lock,
-            Err(waiting) => return Ok(waiting),
+            Err(waiting) => {
+                report.gave_way = true;
+                return Ok(waiting);
+            }
         };
         if let Some(paused) = pausing::left_alone(&host.store, &app.name, now)? {
             return Ok(paused);
@@ -54,9 +67,19 @@ pub(super) async fn take(
         *report = std::mem::take(&mut run.report);
         match ended {
             Ok(outcome) | Err(Break::Ended(outcome)) => return Ok(outcome),
+            Err(Break::GivesWay(waiting)) => {
+                report.gave_way = true;
+                return Ok(waiting);
+            }
             Err(Break::WantsSlot) => drop(run),
         }
-        slot = Some(host.store.slot_waiting(|by| info!("{by} has the run slot; waiting for it to end")).await?);
+        slot = match free_slot(&host.store, &app.name, started_by_systemd()).await? {
+            Ok(slot) => Some(slot),
+            Err(waiting) => {
+                report.gave_way = true;
+                return Ok(waiting);
+            }
+        };
         now = Timestamp::now();
     }
 }
@@ -75,18 +98,56 @@ pub(super) async fn lock(dir: &AppDir, app: &AppName) -> Result<Result<Lock, Out
     }
 }
 
-/// Tries the slot. A run of ours that has it, for another app, is waited for by units too.
+/// Whether a unit's run waits for the slot. A person's always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It would lose its night.
+    Waits,
+    /// A switch waits for it, or it is tried again in minutes.
+    GivesWay,
+}
+
+/// Tries the slot. A run of ours that has it, for another app, is waited for in any case.
 ///
 /// # Errors
 /// `WantsSlot`, or how a unit's run ends where another run has it.
-pub(super) fn slot(host: &Host) -> Result<Slot, Break> {
+pub(super) fn slot(host: &Host, patience: Patience) -> Result<Slot, Break> {
     match host.store.slot()? {
         SlotAttempt::Taken(slot) => Ok(slot),
-        SlotAttempt::Held { by } if started_by_systemd() && !is_us(&by) => Err(Break::Ended(Outcome::Waiting(
-            format!("{by} has the run slot, and upgrades are made one after the other; the next run looks again"),
-        ))),
+        SlotAttempt::Held { by } if started_by_systemd() && patience == Patience::GivesWay && !is_us(&by) => {
+            Err(Break::GivesWay(gave_way(&by, "")))
+        }
         SlotAttempt::Held { .. } => Err(Break::WantsSlot),
     }
+}
+
+/// The slot once it is free; or how a unit's run ends where another run has it for too long.
+async fn free_slot(store: &Store, app: &AppName, is_unit: bool) -> Result<Result<Slot, Outcome>, Outcome> {
+    let progress = Progress::new(app.as_str());
+    let mut told = false;
+    // What a run of ours does with it has bounds of its own.
+    let mut others_since: Option<Instant> = None;
+    loop {
+        let by = match store.slot()? {
+            SlotAttempt::Taken(slot) => return Ok(Ok(slot)),
+            SlotAttempt::Held { by } => by,
+        };
+        others_since = if is_us(&by) { None } else { others_since.or_else(|| Some(Instant::now())) };
+        if is_unit && others_since.is_some_and(|since| since.elapsed() >= SLOT_WITHIN) {
+            return Ok(Err(gave_way(&by, &format!(" for more than {} minutes", SLOT_WITHIN.as_secs() / 60))));
+        }
+        if !std::mem::replace(&mut told, true) {
+            info!("{by} has the run slot; waiting for it to end");
+        }
+        progress.waiting_for(&format!("the run slot, which {by} has"));
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+fn gave_way(by: &str, how_long: &str) -> Outcome {
+    Outcome::Waiting(format!(
+        "{by} has the run slot{how_long}, and upgrades are made one after the other; the next run looks again"
+    ))
 }
 
 fn is_us(by: &str) -> bool {
@@ -113,7 +174,7 @@ impl Run<'_> {
             Some(unfinished) if self.state.open.is_some() || self.state.stuck.is_some() => Ok(unfinished),
             Some(finished) => match self.converge().await {
                 Ok(outcome) | Err(Break::Ended(outcome)) => Ok(both(finished, outcome)),
-                Err(wants_slot) => Err(wants_slot),
+                Err(other) => Err(other),
             },
             None => self.converge().await,
         }
@@ -155,6 +216,7 @@ impl Run<'_> {
         };
         match then {
             Ok(outcome) | Err(Break::Ended(outcome)) => Ok(both(first, outcome)),
+            Err(Break::GivesWay(waiting)) => Err(Break::GivesWay(both(first, waiting))),
             Err(Break::WantsSlot) => Err(Break::WantsSlot),
         }
     }
@@ -162,7 +224,8 @@ impl Run<'_> {
     /// From here on no other transaction runs on this host.
     pub(super) fn take_slot(&mut self) -> Result<(), Break> {
         if self.slot.is_none() {
-            self.slot = Some(slot(self.host)?);
+            let patience = if self.options.no_upgrade { Patience::GivesWay } else { Patience::Waits };
+            self.slot = Some(slot(self.host, patience)?);
         }
         Ok(())
     }
@@ -196,6 +259,41 @@ pub(super) fn both(first: Outcome, then: Outcome) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A store whose slot another program has, by its own word.
+    fn taken() -> (tempfile::TempDir, Store, std::fs::File) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let path = dir.path().join("slot.lock");
+        std::fs::write(&path, "pid 1 somebody else\n").unwrap();
+        let held = std::fs::File::open(path).unwrap();
+        held.lock().unwrap();
+        (dir, store, held)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_unit_waits_for_the_slot_for_half_an_hour_and_then_says_who_has_it() {
+        let (_dir, store, _held) = taken();
+        let begun = Instant::now();
+        let waiting = free_slot(&store, &"wiki".parse().unwrap(), true).await.unwrap().unwrap_err();
+        assert!(waiting.sentence().starts_with("pid 1 somebody else has the run slot for more than 30 minutes"));
+        assert_eq!(begun.elapsed().as_secs() / 60, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_waits_as_long_as_it_takes_and_so_does_a_unit_for_a_slot_that_comes_in_time() {
+        for (is_unit, minutes) in [(false, 24 * 60), (true, 29)] {
+            let (_dir, store, held) = taken();
+            let app = "wiki".parse().unwrap();
+            let waiting = free_slot(&store, &app, is_unit);
+            let giving_back = async {
+                tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
+                drop(held);
+            };
+            let (slot, ()) = tokio::join!(waiting, giving_back);
+            assert!(slot.unwrap().is_ok(), "{minutes} minutes");
+        }
+    }
 
     #[test]
     fn of_two_things_that_a_run_did_the_worse_one_is_told_first() {

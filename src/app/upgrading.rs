@@ -120,7 +120,10 @@ impl Run<'_> {
 
     /// Begins a transaction and follows it to its end.
     pub(super) async fn perform(&mut self, transaction: Transaction) -> Result<Outcome, Outcome> {
-        let (outcome, state) = self.desk().begin(&self.state, transaction).await?;
+        let begun = self.desk().begin(&self.state, transaction).await;
+        // Asked to end: what was in front of the app is still there.
+        self.report.gave_way |= matches!(begun, Err(Outcome::Waiting(_)));
+        let (outcome, state) = begun?;
         self.report.closed |= state.open.is_none();
         self.state = state;
         Ok(outcome)

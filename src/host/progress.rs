@@ -12,8 +12,21 @@ use tracing::info;
 
 use crate::telemetry::{self, MOVING_LINES, notify};
 
-/// How much more time systemd is asked for at each word: waits speak every few seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How much more time systemd is asked for at each word: longer than whatever is waited for in silence (400 s, for another
+/// run that fetches the same recipe).
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const BETWEEN_WORDS: Duration = Duration::from_secs(30);
+
+/// Asks systemd for more time as long as this is polled, so that a run is ended for being slow only where it does not
+/// move at all. What it waits for has bounds of its own, each of which ends it. Never ends itself.
+pub async fn keep_alive() -> std::convert::Infallible {
+    loop {
+        if notify::is_heard() {
+            notify::extend_timeout(PATIENCE);
+        }
+        tokio::time::sleep(BETWEEN_WORDS).await;
+    }
+}
 
 /// Shows one wait; what it shows at a terminal is gone when it is dropped.
 #[derive(Debug)]

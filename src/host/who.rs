@@ -18,10 +18,10 @@ pub fn person() -> String {
     telemetry::one_line(&behind.or_else(own).unwrap_or_else(|| format!("user {user}")))
 }
 
-/// This machine's name, as the kernel has it.
+/// This machine's name, as the kernel has it. A unit may not see `/proc/sys`.
 pub fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = telemetry::one_line(&name);
+    let name = nix::sys::utsname::uname().map(|names| names.nodename().to_string_lossy().into_owned());
+    let name = telemetry::one_line(name.unwrap_or_default().trim());
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
 

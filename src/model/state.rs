@@ -29,6 +29,9 @@ pub struct State {
     /// Where that Engine keeps its volumes; another one has others, also under the same names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_root: Option<PathBuf>,
+    /// The file system that this data root was on; an empty folder where a disk should be mounted is on another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_system: Option<String>,
     /// The release that passed its gate last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<Release>,
@@ -237,6 +240,7 @@ impl State {
             stack: stack.to_string(),
             swarm: None,
             data_root: None,
+            file_system: None,
             current: None,
             installing: None,
             changing: None,

@@ -1,7 +1,9 @@
-//! An app that was kept in another Swarm, or on an Engine with another data root.
+//! An app that was kept in another Swarm, or on an Engine with another data root, or on a disk that is away.
 //!
 //! A new Swarm on the same Engine has lost services, secrets, configs and networks, all of which the state can make
-//! again. Volumes it cannot: they are where the old data root is, on the node that had them.
+//! again. Volumes it cannot: they are where the old data root is, on the node that had them. The surprise: another file
+//! system below the same path says nothing by itself. Data is moved to new disks, and some file systems are numbered anew
+//! at each start; only where volumes are missing, too, is it the likely reason.
 
 use std::path::Path;
 
@@ -17,6 +19,8 @@ pub struct Here<'a> {
     /// Nodes of the whole Swarm.
     pub nodes: u64,
     pub data_root: &'a Path,
+    /// Of the data root, if it can be told.
+    pub file_system: Option<&'a str>,
 }
 
 /// What the operator is told of an app whose Swarm is not the recorded one; `None` where it is, or none was recorded.
@@ -26,6 +30,9 @@ pub struct Here<'a> {
 pub fn is_elsewhere(state: &State, here: &Here<'_>, observed: &Observed) -> Result<Option<String>, String> {
     let Some(current) = &state.current else { return Ok(None) };
     if let Some(why) = is_on_another_engine(state, &current.body, here, observed) {
+        return Err(why);
+    }
+    if let Some(why) = is_on_another_file_system(state, &current.body, here, observed) {
         return Err(why);
     }
     let Some(before) = state.swarm.as_deref().filter(|swarm| *swarm != here.swarm) else { return Ok(None) };
@@ -62,6 +69,19 @@ fn is_on_another_engine(state: &State, current: &ReleaseBody, here: &Here<'_>, o
     ))
 }
 
+/// The data root itself is where it was.
+fn is_on_another_file_system(state: &State, body: &ReleaseBody, here: &Here<'_>, seen: &Observed) -> Option<String> {
+    let (before, now) = (state.file_system.as_deref()?, here.file_system?);
+    let lost = lost_volumes(body, seen);
+    (before != now && !lost.is_empty()).then(|| format!(
+        "the app's volumes ({}) are not in {}, which is on another file system ({now}) than when the app was well last \
+         ({before}): is the disk mounted? Mount it and restart Docker. If the data is lost, bring it back from a backup, or \
+         make each volume empty yourself (`docker volume create NAME`) if it is not wanted",
+        lost.join(", "),
+        here.data_root.display()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +90,7 @@ mod tests {
     use serde_json::json;
 
     fn here(nodes: u64) -> Here<'static> {
-        Here { swarm: "s2", nodes, data_root: Path::new("/docker") }
+        Here { swarm: "s2", nodes, data_root: Path::new("/docker"), file_system: Some("new") }
     }
 
     fn recorded(swarm: &str, root: &str, mounts: serde_json::Value) -> State {
@@ -114,6 +134,28 @@ mod tests {
         for word in ["/docker", "/old", "wiki_data", "start Docker with that data root again"] {
             assert!(why.contains(word), "{why}");
         }
+    }
+
+    #[test]
+    fn volumes_that_are_missing_on_another_file_system_are_taken_for_a_disk_that_is_away() {
+        let state = |file_system: Option<&str>| State {
+            file_system: file_system.map(str::to_owned),
+            ..with_volume("s2", "/docker")
+        };
+        let why = is_elsewhere(&state(Some("old")), &here(1), &Observed::default()).unwrap_err();
+        for word in ["wiki_data", "/docker", "(old)", "(new)", "is the disk mounted?"] {
+            assert!(why.contains(word), "{why}");
+        }
+        assert_eq!(
+            is_elsewhere(&state(Some("old")), &here(1), &volume_is_here()),
+            Ok(None),
+            "it was moved with its data"
+        );
+        for unsaid in [Some("new"), None] {
+            assert_eq!(is_elsewhere(&state(unsaid), &here(1), &Observed::default()), Ok(None));
+        }
+        let unknown = Here { file_system: None, ..here(1) };
+        assert_eq!(is_elsewhere(&state(Some("old")), &unknown, &Observed::default()), Ok(None));
     }
 
     #[test]

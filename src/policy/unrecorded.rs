@@ -17,8 +17,9 @@ pub fn is_unrecorded(stack: &StackName, wanted: &Wanted, observed: &Observed) ->
     let found = services(observed).or_else(|| volumes(stack, observed))?;
     let runs = version(stack, observed).map_or_else(String::new, |version| format!(" (its label says {version})"));
     Some(format!(
-        "nothing is recorded of this app, and {found} exist already{runs}: name the version that they belong to, as in \
-         version = \"1.2.3+4.5\", so that taking the newest one is no upgrade by the way"
+        "nothing is recorded of this app, and {found} exist already{runs}: where the state directory is on a disk of its \
+         own, see that it is mounted; else name the version that they belong to, as in version = \"1.2.3+4.5\", so that \
+         taking the newest one is no upgrade by the way"
     ))
 }
 

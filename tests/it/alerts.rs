@@ -282,6 +282,23 @@ fn a_command_gets_each_file_oldest_first_and_one_that_fails_holds_up_no_other() 
 }
 
 #[test]
+fn an_alert_that_comes_while_a_relay_is_at_work_is_sent_too_and_a_failing_target_is_asked_once_for_each() {
+    for (code, waiting) in [(0, 0), (1, 2)] {
+        let host = wiki();
+        put(&host, 1);
+        let (late, got) = (folder(&host).join("20261121T030000Z-wiki-rollback.json"), host.path("got"));
+        let line = format!(
+            "echo x >> {}; [ -e {late} ] || [ $(wc -l < {got}) -gt 1 ] || cp \"$EVENKEEL_ALERT\" {late}; exit {code}",
+            got.display(),
+            late = late.display(),
+            got = got.display()
+        );
+        assert_eq!(relay(&host, &line).code, code);
+        assert_eq!((lines(&host, "got").len(), names(&host, false).len()), (2, waiting));
+    }
+}
+
+#[test]
 fn a_command_has_the_environment_of_the_relay_and_no_word_for_systemd() {
     let host = wiki();
     put(&host, 1);

@@ -1,9 +1,11 @@
 //! Relaying: each alert to its targets, the oldest first, and to `seen/` when all of them have it.
 //!
-//! One alert that is not taken does not hold up the next. The surprise: with two targets, who has an alert already is
+//! One alert that is not taken does not hold up the next. Before a relay ends it looks once more: whoever starts it on a
+//! new file hears nothing of one that comes meanwhile. The surprise: with two targets, who has an alert already is
 //! noted beside it, so that the one that works is not sent it again each time the other fails. A relay that is killed
 //! between sending and noting sends once more, and after a power loss the last few are; no alert is lost that way.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -95,23 +97,40 @@ impl Alerts {
 }
 
 impl Relay<'_> {
-    /// Sends every alert that waits now to all targets; `told` hears of each.
+    /// Sends every alert that waits to all targets, also those that come meanwhile, and each once; `told` hears of each.
     ///
     /// # Errors
     /// When the folder itself cannot be read or changed. What becomes of each alert is in what `told` hears.
     pub async fn run(&self, targets: &[Target], told: impl FnMut(Relayed)) -> Result<Tally> {
-        let tally = self.all(targets, told).await?;
+        let (mut tally, mut told, mut tried) = (Tally::default(), told, BTreeSet::new());
+        loop {
+            let waiting: VecDeque<String> =
+                self.alerts.waiting()?.into_iter().filter(|name| !tried.contains(name)).collect();
+            if waiting.is_empty() {
+                break;
+            }
+            tried.extend(waiting.iter().cloned());
+            self.all(waiting, targets, &mut tally, &mut told).await?;
+            if tally.untried > 0 {
+                break;
+            }
+        }
         if tally.relayed > 0 {
             self.alerts.sync_seen()?;
         }
         Ok(tally)
     }
 
-    async fn all(&self, targets: &[Target], mut told: impl FnMut(Relayed)) -> Result<Tally> {
-        let mut waiting = std::collections::VecDeque::from(self.alerts.waiting()?);
-        let (mut tally, mut silent, mut is_newest_tried) = (Tally::default(), 0, false);
+    async fn all(
+        &self,
+        mut waiting: VecDeque<String>,
+        targets: &[Target],
+        tally: &mut Tally,
+        told: &mut impl FnMut(Relayed),
+    ) -> Result<()> {
+        let (mut silent, mut is_newest_tried) = (0, false);
         while let Some(name) = waiting.pop_front() {
-            let mut ended = self.one(&name, targets, &mut tally, &mut told).await?;
+            let mut ended = self.one(&name, targets, tally, told).await?;
             silent = if matches!(ended, Sent::Silence(_)) { silent + 1 } else { 0 };
             if silent < SILENT_AT_MOST || is_newest_tried {
                 continue;
@@ -119,13 +138,13 @@ impl Relay<'_> {
             // It may be these alone that something hangs at.
             let Some(newest) = waiting.pop_back() else { continue };
             is_newest_tried = true;
-            ended = self.one(&newest, targets, &mut tally, &mut told).await?;
+            ended = self.one(&newest, targets, tally, told).await?;
             if matches!(ended, Sent::Silence(_)) {
                 tally.untried = waiting.len();
-                return Ok(tally);
+                return Ok(());
             }
         }
-        Ok(tally)
+        Ok(())
     }
 
     async fn one(

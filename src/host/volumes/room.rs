@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::fs::{stat, statvfs};
+use rustix::fs::{stat, statfs, statvfs};
 
 use super::walk::Size;
 
@@ -32,6 +32,13 @@ pub struct Free {
     pub bytes: u64,
     /// `None` where the file system makes as many as it likes.
     pub inodes: Option<u64>,
+}
+
+/// Names the file system of a path, by its kind and the number that it gives itself; `None` where the path cannot be
+/// looked at. Most keep their number for good, some (XFS) are numbered anew when the machine starts.
+pub fn file_system(path: &Path) -> Option<String> {
+    let (kind, number) = (statfs(path).ok()?.f_type, statvfs(path).ok()?.f_fsid);
+    Some(format!("{kind:x}-{number:x}"))
 }
 
 /// File system -> what is written there.

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use nix::mount::{MntFlags, umount2};
 use serde_json::{Value, json};
 
-use super::private::PrivateEngine;
+use super::private::{PrivateEngine, small_file_system};
 use super::recorder::writes;
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, at};
@@ -184,6 +186,58 @@ fn an_engine_with_another_data_root_starts_nothing_until_the_data_is_there() {
     assert_eq!((kept.data("begun"), kept.data("key")), (begun, kept.kept_key()));
     assert_eq!(kept.world.state(APP)["data_root"], new.to_str().unwrap());
     drop(before);
+}
+
+/// Has the Engine's data root replaced by what this does, while nothing of the Engine runs and nothing is mounted there.
+fn with_docker_stopped(kept: &Kept, act: impl FnOnce(&Path, &Path)) {
+    kept.engine.kill(true);
+    let root = kept.engine.data_root();
+    // Docker may have mounted it once more, on itself.
+    while umount2(&root, MntFlags::MNT_DETACH).is_ok() {}
+    act(&root, &root.with_extension("disk"));
+    kept.engine.again();
+}
+
+#[test]
+fn volumes_on_a_disk_that_is_not_mounted_are_not_taken_for_lost_and_may_move_to_another_one() {
+    let kept = Kept::installed();
+    let (begun, root) = (kept.data("begun"), kept.engine.data_root());
+    let recorded = |kept: &Kept| kept.world.state(APP)["file_system"].as_str().unwrap().to_owned();
+    let old = recorded(&kept);
+
+    // The disk is away, and Docker has made itself at home in what lies below its mount point.
+    with_docker_stopped(&kept, |root, disk| {
+        fs::rename(root, disk).unwrap();
+        small_file_system(root, 400 << 20);
+    });
+    kept.engine.make_image(kept.engine.image());
+    kept.world.ok(&["swarm"]);
+    let (kept, said) = writes_nothing(kept, 12);
+    for words in ["is the disk mounted?", root.to_str().unwrap(), &kept.volume(), &old] {
+        assert!(said.out.contains(words), "{words}: {said:#?}");
+    }
+    assert_eq!(recorded(&kept), old, "what is not there is not recorded");
+
+    with_docker_stopped(&kept, |root, disk| {
+        fs::remove_dir(root).unwrap();
+        fs::rename(disk, root).unwrap();
+    });
+    kept.world.ok(&["app", APP]);
+    assert_eq!((kept.data("begun"), recorded(&kept)), (begun.clone(), old.clone()));
+
+    // A new disk with all of its data is no reason to stop.
+    with_docker_stopped(&kept, |root, disk| {
+        fs::rename(root, disk).unwrap();
+        small_file_system(root, 1 << 30);
+        let copied = Command::new("cp").arg("--archive").arg(disk.join(".")).arg(root).status().unwrap();
+        assert!(copied.success());
+    });
+    kept.world.ok(&["app", APP]);
+    assert_eq!(kept.data("begun"), begun);
+    assert_ne!(recorded(&kept), old, "the new disk is not recorded");
+    let (kept, said) = writes_nothing(kept, 0);
+    assert_eq!(said.out, format!("{APP}: converged\n"));
+    drop(kept);
 }
 
 #[test]

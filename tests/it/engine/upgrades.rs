@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -378,7 +378,7 @@ fn no_upgrade_converges_without_a_look_at_newer_versions() {
 }
 
 #[test]
-fn a_unit_that_finds_the_slot_taken_ends_as_waiting_and_names_who_has_it() {
+fn a_unit_that_finds_the_slot_taken_waits_for_it_and_says_who_has_it() {
     let mut nights = Nights::begin();
     nights.publish("1.1.0+1", &runs("1.1.0"));
     let slot = nights.world.state_dir().join("slot.lock");
@@ -386,15 +386,41 @@ fn a_unit_that_finds_the_slot_taken_ends_as_waiting_and_names_who_has_it() {
     let held = fs::File::open(&slot).unwrap();
     held.lock().unwrap();
     nights.world.environment.insert("INVOCATION_ID".into(), "0123456789abcdef0123456789abcdef".into());
+    let path = nights.world.dir.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(super::DEADLINE)).unwrap();
+    nights.world.environment.insert("NOTIFY_SOCKET".into(), path.display().to_string());
+    let mut run = nights.world.start(&["app", APP]);
 
-    let said = nights.night();
-
-    tells(&said, 0, &["wiki: waiting: ", "pid 1 somebody else", "has the run slot"]);
+    let mut heard = Vec::new();
+    while !heard.iter().any(|word| word == "STATUS=wiki: waiting for the run slot, which pid 1 somebody else has") {
+        let mut buffer = [0; 4096];
+        let length = systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("it says nothing more: {heard:?}"));
+        heard.push(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned());
+    }
+    assert!(heard.contains(&"EXTEND_TIMEOUT_USEC=600000000".to_owned()), "{heard:?}");
     nights.stands_at("1.0.0+1");
-    assert!(held.as_raw_fd() > 0);
+    drop(held);
+    drop(systemd);
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    nights.stands_at("1.1.0+1");
+}
+
+#[test]
+fn the_run_of_a_switch_does_not_wait_for_the_slot() {
+    let mut nights = Nights::begin();
+    let more = nights.world.file("more.yml", b"services: {app: {labels: {of: mine}}}\n");
+    nights.declare("latest", &format!("compose = [\"compose.yml\", \"{}\"]", more.display()));
+    let slot = nights.world.state_dir().join("slot.lock");
+    fs::write(&slot, "pid 1 somebody else\n").unwrap();
+    let held = fs::File::open(&slot).unwrap();
+    held.lock().unwrap();
+    nights.world.environment.insert("INVOCATION_ID".into(), "0123456789abcdef0123456789abcdef".into());
+    let said = nights.world.run(&["app", APP, "--no-upgrade"]);
+    tells(&said, 0, &["wiki: waiting: ", "pid 1 somebody else", "has the run slot"]);
     drop(held);
     nights.world.environment.clear();
-    nights.ends(0, &["upgraded"]);
+    nights.ends(0, &["wiki: upgraded: the change of 1.0.0+1"]);
 }
 
 #[test]
