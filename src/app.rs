@@ -15,6 +15,7 @@ mod headroom;
 mod images;
 mod leaving;
 mod live;
+mod nights;
 mod offering;
 mod pausing;
 mod performing;
@@ -54,7 +55,6 @@ use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::HostKey;
 use crate::model::state::{Attempt, Release, State};
-use crate::model::version::Revision;
 use crate::plan::Plan;
 use crate::reconcile::{Judged, Keeper, Reconciler, release};
 use crate::telemetry;
@@ -67,6 +67,7 @@ use view::{Sources, View};
 pub use approving::{Approved, approve, spend};
 pub use examine::{Finding, declared_release, examine};
 pub use leaving::start_upgrades;
+pub use nights::note_good_night;
 pub use pausing::{Unpaused, pause, paused, unpause};
 pub use place::KnownOfEngine;
 pub use previewing::{Coming, Preview, preview};
@@ -177,6 +178,8 @@ pub struct Kept {
     pub outcome: Outcome,
     /// A pinned version is left to the unit that takes versions.
     pub leaves_version: bool,
+    /// Whatever was found, it is known how the app stands.
+    pub was_looked_at: bool,
 }
 
 /// Keeps one app as declared. Never fails: what went wrong is the outcome.
@@ -187,7 +190,8 @@ pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timesta
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
         telling::after(host, &app.name, before, &outcome, &report, now);
-        Kept { outcome, leaves_version: report.leaves_version }
+        let was_looked_at = !report.gave_way && !matches!(outcome, Outcome::Error(_));
+        Kept { outcome, leaves_version: report.leaves_version, was_looked_at }
     };
     work.instrument(error_span!("keep", app = %app.name)).await
 }
@@ -279,7 +283,7 @@ impl<'a> Run<'a> {
             let judged = self.keeper().glance(&plan.desired, observed, &gate).await?;
             if judged == Judged::Healthy || !self.options.retry {
                 self.remember(&judged, place).await?;
-                return Ok((ended(judged, Outcome::Converged, goal.instead), change));
+                return Ok((goal::ended(judged, Outcome::Converged, goal.instead), change));
             }
         }
         let (goal, plan) = match self.stays_with_its_data(&goal, &plan, observed).await {
@@ -303,8 +307,8 @@ impl<'a> Run<'a> {
                 self.commit(&goal, &plan).await?;
                 self.remember(&Judged::Healthy, place).await?;
                 self.keeper().clean(&plan).await?;
-                let word = word(goal.aim, is_adopted);
-                Ok(ended(Judged::Healthy, applied(word, &goal.revision, &plan, &notes), goal.instead))
+                let word = goal::word(goal.aim, is_adopted);
+                Ok(goal::ended(Judged::Healthy, goal::applied(word, &goal.revision, &plan, &notes), goal.instead))
             }
             Judged::Unhealthy(reason) => {
                 let reason = self.host.with_headroom(reason, &plan.desired).await;
@@ -460,39 +464,4 @@ fn recorded(app: &config::App, dir: &AppDir) -> Result<State, Outcome> {
         "app {} is recorded as stack {} and declared as {}: its volumes belong to the old domain. {ways}",
         app.name, state.stack, app.stack
     )))
-}
-
-/// What was done to reach a goal; an install over services that somebody else made is none.
-fn word(aim: Aim, is_adopted: bool) -> &'static str {
-    match aim {
-        Aim::Install if is_adopted => "adopted",
-        Aim::Install => "installed",
-        Aim::Change => "changed",
-        Aim::Keep => "repaired",
-    }
-}
-
-fn applied(word: &str, revision: &Revision, plan: &Plan, notes: &[String]) -> Outcome {
-    let made = match plan.is_empty() {
-        true => "the Swarm has it so already, nothing was written".to_owned(),
-        false if plan.only_updates_without_restarts() => format!("{}; no task was restarted", plan.summary()),
-        false => plan.summary(),
-    };
-    let mut sentence = format!("{word} {revision}: {made}");
-    for note in notes {
-        sentence.push_str("; ");
-        sentence.push_str(note);
-    }
-    Outcome::Applied(sentence)
-}
-
-/// A stack that is not healthy is told before anything else; then what stands beside the goal; then success.
-fn ended(judged: Judged, success: Outcome, instead: Option<Outcome>) -> Outcome {
-    match judged {
-        Judged::Unhealthy(reason) => Outcome::Unhealthy(reason),
-        Judged::Healthy => match (instead, &success) {
-            (Some(instead), Outcome::Applied(repaired)) => instead.and(repaired),
-            (instead, _) => instead.unwrap_or(success),
-        },
-    }
 }

@@ -11,6 +11,7 @@ pub mod images;
 pub mod itself;
 pub mod keycloak;
 pub mod metrics;
+pub mod nights;
 pub mod probe;
 pub mod progress;
 pub mod recipes;

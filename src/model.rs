@@ -5,6 +5,7 @@ pub mod app;
 pub mod approval;
 pub mod diagnostic;
 pub mod history;
+pub mod nights;
 pub mod observed;
 pub mod outcome;
 pub mod pause;

@@ -2,11 +2,13 @@
 //!
 //! An app that is installed stays at its recorded commit until [`line`](mod@line) lets another version through: taking it
 //! is an upgrade, with a snapshot of its volumes and a way back for both, and is never made by the way. The border: what
-//! was published is given; no git here.
+//! was published is given; no git here. Beside it stands what else is decided of a whole host: where its apps' data is, and
+//! when its own units have to be told of.
 
 pub mod barrier;
 mod disguise;
 mod elsewhere;
+pub mod failing;
 pub mod hold;
 pub mod line;
 mod lost;
@@ -14,6 +16,7 @@ mod moved;
 pub mod reaping;
 pub mod rights;
 pub mod sample;
+mod silence;
 pub mod step;
 mod unrecorded;
 mod window;
@@ -24,6 +27,7 @@ pub use disguise::is_upgrade_in_disguise;
 pub use elsewhere::{Here, is_elsewhere};
 pub use lost::has_lost_volumes;
 pub use moved::MovedTags;
+pub use silence::{after_good_night, fallen_silent};
 pub use unrecorded::is_unrecorded;
 
 /// What the recipe's repository offers.

@@ -7,6 +7,8 @@ use crate::desired::Desired;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::version::Revision;
+use crate::plan::Plan;
+use crate::reconcile::Judged;
 
 use super::reading::Read;
 use super::upgrading::Target;
@@ -106,6 +108,41 @@ pub fn not_put_back(reason: &str, why: &str) -> String {
         "the change of configuration failed: {reason}; the previous one could not be put back, so the stack stands between \
          the two: {why}; the next run tries again to put it back"
     )
+}
+
+/// What was done to reach a goal; an install over services that somebody else made is none.
+pub fn word(aim: Aim, is_adopted: bool) -> &'static str {
+    match aim {
+        Aim::Install if is_adopted => "adopted",
+        Aim::Install => "installed",
+        Aim::Change => "changed",
+        Aim::Keep => "repaired",
+    }
+}
+
+pub fn applied(word: &str, revision: &Revision, plan: &Plan, notes: &[String]) -> Outcome {
+    let made = match plan.is_empty() {
+        true => "the Swarm has it so already, nothing was written".to_owned(),
+        false if plan.only_updates_without_restarts() => format!("{}; no task was restarted", plan.summary()),
+        false => plan.summary(),
+    };
+    let mut sentence = format!("{word} {revision}: {made}");
+    for note in notes {
+        sentence.push_str("; ");
+        sentence.push_str(note);
+    }
+    Outcome::Applied(sentence)
+}
+
+/// A stack that is not healthy is told before anything else; then what stands beside the goal; then success.
+pub fn ended(judged: Judged, success: Outcome, instead: Option<Outcome>) -> Outcome {
+    match judged {
+        Judged::Unhealthy(reason) => Outcome::Unhealthy(reason),
+        Judged::Healthy => match (instead, &success) {
+            (Some(instead), Outcome::Applied(repaired)) => instead.and(repaired),
+            (instead, _) => instead.unwrap_or(success),
+        },
+    }
 }
 
 #[cfg(test)]

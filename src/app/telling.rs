@@ -13,7 +13,7 @@ use crate::host::alerts::Alerts;
 use crate::host::metrics;
 use crate::host::store::{LockAttempt, StateError, Store};
 use crate::host::who::who;
-use crate::model::alert;
+use crate::model::alert::{self, of_the_host};
 use crate::model::app::AppName;
 use crate::model::history::Line;
 use crate::model::outcome::Outcome;
@@ -89,11 +89,6 @@ pub fn host_is_back(declared: &Declared) {
     if let Err(error) = Alerts::of(&Store::for_reading(&declared.state_dir)).forget_beside(&of_the_host()) {
         warn!(cause = format!("{error:#}"), "what was told of this host could not be forgotten; the next run does it");
     }
-}
-
-/// What stands for an app's name where none was looked at; no app may have it.
-fn of_the_host() -> AppName {
-    alert::HOST.parse().expect("it is a name")
 }
 
 /// Where told facts are kept.

@@ -1,5 +1,8 @@
 //! `alerts`: what a person has to be told, and sending it on. Asks no Engine.
 
+mod failed;
+mod watchdog;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -38,6 +41,18 @@ pub enum Verb {
         evenkeel alerts relay --within 10s -- sh -c 'jq -r .evidence | logger -t evenkeel'"
     )]
     Relay(Arguments),
+    /// Make an alert where the nightly runs have fallen silent: nobody else would tell.
+    ///
+    /// A nightly run is one that systemd starts for all apps of a kind and that may take versions (no `--no-upgrade`). It is
+    /// good when it has looked at each of them, whatever it found. Counted from the last good one, or from when the kind was
+    /// declared first; one alert for each silence, and another one only after a good run. Needs no Engine. Exit code: 0.
+    #[command(after_help = "Examples:\n  evenkeel alerts watchdog\n  evenkeel alerts watchdog --after 3d")]
+    Watchdog(watchdog::Arguments),
+    /// Make an alert of a unit that has failed; what `OnFailure=` starts, with systemd's own words in MONITOR_*.
+    ///
+    /// Says nothing where the unit's run has made an alert itself, or the same was told within a day.
+    #[command(hide = true)]
+    Failed(failed::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -66,10 +81,11 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 pub async fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
-    let declared = world::declared(config)?;
     match verb {
-        Verb::List(arguments) => list(&Alerts::of(&Store::for_reading(&declared.state_dir)), arguments),
-        Verb::Relay(arguments) => relay(&declared, arguments).await,
+        Verb::List(arguments) => list(&Alerts::of(&Store::for_reading(&world::declared(config)?.state_dir)), arguments),
+        Verb::Relay(arguments) => relay(&world::declared(config)?, arguments).await,
+        Verb::Watchdog(arguments) => watchdog::run(&world::declared(config)?, arguments),
+        Verb::Failed(arguments) => failed::run(config, arguments),
     }
 }
 

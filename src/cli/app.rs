@@ -66,14 +66,16 @@ async fn keep_all(host: &Host, config: &Path, apps: &[&App], options: Options) -
     let now = Timestamp::now();
     let mut ended =
         stream::iter(apps).map(|app| async move { (app, app::keep(host, app, options, now).await) }).buffered(AT_ONCE);
-    let (mut codes, mut left) = (Vec::new(), BTreeSet::new());
+    let (mut codes, mut left, mut looked_at) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     while let Some((app, kept)) = ended.next().await {
         if !telemetry::under_journal() {
             super::answer_styled(&line(app, &kept.outcome));
         }
         codes.push(kept.outcome.exit_code());
         left.extend(kept.leaves_version.then_some(app.kind));
+        looked_at.extend(kept.was_looked_at.then_some(&app.name));
     }
+    app::note_good_night(host, options, &looked_at, Timestamp::now());
     app::start_upgrades(&left);
     worst(codes)
 }

@@ -5,6 +5,7 @@
 //! `seen/` too, before it is written. So a killed run loses none and doubles none, also when a relay was faster.
 
 mod relay;
+mod units;
 mod webhook;
 
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use crate::model::app::AppName;
 use crate::model::state::State;
 
 pub use relay::{Relay, Relayed, Tally, Target};
+pub use units::tell_of;
 pub use webhook::Post;
 
 /// No alert of ours is as long.

@@ -1,6 +1,6 @@
 //! What a person is told of, once per fact: as it waits in an app's state, and as the content of one file in `alerts/`.
 //!
-//! The border: which facts make an alert due is decided in `upgrade::told`. The surprise: the app's and the host's name
+//! The border: which facts make an alert due is decided in `upgrade::told`, and for the host in `policy`. The surprise: the app's and the host's name
 //! and the commands for the next step are added only when the file is written, so that whoever closes a transaction
 //! needs none of them.
 
@@ -12,6 +12,11 @@ use super::app::AppName;
 pub const SCHEMA: u32 = 1;
 /// In the place of an app's name: a run got to no app. A reserved word.
 pub const HOST: &str = "host";
+
+/// What stands for an app's name where none was looked at; no app may have it.
+pub fn of_the_host() -> AppName {
+    HOST.parse().expect("it is a name")
+}
 
 /// One thing to tell, in the state of the app that it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +66,14 @@ pub enum Reason {
     Undecided,
     Unhealthy,
     Error,
+    /// No nightly run has ended well for too long.
+    Silent,
+    /// A unit failed that could not tell of it itself.
+    UnitFailed,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 12] = [
         Reason::HeldMajor,
         Reason::HeldManualMigration,
         Reason::HeldPolicy,
@@ -75,6 +84,8 @@ impl Reason {
         Reason::Undecided,
         Reason::Unhealthy,
         Reason::Error,
+        Reason::Silent,
+        Reason::UnitFailed,
     ];
 
     /// As in the file's name.
@@ -90,6 +101,8 @@ impl Reason {
             Reason::Undecided => "undecided",
             Reason::Unhealthy => "unhealthy",
             Reason::Error => "error",
+            Reason::Silent => "silent",
+            Reason::UnitFailed => "unit-failed",
         }
     }
 }
@@ -174,6 +187,13 @@ fn next_step(alert: &Alert, app: &AppName) -> String {
             format!("`evenkeel status {app}` says how it stands; change what is wrong and `{run}`, or `{run} --retry`")
         }
         Reason::Error => format!("remove the cause, then `{run}`"),
+        Reason::Silent => format!(
+            "`systemctl list-timers 'evenkeel-*'` says when it runs next, `systemctl status 'evenkeel-*'` how it ended last; \
+             `{run}` says how the apps stand"
+        ),
+        Reason::UnitFailed => {
+            format!("see what the evidence names, start the unit again, and `{run}` says how the apps stand")
+        }
     }
 }
 

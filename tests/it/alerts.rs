@@ -1,5 +1,7 @@
 //! Alerts by the real binary: what makes one due, once per fact, and how they are sent on, whatever goes wrong.
 
+mod silence;
+mod units;
 mod webhook;
 
 use std::fs;

@@ -26,7 +26,10 @@ impl Rendered {
         fs::write(&file, settings).unwrap();
         let mut render = Command::new(Path::new(PROJECT).join("tests/nixos/render-units"));
         render.arg(rendered.root()).arg(Path::new(PROJECT).join("nix/module.nix")).arg(file);
-        let output = render.args(["--package", &format!("evenkeel={PREFIX}")]).output().unwrap();
+        // It checks the configuration, as a build on NixOS would have it do.
+        let program = concat!("evenkeel=", env!("CARGO_BIN_EXE_evenkeel"));
+        render.args(["--package", &format!("evenkeel={PREFIX}"), "--program", program]);
+        let output = render.output().unwrap();
         assert!(output.status.success(), "{}\n{settings}", String::from_utf8_lossy(&output.stderr));
         rendered
     }
