@@ -15,6 +15,8 @@ pub async fn run(config: &Path) -> anyhow::Result<u8> {
     notify::ready();
     let told = match resuming::resume(&host, Timestamp::now()).await {
         Ok(told) => told,
+        // Of no app, so nobody has told it yet.
+        Err(Outcome::Error(why)) => anyhow::bail!(why),
         Err(outcome) => {
             super::answer_styled(&format!("{}\n", telemetry::indented(&outcome.to_string())));
             return Ok(outcome.exit_code());

@@ -1,9 +1,12 @@
 //! The shared network after a `docker network prune`, which takes it while no service names it.
 
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::nights::kill;
 use super::private::PrivateEngine;
 use super::recorder::writes;
 use crate::fixtures::RecipeRepo;
@@ -15,7 +18,7 @@ const APP: &str = "wiki";
 struct Kept {
     world: World,
     engine: PrivateEngine,
-    _recipe: RecipeRepo,
+    recipe: RecipeRepo,
 }
 
 impl Kept {
@@ -26,17 +29,23 @@ impl Kept {
                 "image": engine.image(),
                 "entrypoint": ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"],
                 "networks": ["proxy"],
+                "volumes": ["data:/data"],
                 "deploy": {"endpoint_mode": "dnsrr"},
             }},
             "networks": {"proxy": {"external": true}},
+            "volumes": {"data": {}},
         });
         let mut recipe = RecipeRepo::empty();
-        recipe.publish("1.0.0+1.0.0", &[("compose.yml", &compose.to_string()), (".env.sample", "")]);
+        for (version, words) in [("1.0.0+1.0.0", "MOOD=calm\n"), ("1.1.0+1.0.0", "MOOD=calm\nWIND=west\n")] {
+            let mut compose = compose.clone();
+            compose["services"]["app"]["environment"] = json!({"RELEASE": version});
+            recipe.publish(version, &[("compose.yml", &compose.to_string()), (".env.sample", words)]);
+        }
         let mut world = World::on(&engine);
         world.declare(APP, &recipe.url(), "1.0.0+1.0.0", "gate = { stable_for = \"1s\", within = \"300s\" }\n");
         world.ok(&["swarm"]);
         world.ok(&["app", APP]);
-        Self { world, engine, _recipe: recipe }
+        Self { world, engine, recipe }
     }
 
     /// As an operator would, with Docker's own program.
@@ -57,11 +66,11 @@ impl Kept {
     /// Removes the app's services, and then whatever network nobody uses.
     fn loses_its_network(&self) {
         self.docker(&["stack", "rm", &self.world.stack(APP)]);
-        let deadline = std::time::Instant::now() + super::DEADLINE;
+        let deadline = Instant::now() + super::DEADLINE;
         while !self.networks().is_empty() {
-            assert!(std::time::Instant::now() < deadline, "a prune never takes the network");
+            assert!(Instant::now() < deadline, "a prune never takes the network");
             self.docker(&["network", "prune", "--force"]);
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            thread::sleep(Duration::from_millis(200));
         }
     }
 
@@ -97,9 +106,27 @@ fn a_pruned_network_is_made_again_by_the_next_run_of_an_app() {
 }
 
 #[test]
+fn resume_makes_a_pruned_network_again() {
+    let mut kept = Kept::installed();
+    kept.world.declare(APP, &kept.recipe.url(), "1.1.0+1.0.0", "gate = { stable_for = \"10s\", within = \"300s\" }\n");
+    let mut run = kept.world.start(&["app", APP]);
+    let deadline = Instant::now() + super::DEADLINE;
+    while kept.world.state(APP)["open"]["step"] != "judge" {
+        assert!(Instant::now() < deadline && run.try_wait().unwrap().is_none(), "it never came to its judgement");
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill(&mut run);
+    kept.loses_its_network();
+    let said = kept.world.ok(&["resume"]);
+    assert!(said.out.starts_with("wiki: upgraded: 1.0.0+1.0.0 -> 1.1.0+1.0.0"), "{said:#?}");
+    assert_eq!(kept.networks(), "proxy overlay swarm\n");
+    assert_eq!(kept.writes_nothing(&["app", APP], 0).out, "wiki: converged\n");
+}
+
+#[test]
 fn apps_that_miss_the_network_at_once_make_one() {
     let mut kept = Kept::installed();
-    let url = kept._recipe.url();
+    let url = kept.recipe.url();
     for name in ["blog", "shop", "forum"] {
         kept.world.declare(name, &url, "1.0.0+1.0.0", "gate = { stable_for = \"1s\", within = \"300s\" }\n");
     }
