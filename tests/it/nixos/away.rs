@@ -30,7 +30,8 @@ fn without_a_disk_nothing_runs_and_nothing_counts_as_lost() {
         }
         if folder == "/var/lib/docker" {
             let told = machine.until("people are told", || {
-                Some(machine.host.shell("ls /data/evenkeel/alerts/seen 2>/dev/null || true")).filter(|told| !told.is_empty())
+                Some(machine.host.shell("ls /data/evenkeel/alerts/seen 2>/dev/null || true"))
+                    .filter(|told| !told.is_empty())
             });
             assert!(told.contains("unit-failed"), "{told}");
         } else {

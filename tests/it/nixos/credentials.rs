@@ -3,6 +3,7 @@
 use super::machine::{Machine, Service};
 use super::settings::{Version, apps, recipe, recipe_with};
 use super::{NEW, OLD, WELL};
+use crate::power::prepared::put_files;
 
 const TOKEN: &str = "hunter2-hunter2-hunter2";
 /// A secret of the operator's for an app whose recipe has none.
@@ -25,7 +26,7 @@ fn a_secret_that_is_missing_fails_its_unit_and_one_that_is_there_is_shown_nowher
     let settings = apps(&["wiki"], SETTINGS);
     let mut machine = Machine::installed(&settings, &[], &[("wiki", &recipe())]);
     machine.host.up();
-    crate::power::prepared::put_files(&machine.host, "/srv", &[("token.yml", OVERLAY)]);
+    put_files(&machine.host, "/srv", &[("token.yml", OVERLAY)]);
     machine.host.shell("sync");
     machine.host.kill();
 
@@ -50,7 +51,8 @@ fn fails_for_all_to_see(machine: &Machine) {
 }
 
 fn is_content_once_it_is_there(machine: &mut Machine, settings: &str) {
-    machine.host.shell(&format!("umask 077; printf {TOKEN} >/srv/secrets/token"));
+    // In no command: the journal has those.
+    put_files(&machine.host, "/srv/secrets", &[("token", TOKEN)]);
     machine.switch(settings);
     assert_eq!(machine.version("wiki"), OLD, "{}", machine.journal());
     let journal = machine.host.shell("journalctl --no-pager --output=cat -t evenkeel F_APP=wiki");
@@ -64,8 +66,8 @@ fn shows_it_nowhere(machine: &Machine) {
     machine.until("the new version is judged", || (machine.step("wiki")? == "judge").then_some(()));
     let looked = machine.host.shell(
         "pid=$(systemctl show evenkeel-app-upgrade.service --property=MainPID --value)
-         tr '\\0' '\\n' </proc/$pid/environ; tr '\\0' '\\n' </proc/$pid/cmdline
-         ps -eo args; journalctl --no-pager --all --output=export; cat /etc/systemd/system/*.service /nix/store/*.toml",
+         tr '\\0' '\\n' </proc/$pid/environ; cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'
+         journalctl --no-pager --all --output=export; cat /etc/systemd/system/*.service /nix/store/*.toml",
     );
     assert!(looked.contains("PATH="), "the environment was read");
     assert!(!looked.contains(TOKEN));
