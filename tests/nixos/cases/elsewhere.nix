@@ -1,6 +1,8 @@
 # State directory and Docker's data lie on disks of their own, the node exporter reads the metrics, and the world is
-# behind a proxy.
+# behind a proxy. This NixOS has a log driver by default that fills the disk.
+{ lib, ... }:
 {
+  virtualisation.docker.logDriver = lib.mkOverride 1400 "json-file";
   networking.proxy.default = "http://192.0.2.3:3128";
   virtualisation.docker.daemon.settings.data-root = "/docker/data";
   services.evenkeel = {

@@ -118,6 +118,7 @@ in
       liveRestore = opt types.bool false "";
       package = opt types.package pkgs.docker "";
       logDriver = opt types.str "journald" "";
+      extraOptions = opt (types.separatedString " ") "" "";
       daemon.settings = free;
       autoPrune = { enable = opt types.bool false ""; dates = opt types.str "weekly" ""; flags = opt (types.listOf types.str) [ ] ""; allVolumes.enable = opt types.bool false ""; };
     };
