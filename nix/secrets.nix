@@ -5,7 +5,21 @@
 # real paths, as it does when a person runs it. systemd takes 1 MiB of credentials for one unit.
 { lib, settings }:
 let
-  named = key: path: lib.optional (path != null) { inherit key path; };
+  named =
+    key: value:
+    lib.optional (value != null) {
+      inherit key;
+      path = pathOf value;
+    };
+  # A path literal would be copied into the store with the configuration. What `settings` has beside that is no path.
+  pathOf =
+    value:
+    if builtins.isString value then
+      value
+    else if builtins.isPath value then
+      "${builtins.storeDir}/${baseNameOf value}"
+    else
+      "";
 
   # Of one app's table, which stands at `key`.
   ofApp =

@@ -4,6 +4,10 @@
 {
   virtualisation.docker.logDriver = lib.mkOverride 1400 "json-file";
   networking.proxy.default = "http://192.0.2.3:3128";
+  virtualisation.docker.autoPrune.flags = [
+    "--all=false"
+    "--filter=until=24h"
+  ];
   virtualisation.docker.daemon.settings.data-root = "/docker/data";
   services.evenkeel = {
     enable = true;
