@@ -4,6 +4,23 @@
 let
   cfg = config.services.evenkeel;
   settings = cfg.finalSettings;
+  appsOf =
+    kind:
+    let
+      table = settings.${kind.key} or { };
+    in
+    if kind ? name then
+      lib.optional (settings ? ${kind.key}) {
+        inherit (kind) key name;
+        option = "services.evenkeel.${kind.option}";
+        inherit table;
+      }
+    else
+      lib.mapAttrsToList (name: table: {
+        key = "${kind.key}.${name}";
+        option = "services.evenkeel.${kind.option}.${name}";
+        inherit name table;
+      }) table;
   arguments = {
     inherit
       cfg
@@ -16,24 +33,7 @@ let
       message = lib.trim (lib.replaceStrings [ "\n" ] [ " " ] message);
     };
     # Tables of apps: { key = as the program calls it; option = as the option is called; name; table; }.
-    apps =
-      lib.optional (settings ? proxy) {
-        key = "proxy";
-        option = "services.evenkeel.proxy";
-        name = "traefik";
-        table = settings.proxy;
-      }
-      ++ lib.optional (settings ? warm_keycloak) {
-        key = "warm_keycloak";
-        option = "services.evenkeel.warmKeycloak";
-        name = "warm-keycloak";
-        table = settings.warm_keycloak;
-      }
-      ++ lib.mapAttrsToList (name: table: {
-        key = "app.${name}";
-        option = "services.evenkeel.apps.${name}";
-        inherit name table;
-      }) (settings.app or { });
+    apps = lib.concatMap appsOf (import ./kinds.nix);
   };
 in
 {

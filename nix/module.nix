@@ -47,6 +47,8 @@ in
       enable = lib.mkDefault true;
       # A Swarm cannot live with it, and NixOS has it on where system.stateVersion is older than 24.11.
       liveRestore = lib.mkDefault false;
+      # Said here, whatever the default is: what a container says stays after it is gone, and within journald's bounds.
+      logDriver = lib.mkDefault "journald";
       # By default it keeps volumes and every image with a tag; assertions.nix keeps it so.
       autoPrune.enable = lib.mkDefault true;
     };

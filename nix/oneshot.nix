@@ -1,4 +1,4 @@
-# Units that keep apps. THE one place where a reconciler's units are made: a new kind is a line in `kinds`, and its options.
+# Units that keep apps. THE one place where a reconciler's units are made, for each kind of kinds.nix that is declared.
 #
 # Each kind has two. The activation unit runs at boot and at each switch, looks for no newer version, and is over soon.
 # The upgrade unit is started by the nightly timer, and by an activation that found another version declared. Both may
@@ -15,26 +15,7 @@ let
   unit = import ./unit.nix { inherit config lib pkgs; };
   secrets = import ./secrets.nix { inherit lib settings; };
 
-  # In the order in which they come up: each needs those before it.
-  kinds = [
-    {
-      verb = "proxy";
-      key = "proxy";
-      what = "the reverse proxy";
-    }
-    {
-      verb = "warm-keycloak";
-      key = "warm_keycloak";
-      what = "the warm Keycloak";
-    }
-    {
-      verb = "app";
-      key = "app";
-      what = "the apps";
-      many = true;
-    }
-  ];
-  declared = lib.filter (kind: settings.${kind.key} or { } != { }) kinds;
+  declared = lib.filter (kind: settings.${kind.key} or { } != { }) (import ./kinds.nix);
   before = kind: lib.filter (other: other.place < kind.place) placed;
   placed = lib.imap0 (place: kind: kind // { inherit place; }) declared;
 
@@ -45,6 +26,9 @@ let
     "network-online.target"
     "evenkeel-swarm.service"
   ];
+
+  # For what may make an upgrade. unit.nix says why it is so much.
+  long = "7d";
 
   # A switch neither stops nor restarts what may be in the middle of an upgrade. An inactive one is started again by its
   # target, with the new configuration.
@@ -66,13 +50,7 @@ let
         {
           asksEngine = true;
           touchesVolumes = true;
-          timeout = "15min";
-          credentials = secrets.load (
-            secrets.of {
-              inherit (kind) key;
-              many = kind.many or false;
-            }
-          );
+          credentials = secrets.load (secrets.of kind);
           # Held, and rolled back: the host is healthy on what ran before, and the alert tells.
           serviceConfig.SuccessExitStatus = "10 11";
         }
@@ -95,6 +73,7 @@ let
     reconciler kind {
       description = "Keep ${kind.what} as declared, in the newest version that the policy allows";
       arguments = kind.verb;
+      timeout = long;
       wants = wanted;
       # One after the other: a night would lose one of two that ask for the run slot at once.
       after = [
@@ -130,6 +109,7 @@ in
         unit.service {
           description = "Upgrade what the policy allows, and look how the night went";
           arguments = "alerts watchdog --after ${cfg.timers.watchdog.after}";
+          timeout = long;
           wants = map upgrade placed;
           after = map upgrade placed;
         }
@@ -143,7 +123,7 @@ in
           after = [ "evenkeel-swarm.service" ];
           asksEngine = true;
           touchesVolumes = true;
-          timeout = "15min";
+          timeout = long;
           serviceConfig.SuccessExitStatus = "10 11";
         }
       );

@@ -5,7 +5,21 @@
 # real paths, as it does when a person runs it. systemd takes 1 MiB of credentials for one unit.
 { lib, settings }:
 let
-  named = key: path: lib.optional (path != null) { inherit key path; };
+  named =
+    key: value:
+    lib.optional (value != null) {
+      inherit key;
+      path = pathOf value;
+    };
+  # A path literal would be copied into the store with the configuration. What `settings` has beside that is no path.
+  pathOf =
+    value:
+    if builtins.isString value then
+      value
+    else if builtins.isPath value then
+      "${builtins.storeDir}/${baseNameOf value}"
+    else
+      "";
 
   # Of one app's table, which stands at `key`.
   ofApp =
@@ -29,11 +43,12 @@ rec {
   logins = named [ "registry_auth" ] (settings.registry_auth or null);
   alerts = lib.optionals (isFile webhook) (named (lib.splitString "/" "alerts/webhook") webhook);
 
-  # What the table `key` names; `many`: it holds tables of apps.
-  appsOf = { key, many }: (if many then ofApps else ofApp) [ key ] (settings.${key} or { });
+  appsOf = kind: (if kind ? name then ofApp else ofApps) [ kind.key ] (settings.${kind.key} or { });
 
-  # What a reconciler of that table needs.
+  # What a reconciler of that kind needs.
   of = kind: logins ++ appsOf kind;
+
+  all = logins ++ alerts ++ lib.concatMap appsOf (import ./kinds.nix);
 
   # As `LoadCredential=` wants them; `%` would begin a specifier there.
   load = map (

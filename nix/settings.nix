@@ -21,25 +21,30 @@ let
       value;
 
   isUsed = _: v: v != null && v != { };
-  comfortable = lib.filterAttrs isUsed {
-    base_domain = cfg.baseDomain;
-    state_dir = cfg.stateDir;
-    network = keys cfg.network;
-    registry_auth = cfg.registryAuthFile;
-    max_tests = cfg.maxTests;
-    alerts = keys cfg.alerts;
-    prune = keys cfg.prune;
-    # Its files alone make no proxy: refusals/host.nix says so.
-    proxy =
-      if cfg.proxy == null && !(given ? proxy) then
-        null
-      else
-        lib.recursiveUpdate (keys (if cfg.proxy == null then { } else cfg.proxy)) (keys {
-          inherit (cfg) certificate;
-        });
-    warm_keycloak = keys cfg.warmKeycloak;
-    app = lib.mapAttrs (_: keys) cfg.apps;
-  };
+  tableOf = kind: value: if kind ? name then keys value else lib.mapAttrs (_: keys) value;
+  tables = lib.listToAttrs (
+    map (kind: lib.nameValuePair kind.key (tableOf kind cfg.${kind.option})) (import ./kinds.nix)
+  );
+  comfortable = lib.filterAttrs isUsed (
+    tables
+    // {
+      base_domain = cfg.baseDomain;
+      state_dir = cfg.stateDir;
+      network = keys cfg.network;
+      registry_auth = cfg.registryAuthFile;
+      max_tests = cfg.maxTests;
+      alerts = keys cfg.alerts;
+      prune = keys cfg.prune;
+      # Its files alone make no proxy: refusals/host.nix says so.
+      proxy =
+        if cfg.proxy == null && !(given ? proxy) then
+          null
+        else
+          lib.recursiveUpdate (keys (if cfg.proxy == null then { } else cfg.proxy)) (keys {
+            inherit (cfg) certificate;
+          });
+    }
+  );
   given = lib.filterAttrs isUsed (withoutNulls cfg.settings);
 
   # Keys that both give, with different values.

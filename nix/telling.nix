@@ -35,7 +35,6 @@ in
           description = "Send alerts on";
           arguments = "alerts relay";
           credentials = secrets.load secrets.alerts;
-          timeout = "15min";
           quiet = true;
         }
       );

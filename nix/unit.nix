@@ -59,7 +59,7 @@ in
 {
   inherit stateDirectory stateMode;
 
-  # A service that runs `evenkeel ARGUMENTS`. It is told of failing by `evenkeel-failed@`, unless `quiet`.
+  # A service that runs `evenkeel ARGUMENTS`. `evenkeel-failed@` tells when it fails, unless it is `quiet`.
   # `credentials`: as secrets.nix names them. `asksEngine`: whether it waits for Docker and its disk; what tells of
   # failures does not. `touchesVolumes`: whether it may write to Docker's volumes.
   service =
@@ -71,7 +71,7 @@ in
       credentials ? [ ],
       asksEngine ? false,
       touchesVolumes ? false,
-      timeout ? "5min",
+      timeout ? "1d",
       quiet ? false,
       serviceConfig ? { },
     }:
@@ -86,13 +86,19 @@ in
       ]
       ++ lib.optional asksEngine "docker.service"
       ++ after;
+      # Nothing restarts them by itself, and what starts them often (alerts, and runs that meet an open upgrade) has to find
+      # them able to start. A path unit would end for good with its service.
+      startLimitIntervalSec = 0;
       onFailure = lib.optional (!quiet) "evenkeel-failed@%N.service";
       path = [
         pkgs.git
         pkgs.gnutar
         pkgs.openssh
       ];
-      environment.HOME = cfg.stateDir;
+      # As Docker's own unit: recipes and webhooks may be reached by a proxy only.
+      environment = config.networking.proxy.envVars // {
+        HOME = cfg.stateDir;
+      };
       # A disk that is not mounted must not look like volumes that are lost.
       unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ lib.optional asksEngine cfg.dockerDataRoot;
       serviceConfig =
@@ -100,7 +106,9 @@ in
         // {
           Type = "oneshot";
           ExecStart = "${lib.getExe cfg.package} --config ${cfg.configFile} ${arguments}";
-          # A oneshot has none by itself, and would hold up each switch. The program asks for more as long as it gets on.
+          # Finite, so that nothing hangs for ever, and out of reach: at each daemon-reload systemd arms it anew, counted from
+          # the unit's start, and forgets what the program has asked for since (EXTEND_TIMEOUT_USEC). Every switch reloads,
+          # and would end what has been starting for longer.
           TimeoutStartSec = timeout;
           NotifyAccess = "main";
           ReadWritePaths =

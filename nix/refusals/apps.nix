@@ -46,7 +46,7 @@ let
   hasPassword =
     app:
     let
-      url = app.table.recipe.url or "";
+      url = toString (app.table.recipe.url or "");
     in
     builtins.match "https?://[^/?#]*@.*|[a-z]+://[^/?#@]*:[^/?#@]*@.*" url != null;
   asksNothing = app: app.table.gate.http or null == [ ];

@@ -12,10 +12,18 @@ let
   daemon = docker.daemon.settings;
   inherit (config.networking) firewall;
 
-  # Flags in the words of a shell: `--all`, `-a`, `-af`, `--volumes=true`.
-  words = lib.concatMap (lib.splitString " ") docker.autoPrune.flags;
-  isAll = word: lib.hasPrefix "--all" word || builtins.match "-[b-z]*a[a-z]*" word != null;
-  isVolumes = lib.hasPrefix "--volumes";
+  # Words of a shell, and the flags among them: `--all`, `-a`, `-af`, `-a=true`, `--volumes=true`; not `--all=false`.
+  wordsOf =
+    text: lib.filter (word: lib.isString word && word != "") (builtins.split "[[:space:]]+" text);
+  words = lib.concatMap wordsOf docker.autoPrune.flags;
+  isOff = word: builtins.match ".*=(0|f|F|false|FALSE|False)" word != null;
+  isAll = word: !isOff word && builtins.match "--all(=.*)?|-[b-z]*a[a-z]*(=.*)?" word != null;
+  isVolumes = word: !isOff word && builtins.match "--volumes(=.*)?" word != null;
+
+  # Where Docker would keep its data if not where dockerDataRoot says.
+  movesData = word: builtins.match "--data-root(=.*)?|--graph(=.*)?|-[a-zA-Z]*g.*" word != null;
+  remaps = word: builtins.match "--userns-remap(=.*)?" word != null;
+  options = wordsOf docker.extraOptions;
 
   isBounded = daemon.log-opts.max-size or null != null;
 
@@ -65,6 +73,14 @@ in
   (refuse (daemon ? data-root && daemon.data-root != cfg.dockerDataRoot) ''
     services.evenkeel.dockerDataRoot is not virtualisation.docker.daemon.settings.data-root: the units could not
     write to Docker's volumes. Leave it out.
+  '')
+  (refuse (lib.any movesData options) ''
+    virtualisation.docker.extraOptions moves Docker's data, and the units could not write to its volumes. Set
+    virtualisation.docker.daemon.settings.data-root in its place.
+  '')
+  (refuse (daemon.userns-remap or "" != "" || lib.any remaps options) ''
+    virtualisation.docker has userns-remap, with which Docker keeps its volumes in another folder, where the units could
+    not write. Take it out.
   '')
   (refuse (firewall.enable && settings ? proxy && !(isOpen 80 && isOpen 443)) ''
     The proxy answers at ports 80 and 443, and the firewall does not name both. Leave services.evenkeel.openFirewall

@@ -1,6 +1,7 @@
 # Keys of the whole host.
 {
   cfg,
+  config,
   lib,
   refuse,
   settings,
@@ -10,6 +11,7 @@ let
   alerts = settings.alerts or { };
   label = "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
   base = settings.base_domain or null;
+  daemon = config.virtualisation.docker.daemon.settings;
   subnet = settings.network.subnet or "";
   engine = settings.engine or "unix:///run/docker.sock";
   webhook = alerts.webhook or "https://";
@@ -25,9 +27,12 @@ in
   (refuse (settings.max_tests or 1 < 1) ''
     services.evenkeel.maxTests is 0: no test could ever run. Give it 1 or more, or leave it out.
   '')
-  (refuse (builtins.match ".*/(2[4-9]|3[0-2])" subnet != null) ''
-    services.evenkeel.network.subnet is a /24 or less, which is exhausted in days, since Docker leaks addresses.
+  (refuse (builtins.match ".*/(2[3-9]|3[0-2])" subnet != null) ''
+    services.evenkeel.network.subnet is a /23 or less, which is exhausted in days, since Docker leaks addresses.
     Take a /16.
+  '')
+  (refuse (lib.hasPrefix "172.17." subnet && !(daemon ? bip)) ''
+    services.evenkeel.network.subnet is that of Docker's own bridge. Take another, such as "10.200.0.0/16".
   '')
   (refuse (!lib.hasPrefix "unix:///" engine) ''
     services.evenkeel.settings.engine is not a socket of this machine. Snapshots need the Engine's own files: take

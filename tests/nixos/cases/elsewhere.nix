@@ -1,5 +1,13 @@
-# State directory and Docker's data lie on disks of their own, and the node exporter reads the metrics.
+# State directory and Docker's data lie on disks of their own, the node exporter reads the metrics, and the world is
+# behind a proxy. This NixOS has a log driver by default that fills the disk.
+{ lib, ... }:
 {
+  virtualisation.docker.logDriver = lib.mkOverride 1400 "json-file";
+  networking.proxy.default = "http://192.0.2.3:3128";
+  virtualisation.docker.autoPrune.flags = [
+    "--all=false"
+    "--filter=until=24h"
+  ];
   virtualisation.docker.daemon.settings.data-root = "/docker/data";
   services.evenkeel = {
     enable = true;

@@ -8,6 +8,8 @@
   prune-all-volumes.settings.virtualisation.docker.autoPrune.allVolumes.enable = true;
   prune-all.settings.virtualisation.docker.autoPrune.flags = [ "--all" ];
   prune-all-in-short.settings.virtualisation.docker.autoPrune.flags = [ "-af" ];
+  prune-all-with-a-value.settings.virtualisation.docker.autoPrune.flags = [ "-a=true" ];
+  prune-all-after-a-tab.settings.virtualisation.docker.autoPrune.flags = [ "--force\t--all" ];
   prune-volumes.settings.virtualisation.docker.autoPrune.flags = [ "--force --volumes" ];
   no-logs.settings.virtualisation.docker.logDriver = "none";
   logs-without-bound.settings.virtualisation.docker.logDriver = "json-file";
@@ -15,6 +17,11 @@
     virtualisation.docker.daemon.settings.data-root = "/data/docker";
     services.evenkeel.dockerDataRoot = "/var/lib/docker";
   };
+  data-root-in-the-options.settings.virtualisation.docker.extraOptions =
+    "--debug --data-root=/data/docker";
+  data-root-in-the-options-in-short.settings.virtualisation.docker.extraOptions = "-g /data/docker";
+  other-users.settings.virtualisation.docker.daemon.settings.userns-remap = "default";
+  other-users-in-the-options.settings.virtualisation.docker.extraOptions = "--userns-remap default";
   closed-firewall.settings.services.evenkeel = {
     proxy.recipe.url = "https://git.example.org/recipes/traefik.git";
     openFirewall = false;

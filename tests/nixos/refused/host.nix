@@ -10,6 +10,8 @@
   no-capacity.settings.services.evenkeel.maxTests = 0;
   no-capacity-in-settings.settings.services.evenkeel.settings.max_tests = 0;
   small-network.settings.services.evenkeel.network.subnet = "10.200.0.0/24";
+  network-of-510-addresses.settings.services.evenkeel.network.subnet = "10.200.0.0/23";
+  network-of-dockers-bridge.settings.services.evenkeel.network.subnet = "172.17.0.0/16";
   engine-elsewhere.settings.services.evenkeel.settings.engine = "tcp://192.0.2.1:2375";
   alert-command-by-name.settings.services.evenkeel.alerts.command = [
     "mail-alert"

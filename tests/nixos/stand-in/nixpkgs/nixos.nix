@@ -118,11 +118,12 @@ in
       liveRestore = opt types.bool false "";
       package = opt types.package pkgs.docker "";
       logDriver = opt types.str "journald" "";
+      extraOptions = opt (types.separatedString " ") "" "";
       daemon.settings = free;
       autoPrune = { enable = opt types.bool false ""; dates = opt types.str "weekly" ""; flags = opt (types.listOf types.str) [ ] ""; allVolumes.enable = opt types.bool false ""; };
     };
     system = { stateVersion = opt types.str "26.05" ""; checks = opt (types.listOf types.package) [ ] ""; preSwitchChecks = opt (types.attrsOf types.lines) { } ""; };
-    networking = { hostName = opt types.str "host" ""; firewall = { enable = opt types.bool true ""; allowedTCPPorts = opt (types.listOf types.port) [ ] ""; allowedUDPPorts = opt (types.listOf types.port) [ ] ""; }; };
+    networking = { proxy = lib.genAttrs [ "default" "noProxy" ] (_: opt (types.nullOr types.str) null "") // { envVars = opt (types.attrsOf types.str) { } ""; }; hostName = opt types.str "host" ""; firewall = { enable = opt types.bool true ""; allowedTCPPorts = opt (types.listOf types.port) [ ] ""; allowedUDPPorts = opt (types.listOf types.port) [ ] ""; }; };
     services.prometheus.exporters.node = { enable = opt types.bool false "As in NixOS."; enabledCollectors = opt (types.listOf types.str) [ ] "As in NixOS."; extraFlags = opt (types.listOf types.str) [ ] "As in NixOS."; user = opt types.str "node-exporter" "As in NixOS."; };
     users = free;
     security = free;
@@ -131,6 +132,10 @@ in
   };
 
   config = {
+    networking.proxy.envVars =
+      let inherit (config.networking) proxy; in
+      optionalAttrs (proxy.default != null) ({ no_proxy = "127.0.0.1,localhost"; } // lib.genAttrs [ "http_proxy" "https_proxy" "rsync_proxy" "ftp_proxy" "all_proxy" ] (_: proxy.default))
+      // optionalAttrs (proxy.noProxy != null) { no_proxy = proxy.noProxy; };
     systemd.timers = mapAttrs (_: s: { wantedBy = [ "timers.target" ]; timerConfig.OnCalendar = s.startAt; }) (filterAttrs (_: s: s.enable && s.startAt != [ ]) config.systemd.services);
     rendered =
       files "service" service config.systemd.services

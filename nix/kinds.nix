@@ -1,0 +1,30 @@
+# THE list of the kinds of apps. In the order in which they come up: each needs those before it. A new kind is an entry here,
+# and its options.
+#
+#   verb    the program's command for it, and the units' name
+#   key     its table in the configuration
+#   option  the same below services.evenkeel
+#   what    in the units' descriptions
+#   name    of the one app that it is; where it has none, the table holds tables of apps by their names
+[
+  {
+    verb = "proxy";
+    key = "proxy";
+    option = "proxy";
+    what = "the reverse proxy";
+    name = "traefik";
+  }
+  {
+    verb = "warm-keycloak";
+    key = "warm_keycloak";
+    option = "warmKeycloak";
+    what = "the warm Keycloak";
+    name = "warm-keycloak";
+  }
+  {
+    verb = "app";
+    key = "app";
+    option = "apps";
+    what = "the apps";
+  }
+]
