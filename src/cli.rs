@@ -318,6 +318,7 @@ fn told(config: &Path, ended: anyhow::Result<u8>) -> anyhow::Result<u8> {
 
 /// What went wrong before any app could be looked at, in one place for all verbs.
 fn failed(error: &anyhow::Error) -> u8 {
+    telemetry::notify::status(&format!("{error:#}"));
     tell(&format!("evenkeel: {}", telemetry::indented(&format!("{error:#}"))));
     ERROR
 }

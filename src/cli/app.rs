@@ -66,18 +66,28 @@ async fn keep_all(host: &Host, config: &Path, apps: &[&App], options: Options) -
     let now = Timestamp::now();
     let mut ended =
         stream::iter(apps).map(|app| async move { (app, app::keep(host, app, options, now).await) }).buffered(AT_ONCE);
-    let (mut codes, mut left, mut looked_at) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut ends, mut left, mut looked_at) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     while let Some((app, kept)) = ended.next().await {
         if !telemetry::under_journal() {
             super::answer_styled(&line(app, &kept.outcome));
         }
-        codes.push(kept.outcome.exit_code());
         left.extend(kept.leaves_version.then_some(app.kind));
         looked_at.extend(kept.was_looked_at.then_some(&app.name));
+        ends.push((app.name.clone(), kept.outcome));
     }
     app::note_good_night(host, options, &looked_at, Timestamp::now());
     app::start_upgrades(&left);
-    worst(codes)
+    ended_with(&ends)
+}
+
+/// The exit code of a run that ended so, which is the worst one's. Who asks systemd about the unit later reads what was
+/// that bad.
+pub fn ended_with(ends: &[(AppName, Outcome)]) -> u8 {
+    let code = worst(ends.iter().map(|(_, outcome)| outcome.exit_code()));
+    let bad = ends.iter().filter(|(_, outcome)| outcome.exit_code() == code);
+    let lines: Vec<String> = bad.map(|(app, outcome)| format!("{app}: {outcome}")).collect();
+    notify::status(&lines.join("; "));
+    code
 }
 
 pub fn line(app: &App, outcome: &Outcome) -> String {

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::app::line_of;
+use super::app::{ended_with, line_of};
 use super::world;
 use crate::app::resuming;
-use crate::model::outcome::{Outcome, worst};
+use crate::model::outcome::Outcome;
 use crate::telemetry::{self, notify};
 
 pub async fn run(config: &Path) -> anyhow::Result<u8> {
@@ -28,5 +28,5 @@ pub async fn run(config: &Path) -> anyhow::Result<u8> {
             super::answer("nothing is open\n");
         }
     }
-    Ok(worst(told.iter().map(|(_, outcome)| Outcome::exit_code(outcome))))
+    Ok(ended_with(&told))
 }

@@ -13,6 +13,7 @@ mod fixtures;
 mod history;
 mod layers;
 mod logins;
+mod nixos;
 mod oracle;
 mod overlays;
 mod pausing;

@@ -7,37 +7,38 @@
 //! `EVENKEEL_POWER=N` has the power fail at N moments by chance, too.
 
 pub mod host;
-mod play;
+pub mod play;
 pub mod prepared;
-mod watched;
+pub mod watched;
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use play::Play;
+use host::Host;
+use play::{Play, Unit};
 use prepared::prepared;
 
 use crate::chance::number_in;
 
-const OLD: &str = "1.0.0+1";
-const NEW: &str = "1.1.0+1";
+pub const OLD: &str = "1.0.0+1";
+pub const NEW: &str = "1.1.0+1";
 /// More than an upgrade has, and lasts in milliseconds: what lies behind its end is a moment, too.
 const SYNCS: u64 = 60;
 const LASTS: u64 = 40_000;
 /// Most of a case is waiting.
 const AT_A_TIME: usize = 3;
 /// An unsynced byte may be lost; the kernel may also write it by itself, when it has much to write or half a minute is over.
-const TRIES: usize = 3;
+pub const TRIES: usize = 3;
 /// Each on a disk that saves nothing by chance.
-const DISKS: [&str; 2] = [STATE_DIR, VOLUMES];
-const STATE_DIR: &str = evenkeel::config::DEFAULT_STATE_DIR;
-const VOLUMES: &str = "/var/lib/docker/volumes";
-const STACK: &str = "wiki_example_org";
+pub const DISKS: [&str; 2] = [STATE_DIR, VOLUMES];
+pub const STATE_DIR: &str = evenkeel::config::DEFAULT_STATE_DIR;
+pub const VOLUMES: &str = "/var/lib/docker/volumes";
+pub const STACK: &str = "wiki_example_org";
 
 /// A sync of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flush {
+pub enum Flush {
     /// The bytes of a new state that stands at this step, before it takes the place of the old one.
     State(&'static str),
     /// The app's folder, after a state that stands at this step took the place of the old one.
@@ -55,7 +56,7 @@ const CLOSED: &str = "closed";
 
 /// When the power fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub enum Moment {
     Before(Flush),
     After(Flush),
     /// So long after the start.
@@ -64,9 +65,9 @@ enum Moment {
 
 /// One upgrade that the power fails in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Case {
+pub struct Case {
     /// Whether the new version comes up.
-    is_good: bool,
+    pub is_good: bool,
     /// Whether its run was killed before the new version was deployed, and the power fails in the `resume` after it.
     is_resumed: bool,
     moment: Moment,
@@ -75,11 +76,11 @@ struct Case {
 }
 
 impl Case {
-    fn bad(moment: Moment) -> Self {
+    pub fn bad(moment: Moment) -> Self {
         Self { is_good: false, is_resumed: false, moment, skipped: None }
     }
 
-    fn good(moment: Moment) -> Self {
+    pub fn good(moment: Moment) -> Self {
         Self { is_good: true, ..Self::bad(moment) }
     }
 
@@ -87,19 +88,23 @@ impl Case {
         Self { is_resumed: true, ..Self::bad(moment) }
     }
 
-    fn without(self, skipped: Flush) -> Self {
+    pub fn without(self, skipped: Flush) -> Self {
         Self { skipped: Some(skipped), ..self }
     }
 }
 
-/// Plays each, some at a time, and tells how; a panic names its case.
+/// Plays each with the units that README shows.
 fn each(cases: &[Case], check: impl Fn(Case, &Play, Option<String>) + Sync) {
-    let prepared = prepared();
+    each_on(&prepared(), &Unit::of_readme("app"), cases, check);
+}
+
+/// Plays each on a host like this one, where this unit upgrades, some at a time, and tells how; a panic names its case.
+pub fn each_on(prepared: &Host, upgrade: &Unit, cases: &[Case], check: impl Fn(Case, &Play, Option<String>) + Sync) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let play = |case: Case| {
         let began = Instant::now();
-        let mut play = Play::begin(case, &prepared);
+        let mut play = Play::begin(case, prepared, upgrade.clone());
         play.lose_power();
         let broken = play.broken();
         println!("{:3} s, {} syncs, {case:?}: {}", began.elapsed().as_secs(), play.syncs, play.told());

@@ -4,7 +4,7 @@
 //! a proxy takes half a minute until it routes, and every step builds on the ones before.
 
 mod apps;
-mod certificate;
+pub mod certificate;
 mod gates;
 mod keycloak;
 mod proxy;

@@ -18,9 +18,41 @@ use super::{CLOSED, Case, Flush, Moment, NEW, OLD, STACK, STATE_DIR, VOLUMES};
 use crate::engine::DEADLINE;
 use crate::world::at;
 
+/// A unit whose runs can be watched.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    pub name: String,
+    pub command: String,
+    /// What has systemd start it.
+    pub begin: String,
+}
+
+impl Unit {
+    /// One of those that README shows.
+    pub fn of_readme(verb: &str) -> Self {
+        let name = format!("evenkeel@{verb}.service");
+        let begin = format!("systemctl start --no-block {name}");
+        Self { name, command: format!("/usr/local/bin/evenkeel {verb}"), begin }
+    }
+
+    /// Has its runs be watched through this socket, until the next boot.
+    pub fn have_watched(&self, host: &Host) -> UnixListener {
+        let (unit, command) = (&self.name, &self.command);
+        let dropin = format!(
+            "[Service]\nEnvironment=\"{COMMAND}={command}\" {SOCKET}=/run/watcher-{unit}\n\
+             ExecStart=\nExecStart=/usr/local/bin/launcher {LAUNCHER} --exact --nocapture\n"
+        );
+        put_files(host, &format!("/run/systemd/system/{unit}.d"), &[("watched.conf", dropin.as_str())]);
+        host.shell("systemctl daemon-reload");
+        UnixListener::bind(host.path(format!("/run/watcher-{unit}"))).unwrap()
+    }
+}
+
 /// One host in the middle of one case.
 pub struct Play {
     case: Case,
+    /// Its runs upgrade.
+    upgrade: Unit,
     host: Host,
     before: BTreeMap<PathBuf, Vec<u8>>,
     /// Whether a transaction was seen open.
@@ -31,10 +63,10 @@ pub struct Play {
 
 impl Play {
     /// The host of a case, with the new version there to be taken.
-    pub fn begin(case: Case, prepared: &Host) -> Self {
+    pub fn begin(case: Case, prepared: &Host, upgrade: Unit) -> Self {
         let host = prepared.twin();
         put_new_version(&host, case.is_good);
-        let play = Self { case, before: BTreeMap::new(), host, began: false, syncs: 0 };
+        let play = Self { case, upgrade, before: BTreeMap::new(), host, began: false, syncs: 0 };
         play.until("the app runs", |observed| runs(observed) == [OLD]);
         let before = play.data();
         assert_eq!(before.len(), 51, "the data of the app and its users");
@@ -45,7 +77,7 @@ impl Play {
     pub fn lose_power(&mut self) {
         let watched = match self.case.moment {
             Moment::At(after) => {
-                self.host.shell("systemctl start --no-block evenkeel@app.service");
+                self.host.shell(&self.upgrade.begin);
                 thread::sleep(after);
                 None
             }
@@ -54,36 +86,40 @@ impl Play {
         self.host.cut();
         drop(watched);
         self.host.up();
+        self.wait_for_the_end();
+    }
+
+    /// What boot started has ended; a timer may have something left to finish.
+    fn wait_for_the_end(&self) {
+        let began = Instant::now();
+        let is_open = || {
+            let state = serde_json::from_slice::<Value>(&self.kept_state()).unwrap_or_default();
+            !state["open"].is_null() && state["stuck"].is_null()
+        };
+        while is_open() && began.elapsed() < DEADLINE * 3 {
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Until the moment of the case; or the end, which a moment by number may lie behind.
     fn come_to_the_moment(&mut self) -> Watched {
-        self.have_runs_watched();
-        if self.case.is_resumed {
-            let killed = Case::bad(Moment::After(Flush::Rename("deploy")));
-            let _held = self.watch("app", killed);
-            self.host.shell(
-                "systemctl kill --signal=KILL evenkeel@app.service
-                 until systemctl is-failed --quiet evenkeel@app.service; do sleep 0.1; done",
-            );
+        let upgrade = self.upgrade.clone();
+        if !self.case.is_resumed {
+            return self.watch(&upgrade, self.case);
         }
-        self.watch(if self.case.is_resumed { "resume" } else { "app" }, self.case)
-    }
-
-    /// Until the next boot.
-    fn have_runs_watched(&self) {
-        let dropin = format!(
-            "[Service]\nEnvironment=\"{COMMAND}=/usr/local/bin/evenkeel %i\" {SOCKET}=/run/watcher-%i\n\
-             ExecStart=\nExecStart=/usr/local/bin/launcher {LAUNCHER} --exact --nocapture\n"
-        );
-        put_files(&self.host, "/run/systemd/system/evenkeel@.service.d", &[("watched.conf", dropin.as_str())]);
-        self.host.shell("systemctl daemon-reload");
+        let killed = Case::bad(Moment::After(Flush::Rename("deploy")));
+        let _held = self.watch(&upgrade, killed);
+        let unit = upgrade.name;
+        self.host.shell(&format!(
+            "systemctl kill --signal=KILL {unit}; until systemctl is-failed --quiet {unit}; do sleep 0.1; done"
+        ));
+        self.watch(&Unit::of_readme("resume"), self.case)
     }
 
     /// Starts a unit and follows it to the moment of a case. It is held for as long as what this gives is kept.
-    fn watch(&mut self, verb: &str, case: Case) -> Watched {
-        let socket = UnixListener::bind(self.host.path(format!("/run/watcher-{verb}"))).unwrap();
-        self.host.shell(&format!("systemctl start --no-block evenkeel@{verb}.service"));
+    fn watch(&mut self, unit: &Unit, case: Case) -> Watched {
+        let socket = unit.have_watched(&self.host);
+        self.host.shell(&unit.begin);
         let watched = Watched::accept(&socket);
         let is_held = watched.follow(|call| self.verdict(call, case));
         let may_end = matches!(case.moment, Moment::Before(Flush::Number(_)) | Moment::After(Flush::Number(_)));
@@ -224,14 +260,18 @@ impl Play {
         self.host.shell("systemctl show evenkeel-resume.service --property=ExecMainStatus --value").trim().to_owned()
     }
 
-    pub fn told(&self) -> String {
+    /// The one that is recorded.
+    pub fn version(&self) -> String {
         let state = serde_json::from_slice::<Value>(&self.kept_state()).unwrap_or_default();
-        let version = &state["current"]["body"]["revision"]["version"];
-        format!("{version} after `resume` ended with {}", self.resumed())
+        state["current"]["body"]["revision"]["version"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn told(&self) -> String {
+        format!("{} after `resume` ended with {}", self.version(), self.resumed())
     }
 
     pub fn journal(&self) -> String {
-        self.host.shell("journalctl --no-pager --output=short-iso -u 'evenkeel@*' | tail -n 60")
+        self.host.shell("journalctl --no-pager --output=short-iso -u 'evenkeel*' | tail -n 60")
     }
 }
 

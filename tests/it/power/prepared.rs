@@ -20,10 +20,10 @@ version = \"latest\"
 gate = { stable_for = \"1s\", within = \"600s\" }
 ";
 /// As an app does: the first start makes its data, and data that a newer version has migrated ends it.
-const OLD_RUNS: &str = "[ -e /data/schema ] || echo 1 >/data/schema; [ \"$$(cat /data/schema)\" = 1 ] || exit 3; ";
-const MIGRATES: &str = "echo 2 >/data/schema; echo new >/data/new; ";
-const RUNS: &str = "trap 'exit 0' TERM; sleep 1000000 & wait";
-const FAILS: &str = "rm -rf /data/pages; exit 9";
+pub const OLD_RUNS: &str = "[ -e /data/schema ] || echo 1 >/data/schema; [ \"$$(cat /data/schema)\" = 1 ] || exit 3; ";
+pub const MIGRATES: &str = "echo 2 >/data/schema; echo new >/data/new; ";
+pub const RUNS: &str = "trap 'exit 0' TERM; sleep 1000000 & wait";
+pub const FAILS: &str = "rm -rf /data/pages; exit 9";
 
 /// The host, which does not run; gone with the last who has it.
 pub fn prepared() -> Arc<Host> {
@@ -41,17 +41,26 @@ fn prepare() -> Host {
     put_programs(&host);
     put_files(&host, "/etc/evenkeel", &[("config.toml", CONFIG)]);
     put_files(&host, "/etc/systemd/system", &units());
-    put_recipe(&host, &recipe());
+    put_old_version(&host);
     host.shell_with("docker load --quiet", &standin());
     // What a power loss leaves open is finished at boot, as the timer would finish it a little later.
     host.shell(
         "systemctl daemon-reload; systemctl enable evenkeel-swarm.service
          systemctl add-wants multi-user.target evenkeel-resume.service; systemctl start evenkeel@app.service",
     );
-    let pages = format!("{VOLUMES}/{STACK}_data/_data/pages");
-    host.shell(&format!("mkdir {pages}; for i in $(seq 50); do head -c 3000 /dev/urandom >{pages}/$i; done; sync"));
+    put_pages(&host);
     host.kill();
     host
+}
+
+/// What the app's users have written.
+pub fn put_pages(host: &Host) {
+    let pages = format!("{VOLUMES}/{STACK}_data/_data/pages");
+    host.shell(&format!("mkdir {pages}; for i in $(seq 50); do head -c 3000 /dev/urandom >{pages}/$i; done; sync"));
+}
+
+pub fn put_old_version(host: &Host) {
+    put_recipe(host, &recipe());
 }
 
 /// The program itself, and the one that has it watched.
@@ -101,7 +110,7 @@ pub fn put_new_version(host: &Host, is_good: bool) {
     put_recipe(host, &recipe);
 }
 
-fn publish(recipe: &mut RecipeRepo, version: &str, script: &str, health: &str) {
+pub fn publish(recipe: &mut RecipeRepo, version: &str, script: &str, health: &str) {
     let compose = json!({
         "services": {"app": {
             "image": "standin:1.0.0",
