@@ -24,7 +24,7 @@ fn a_unit_without_its_credential_is_told_once_and_with_what_that_number_means() 
     for words in [
         "unit evenkeel-app.service ended with exit status 243",
         "LoadCredential=",
-        "`systemctl status evenkeel-app.service` names it",
+        "systemd does not say which, `evenkeel check` does",
         "_SYSTEMD_INVOCATION_ID=0123456789abcdef0123456789abcdef",
     ] {
         assert!(alert["evidence"].as_str().unwrap().contains(words), "{words}: {alert:#}");
