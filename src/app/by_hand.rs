@@ -198,7 +198,10 @@ impl Run<'_> {
         let volumes = self.as_stored(volumes, &draft)?;
         match (draft.purpose, &draft.snapshot) {
             (Purpose::Take, _) => self.storing_is_possible(&volumes)?,
-            (_, Some(id)) => self.unpacking_is_possible(&volumes, &manifest(&self.dir, id)?)?,
+            (_, Some(id)) => {
+                self.putting_back_is_possible(&volumes).await?;
+                self.unpacking_is_possible(&volumes, &manifest(&self.dir, id)?)?;
+            }
             (_, None) => {}
         }
         let before = draft.before.as_ref().map(|before| self.with_gate(before)).transpose()?;

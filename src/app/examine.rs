@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::reading::Given;
 use super::view::{DeclaredRelease, Fetch, Sources, View};
 use super::{reconciler, recorded};
-use crate::config::{self, Declared};
+use crate::config::{self, Declared, MEND_FILE};
 use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
 use crate::host::store::Store;
@@ -55,6 +55,8 @@ impl Examined {
             self.wrong.extend(view.reconciler.preflight(now).err());
             let given = self.given(view);
             let chosen = view.chosen(Fetch::IfMissing, now).await?;
+            // With a mirror at hand nothing was fetched, and the next night would be the first to ask.
+            self.wrong.extend(view.mirror().could_ask().err().map(|cause| format!("{cause:#}; {MEND_FILE}")));
             let Some(given) = given else { return Ok(()) };
             let sources = Sources { given, chosen };
             match view.declared_release(&sources, &|_, _| false, now) {

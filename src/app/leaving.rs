@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::view::Sources;
 use super::{Run, started_by_systemd};
-use crate::host::itself;
+use crate::host::itself::{self, Start};
 use crate::model::app::Kind;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
@@ -50,7 +50,7 @@ fn sentence(target: &Revision, running: Option<&Revision>, unit: Option<String>,
 }
 
 /// Starts the units that take what was left, without waiting: a gate of theirs may need what is ordered after this run.
-/// A unit that cannot be started is told and fails nothing; the night takes the version then.
+/// A unit that cannot be started, or is at work already, is told and fails nothing; the night takes the version then.
 pub fn start_upgrades(kinds: &BTreeSet<Kind>) {
     if !started_by_systemd() {
         return;
@@ -58,7 +58,12 @@ pub fn start_upgrades(kinds: &BTreeSet<Kind>) {
     for kind in kinds {
         let unit = itself::upgrade_unit(*kind);
         match itself::start_upgrade(*kind) {
-            Ok(()) => info!(unit, "started, to take what is pinned"),
+            Ok(Start::Starts) => info!(unit, "started, to take what is pinned"),
+            Ok(Start::IsAtWork) => warn!(
+                unit,
+                "is at work already, by the configuration that it began with: a pin that is newer waits for the next night, or \
+                 for `systemctl start {unit}` once it has ended"
+            ),
             Err(cause) => {
                 warn!(
                     unit,

@@ -3,7 +3,7 @@
 //! Everything is asked before anything is stopped, and told at once. The surprise: an app that is not healthy as it runs
 //! gets no upgrade, because nobody could tell afterwards whether the version was to blame, or whether going back helped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,6 +87,7 @@ impl Run<'_> {
         }
         let volumes = self.volumes(old, new).await?;
         self.comes_up_here(old, new, &volumes).await?;
+        self.putting_back_is_possible(&volumes).await?;
         self.storing_is_possible(&volumes)?;
         Ok(volumes)
     }
@@ -169,6 +170,16 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether this process may write where a way back puts data. A snapshot only reads, so nothing else would notice.
+    pub(super) async fn putting_back_is_possible(&self, volumes: &BTreeMap<String, Volume>) -> Result<(), Outcome> {
+        let new = self.host.known.info(&self.host.swarm).await?.data_root.join("volumes");
+        let folders = folders(volumes, &new).into_iter();
+        let wrong: Vec<String> = folders
+            .filter_map(|folder| Some(format!("{} ({})", folder.display(), volumes::may_write(folder).err()?)))
+            .collect();
+        if wrong.is_empty() { Ok(()) } else { Err(Outcome::Blocked(unwritable(&wrong))) }
+    }
+
     /// Whether the data can be stored, kept twice, and brought back faithfully.
     pub(super) fn storing_is_possible(&self, volumes: &BTreeMap<String, Volume>) -> Result<(), Outcome> {
         let mut wrong = Vec::new();
@@ -205,12 +216,14 @@ impl Run<'_> {
     /// How many bytes have to stay free where Docker keeps images, for all that comes after they are fetched.
     ///
     /// # Errors
-    /// `Blocked` where not even that is free, or the data cannot be stored at all: then nothing is fetched.
+    /// `Blocked` where not even that is free, or the data cannot be stored or put back at all: then nothing is fetched.
     pub(super) async fn room_beside_images(&self, old: &Desired, new: &ReleaseBody) -> Result<u64, Outcome> {
         if self.reconciler.is_stateless() {
             return Ok(0);
         }
-        let (needs, free) = self.room_to_store(&self.volumes(old, new).await?)?;
+        let volumes = self.volumes(old, new).await?;
+        self.putting_back_is_possible(&volumes).await?;
+        let (needs, free) = self.room_to_store(&volumes)?;
         let wrong = too_little(&needs, &free);
         if !wrong.is_empty() {
             return Err(Outcome::Blocked(wrong.join("; ")));
@@ -269,6 +282,22 @@ fn stored(volumes: &BTreeMap<String, Volume>) -> impl Iterator<Item = (&String, 
     kept.filter_map(|(name, volume)| Some((name, volume.mountpoint.as_deref()?)))
 }
 
+/// The folders in which a way back makes and renames. A volume that is not there yet comes into `new`, and is moved aside
+/// there.
+fn folders<'a>(volumes: &'a BTreeMap<String, Volume>, new: &'a Path) -> BTreeSet<&'a Path> {
+    let kept = volumes.values().filter(|volume| !volume.left_out);
+    kept.map(|volume| volume.mountpoint.as_deref().and_then(Path::parent).unwrap_or(new)).collect()
+}
+
+fn unwritable(folders: &[String]) -> String {
+    format!(
+        "the app's data could not be put back, since this run may not write in {}: a unit writes only below what its \
+         ReadWritePaths= names, so name Docker's data root there (services.evenkeel.dockerDataRoot); mount a read-only disk \
+         writable again; by hand, run it as root",
+        folders.join(", ")
+    )
+}
+
 /// A sentence for each file system on which archives, stages and what may fail would not fit.
 fn too_little(needs: &Needs, free: &[(String, Free)]) -> Vec<String> {
     let looked: Vec<Free> = free.iter().map(|(_, free)| free.clone()).collect();
@@ -294,6 +323,21 @@ mod tests {
 
     use super::*;
     use crate::model::observed::UpdateStatus;
+
+    #[test]
+    fn a_way_back_writes_beside_the_data_of_each_volume_and_where_new_ones_come() {
+        let volume = |mountpoint: Option<&str>, left_out| Volume { mountpoint: mountpoint.map(Into::into), left_out };
+        let root = Path::new("/docker/volumes");
+        let of = |list: &[(&str, Volume)]| {
+            let volumes = list.iter().map(|(name, volume)| ((*name).to_owned(), volume.clone())).collect();
+            folders(&volumes, root).into_iter().map(Path::to_owned).collect::<Vec<_>>()
+        };
+        let here = ("wiki_data", volume(Some("/docker/volumes/wiki_data/_data"), false));
+        let out = ("wiki_cache", volume(Some("/docker/volumes/wiki_cache/_data"), true));
+        assert_eq!(of(&[here.clone(), out]), [root.join("wiki_data")]);
+        assert_eq!(of(&[here, ("wiki_new", volume(None, false))]), [root.to_owned(), root.join("wiki_data")]);
+        assert!(of(&[("wiki_new", volume(None, true))]).is_empty());
+    }
 
     #[test]
     fn only_what_swarm_will_end_by_itself_is_waited_for() {

@@ -21,8 +21,9 @@ use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::{Fault, FaultKind, Step, Transaction};
 
-/// Finishes every open transaction of this host, one after the other, and tells how each ended. Where nothing is
-/// open and every state can be read, nothing is told. Of a state that cannot be read nobody knows whether something is open in it, so that is told, too.
+/// Finishes every open transaction of this host, one after the other, and tells how each ended. Where nothing is open and
+/// every state can be read, nothing is told. Of a state that cannot be read nobody knows whether something is open in it,
+/// so that is told, too.
 ///
 /// # Errors
 /// When it cannot be told what is open, or the slot is somebody else's.

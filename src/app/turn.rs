@@ -49,36 +49,40 @@ pub(super) async fn take(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Outcome, Outcome> {
+    let ended = turns(host, app, options, now, report).await?;
+    report.gave_way |= ended.is_err();
+    Ok(ended.unwrap_or_else(|waiting| waiting))
+}
+
+/// The same; the inner `Err` is how it ends where somebody else is at work, and is not waited for.
+async fn turns(
+    host: &Host,
+    app: &config::App,
+    options: Options,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Result<Outcome, Outcome>, Outcome> {
     let dir = host.store.app(&app.name);
     let (mut slot, mut now) = (None, now);
     loop {
         let lock = match lock(&dir, &app.name).await? {
             Ok(lock) => lock,
-            Err(waiting) => {
-                report.gave_way = true;
-                return Ok(waiting);
-            }
+            Err(waiting) => return Ok(Err(waiting)),
         };
         if let Some(paused) = pausing::left_alone(&host.store, &app.name, now)? {
-            return Ok(paused);
+            return Ok(Ok(paused));
         }
         let mut run = Run::begin(host, app, dir.clone(), lock, slot.take(), options, now)?;
         let ended = run.turn().await;
         *report = std::mem::take(&mut run.report);
         match ended {
-            Ok(outcome) | Err(Break::Ended(outcome)) => return Ok(outcome),
-            Err(Break::GivesWay(waiting)) => {
-                report.gave_way = true;
-                return Ok(waiting);
-            }
+            Ok(outcome) | Err(Break::Ended(outcome)) => return Ok(Ok(outcome)),
+            Err(Break::GivesWay(waiting)) => return Ok(Err(waiting)),
             Err(Break::WantsSlot) => drop(run),
         }
         slot = match free_slot(&host.store, &app.name, started_by_systemd()).await? {
             Ok(slot) => Some(slot),
-            Err(waiting) => {
-                report.gave_way = true;
-                return Ok(waiting);
-            }
+            Err(waiting) => return Ok(Err(waiting)),
         };
         now = Timestamp::now();
     }

@@ -77,7 +77,7 @@ pub struct Arguments {
 
 fn time(text: &str) -> Result<Duration, String> {
     let time = config::duration::parse(text).map_err(|error| format!("{error}; write it like 30s or 2m"))?;
-    if time.is_zero() { Err("a command cannot end in no time".to_owned()) } else { Ok(time) }
+    if time.is_zero() { Err("it has to be longer than nothing".to_owned()) } else { Ok(time) }
 }
 
 pub async fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {

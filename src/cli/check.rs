@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::world;
 use crate::app::{self, Finding};
-use crate::host::images::auth::Auths;
+use crate::config::Declared;
+use crate::host::alerts::Post;
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -23,26 +24,31 @@ pub struct Arguments {
 
 pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let declared = world::declared(config)?;
-    let findings = match arguments.config_only {
-        true => Vec::new(),
-        false => app::examine(&declared, Timestamp::now()).await,
+    let (findings, of_host) = match arguments.config_only {
+        true => (Vec::new(), Vec::new()),
+        false => (app::examine(&declared, Timestamp::now()).await, wrong_with_host(&declared)),
     };
-    let logins = if arguments.config_only { Ok(Auths::default()) } else { world::logins(&declared) };
-    if let Err(wrong) = &logins {
-        super::tell(&format!("error: {wrong:#}"));
-    }
+    of_host.iter().for_each(|wrong| super::tell(&format!("error: {wrong:#}")));
     let wrong = findings.iter().filter(|finding| finding.wrong.is_some()).count();
+    let code = u8::from(wrong > 0 || !of_host.is_empty());
     if arguments.json {
         super::answer(&format!("{:#}\n", findings.iter().map(as_json).collect::<serde_json::Value>()));
-        return Ok(u8::from(wrong > 0 || logins.is_err()));
+        return Ok(code);
     }
     findings.iter().for_each(|finding| super::answer(&as_text(finding)));
     match wrong {
-        0 if logins.is_err() => {}
+        0 if !of_host.is_empty() => {}
         0 => super::answer(&format!("{}: nothing is wrong\n", config.display())),
         _ => super::answer(&format!("{}: {wrong} of {} apps cannot be kept\n", config.display(), declared.apps.len())),
     }
-    Ok(u8::from(wrong > 0 || logins.is_err()))
+    Ok(code)
+}
+
+/// What is wrong with files that belong to no app.
+fn wrong_with_host(declared: &Declared) -> Vec<anyhow::Error> {
+    let logins = world::logins(declared).map(drop);
+    let webhook = declared.alerts.webhook.as_ref().map(|webhook| Post::to(webhook, declared.alerts.format).map(drop));
+    [Some(logins), webhook].into_iter().flatten().filter_map(Result::err).collect()
 }
 
 fn as_text(finding: &Finding) -> String {

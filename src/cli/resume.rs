@@ -11,7 +11,7 @@ use crate::model::outcome::Outcome;
 use crate::telemetry::{self, notify};
 
 pub async fn run(config: &Path) -> anyhow::Result<u8> {
-    let host = world::host(config).await?;
+    let host = world::host_to_resume_on(config).await?;
     notify::ready();
     let told = match resuming::resume(&host, Timestamp::now()).await {
         Ok(told) => told,

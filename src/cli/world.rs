@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use tracing::warn;
 
 use crate::app::{Host, KnownOfEngine};
 use crate::config::{self, Declared};
@@ -48,7 +49,25 @@ pub async fn host(path: &Path) -> anyhow::Result<Host> {
     let engine = engine(&declared).await?;
     let store = Store::open(&declared.state_dir)?;
     let host_key = store.host_key()?;
-    with(declared, engine, store, host_key)
+    let auths = logins(&declared)?;
+    Ok(with(declared, engine, store, host_key, auths))
+}
+
+/// The same for `resume`, which needs no file of the operator's beside the configuration: images of both releases are kept
+/// on this host, and an app that is stopped in the middle cannot wait for a login.
+pub async fn host_to_resume_on(path: &Path) -> anyhow::Result<Host> {
+    let declared = declared(path)?;
+    let engine = engine(&declared).await?;
+    let store = Store::open(&declared.state_dir)?;
+    let host_key = store.host_key()?;
+    let auths = logins(&declared).unwrap_or_else(|wrong| {
+        warn!(
+            cause = format!("{wrong:#}"),
+            "going on without logins: images that are gone from this host may not be had"
+        );
+        Auths::default()
+    });
+    Ok(with(declared, engine, store, host_key, auths))
 }
 
 /// The same for verbs that only look, once, at these apps, or at all where none is named: they work where nothing can be
@@ -58,7 +77,8 @@ pub async fn host_to_look_at(path: &Path, apps: &[String]) -> anyhow::Result<Hos
     let engine = engine(&declared).await?;
     let store = Store::for_reading(&declared.state_dir);
     let host_key = store.key_to_look_with()?;
-    let host = with(declared, engine, store, host_key)?;
+    let auths = logins(&declared)?;
+    let host = with(declared, engine, store, host_key, auths);
     let many = apps.len() != 1;
     Ok(if many { Host { swarm: host.swarm.at_one_look(), ..host } } else { host })
 }
@@ -74,9 +94,8 @@ pub fn logins(declared: &Declared) -> anyhow::Result<Auths> {
     Ok(auths)
 }
 
-fn with(declared: Declared, engine: Engine, store: Store, host_key: HostKey) -> anyhow::Result<Host> {
-    let auths = logins(&declared)?;
-    Ok(Host {
+fn with(declared: Declared, engine: Engine, store: Store, host_key: HostKey, auths: Auths) -> Host {
+    Host {
         swarm: Swarm::new(engine.clone()),
         images: Images::new(engine),
         auths,
@@ -85,5 +104,5 @@ fn with(declared: Declared, engine: Engine, store: Store, host_key: HostKey) -> 
         store,
         declared,
         known: KnownOfEngine::default(),
-    })
+    }
 }

@@ -34,19 +34,34 @@ pub fn upgrade_unit(kind: Kind) -> String {
     format!("evenkeel-{}-upgrade.service", kind.verb())
 }
 
+/// What came of asking systemd for a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Starts,
+    /// It is at work, as it was configured when it began: for systemd it is being started already, and it is not started
+    /// once more afterwards.
+    IsAtWork,
+}
+
 /// Has systemd start that unit, and does not wait for it.
 ///
 /// # Errors
 /// When systemd did not take it, as where there is no such unit.
-pub fn start_upgrade(kind: Kind) -> Result<()> {
-    start_unit(&upgrade_unit(kind))
+pub fn start_upgrade(kind: Kind) -> Result<Start> {
+    let unit = upgrade_unit(kind);
+    // Looked at before: a oneshot is `activating` for as long as it runs, also one that is started right here.
+    let is_at_work = systemctl(&["show", "--property=ActiveState", "--value", &unit])?.trim() == "activating";
+    start_unit(&unit)?;
+    Ok(if is_at_work { Start::IsAtWork } else { Start::Starts })
 }
 
 fn start_unit(unit: &str) -> Result<()> {
-    let mut start = Command::new("systemctl");
-    start.args(["start", "--no-block", unit]).stdin(Stdio::null()).stdout(Stdio::null());
-    let ended = start.output().context("run systemctl")?;
+    systemctl(&["start", "--no-block", unit]).map(drop)
+}
+
+fn systemctl(arguments: &[&str]) -> Result<String> {
+    let ended = Command::new("systemctl").args(arguments).stdin(Stdio::null()).output().context("run systemctl")?;
     let words = String::from_utf8_lossy(&ended.stderr);
-    ensure!(ended.status.success(), "systemctl start {unit}: {}", words.trim());
-    Ok(())
+    ensure!(ended.status.success(), "systemctl {}: {}", arguments.join(" "), words.trim());
+    Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }

@@ -1,37 +1,38 @@
 //! `<state_dir>/nights.json`: when the last good nightly run was, per kind.
 //!
-//! The border: what is good and what is silent is decided elsewhere. A file that cannot be read is begun anew: at worst a
-//! silence is told a day later.
+//! The border: what is good and what is silent is decided elsewhere. A damaged file is begun anew and told: at worst a
+//! silence is told a day later. One of a newer program is left as it is.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
 
 use super::alerts::Alerts;
-use super::store::{Store, open_lock, replace};
+use super::store::{Store, alone, read_if_there, replace};
 use crate::model::alert::{self, Alert};
-use crate::model::nights::Nights;
+use crate::model::nights::{Nights, NightsError};
 use crate::policy;
 
 /// Notes that a night of these kinds was good.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be read or written, or a newer program has written it.
 pub fn was_good(store: &Store, kinds: &BTreeSet<&str>, now: Timestamp) -> Result<()> {
-    let _alone = alone(store)?;
-    write(store, &policy::after_good_night(&read(store), kinds, now))
+    let _alone = lock(store)?;
+    write(store, &policy::after_good_night(&read(store)?, kinds, now))
 }
 
 /// Writes an alert for each of these kinds that has been silent for longer than `after`, and gives what it wrote.
 ///
 /// # Errors
-/// When it cannot be written; what was not noted as told is told by the next one.
+/// The same; what was not noted as told is told by the next one.
 pub fn watch(store: &Store, declared: &BTreeSet<&str>, after: SignedDuration, now: Timestamp) -> Result<Vec<Alert>> {
-    let _alone = alone(store)?;
-    let before = read(store);
+    let _alone = lock(store)?;
+    let before = read(store)?;
     let (known, alerts) = policy::fallen_silent(&before, declared, after, now);
     for alert in &alerts {
         Alerts::of(store).put(&alert::of_the_host(), alert)?;
@@ -42,9 +43,17 @@ pub fn watch(store: &Store, declared: &BTreeSet<&str>, after: SignedDuration, no
     Ok(alerts)
 }
 
-fn read(store: &Store) -> Nights {
-    let kept = fs::read(file(store)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    kept.unwrap_or_default()
+fn read(store: &Store) -> Result<Nights> {
+    let file = file(store);
+    let Some(text) = read_if_there(&file)? else { return Ok(Nights::default()) };
+    match Nights::parse(&text) {
+        Ok(nights) => Ok(nights),
+        Err(newer @ NightsError::Newer(_)) => Err(newer).with_context(|| format!("read {}", file.display())),
+        Err(damage) => {
+            warn!(file = %file.display(), %damage, "when the last good nights were is not known any more; it is counted anew");
+            Ok(Nights::default())
+        }
+    }
 }
 
 fn write(store: &Store, nights: &Nights) -> Result<()> {
@@ -57,9 +66,6 @@ fn file(store: &Store) -> PathBuf {
 }
 
 /// Runs of several kinds end at once.
-fn alone(store: &Store) -> Result<File> {
-    let path = store.dir().join("nights.lock");
-    let lock = open_lock(&path)?;
-    lock.lock().with_context(|| format!("lock {}", path.display()))?;
-    Ok(lock)
+fn lock(store: &Store) -> Result<File> {
+    alone(&store.dir().join("nights.lock"))
 }

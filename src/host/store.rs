@@ -25,7 +25,7 @@ use crate::model::secret::HostKey;
 
 pub use history::{DamagedLine, LONGEST as LONGEST_HISTORY};
 pub use lock::{Lock, LockAttempt};
-pub(in crate::host) use lock::{is_taken, open_lock};
+pub(in crate::host) use lock::{alone, is_taken, open_lock};
 pub use place::InDoubt;
 pub(in crate::host) use place::{BESIDE, explained, make_folder, put_if_missing, replace, sync_folder};
 pub use slot::{Slot, SlotAttempt};
@@ -142,7 +142,7 @@ impl AppDir {
     }
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(in crate::host) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -19,7 +19,7 @@ pub use aside::set_aside;
 pub use exchange::{Exchanged, exchange};
 pub use failed::Failed;
 pub use give_back::{Taken, give_back};
-pub use place::{drop_failed, drop_stages, failed_names};
+pub use place::{drop_failed, drop_stages, failed_names, may_write};
 pub use room::{Free, Needs, Of, Room, Shortfall, file_system, free, shortfalls};
 pub use stage::unpack;
 pub use unfaithful::{Unfaithful, Why, find_unfaithful};

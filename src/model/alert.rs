@@ -1,8 +1,8 @@
 //! What a person is told of, once per fact: as it waits in an app's state, and as the content of one file in `alerts/`.
 //!
-//! The border: which facts make an alert due is decided in `upgrade::told`, and for the host in `policy`. The surprise: the app's and the host's name
-//! and the commands for the next step are added only when the file is written, so that whoever closes a transaction
-//! needs none of them.
+//! The border: which facts make an alert due is decided in `upgrade::told`, and for the host in `policy`. The surprise: the
+//! app's and the host's name and the commands for the next step are added only when the file is written, so that whoever
+//! closes a transaction needs none of them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -84,7 +84,7 @@ impl Failure {
         let why = match (self.result.as_str(), self.status.as_str()) {
             ("exit-code", "243") => {
                 ": systemd could not give it a credential, so a file that its LoadCredential= names is \
-                                     missing or cannot be read; `evenkeel check` says which"
+                 missing or cannot be read; systemd does not say which, `evenkeel check` does"
                     .to_owned()
             }
             ("exit-code", "226") => format!(
@@ -171,7 +171,8 @@ mod tests {
                 exited("evenkeel-app", "243"),
                 "unit evenkeel-app.service ended with exit status 243: systemd could not give it",
             ),
-            (exited("evenkeel-app", "243"), "`evenkeel check` says which"),
+            (exited("evenkeel-app", "243"), "systemd does not say which, `evenkeel check` does"),
+            (exited("evenkeel-app", "226"), "`systemctl status evenkeel-app.service` names it"),
             (exited("evenkeel-app", "101"), "exit status 101; `journalctl _SYSTEMD_INVOCATION_ID=0123abcd` has its"),
             (
                 failed("a.mount", ["signal", "killed", "KILL", ""]),

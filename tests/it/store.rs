@@ -13,6 +13,8 @@ use evenkeel::model::app::AppName;
 use evenkeel::model::history::Line;
 use evenkeel::model::secret::{Rule, SecretBytes};
 use evenkeel::model::state::{Frozen, SCHEMA, State};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -193,6 +195,22 @@ fn a_dead_runs_child_is_told_from_a_living_run() {
     fs::write(app.path().join("lock"), format!("pid {ended} evenkeel proxy\n")).unwrap();
     assert_eq!(held_by(&app), format!("a child of pid {ended} evenkeel proxy, which has ended itself"));
     drop(lock);
+}
+
+#[test]
+fn a_living_run_is_told_as_one_also_where_proc_hides_it() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let _lock = taken(&app);
+    let look = || {
+        // Of this thread alone, as a unit's `ProtectProc=` is.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(Some("none"), "/proc", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        held_by(&app)
+    };
+    let told = std::thread::scope(|scope| scope.spawn(look).join().unwrap());
+    assert!(told.starts_with(&format!("pid {} ", std::process::id())), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

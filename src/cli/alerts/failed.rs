@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 
 use crate::app::telling;
@@ -15,7 +16,7 @@ use crate::policy::failing::Failure;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The unit that has failed; `.service` may be left out.
-    #[arg(value_name = "UNIT")]
+    #[arg(value_name = "UNIT", value_parser = NonEmptyStringValueParser::new())]
     unit: String,
 }
 

@@ -83,6 +83,14 @@ impl Mirror {
         Ok(Freshness::Fresh)
     }
 
+    /// Whether a fetch would have what it goes to the remote with. Asks no remote.
+    ///
+    /// # Errors
+    /// For an address or a credentials file that the operator has to put right.
+    pub fn could_ask(&self) -> Result<()> {
+        Access::new(&self.url, self.credentials.as_deref()).map(drop)
+    }
+
     /// The mirror as it is, for the reason that nothing could be fetched.
     fn served(&self, cause: &anyhow::Error) -> Result<Freshness> {
         let why = self.unreachable(cause);

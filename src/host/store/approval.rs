@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::place::{explained, make_folder, sync_folder};
-use super::{AppDir, open_lock, read_if_there};
+use super::{AppDir, alone, read_if_there};
 use crate::model::approval::{Approval, ApprovalError, Approvals};
 use crate::model::version::Revision;
 
@@ -80,9 +80,6 @@ impl AppDir {
 
     /// Waits for the moment that another command needs.
     fn alone_at_the_approvals(&self) -> Result<File> {
-        let path = self.dir.join("approve.lock");
-        let file = open_lock(&path)?;
-        file.lock().with_context(|| format!("lock {}", path.display()))?;
-        Ok(file)
+        alone(&self.dir.join("approve.lock"))
     }
 }

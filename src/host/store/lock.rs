@@ -3,13 +3,15 @@
 //! The kernel drops it with its last holder, so a killed run blocks nobody. A child that was given the descriptor is a
 //! holder too. The file's text names the run for those who wait; it is no lock by itself and may be out of date.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use super::place::{explained, make_folder, sweep};
 use super::{AppDir, read_if_there};
@@ -106,6 +108,13 @@ pub(in crate::host) fn open_lock(path: &Path) -> Result<File> {
     open().map_err(explained).with_context(|| format!("open the lock {}", path.display()))
 }
 
+/// Waits for a lock that nobody holds for more than a moment.
+pub(in crate::host) fn alone(path: &Path) -> Result<File> {
+    let file = open_lock(path)?;
+    file.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
+}
+
 pub(in crate::host) fn is_taken(file: &File, path: &Path) -> Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
@@ -132,8 +141,15 @@ pub(super) fn holder(path: &Path) -> Result<String> {
     if pid.is_empty() {
         return Ok("another run".to_owned());
     }
-    if !fs::exists(Path::new("/proc").join(pid)).unwrap_or(true) {
+    if has_ended(pid) {
         return Ok(format!("a child of {text}, which has ended itself"));
     }
     Ok(text)
+}
+
+/// Asked by a signal that does nothing: in a unit whose `ProtectProc=` hides them, the processes of others are not in
+/// `/proc`.
+fn has_ended(pid: &str) -> bool {
+    let pid = pid.parse().ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }

@@ -6,7 +6,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat};
+use rustix::fs::{
+    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, access, openat, renameat, renameat_with, statat,
+};
 use rustix::io::Errno;
 
 use super::unfaithful::mounts_within;
@@ -192,6 +194,14 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Whether folders can be made, renamed and removed in a folder by this process. Asks only.
+///
+/// # Errors
+/// Why not. Whoever is root is refused, too, where the file system is read-only for him.
+pub fn may_write(folder: &Path) -> io::Result<()> {
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Removes the data that gave way in this volume, but that of the transactions in `keep`.

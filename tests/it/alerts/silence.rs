@@ -90,6 +90,23 @@ fn how_long_is_too_long_can_be_said_and_a_host_whose_nights_never_ran_is_told() 
     let host = blocked();
     long_ago(&host, "since", 30);
     tells(&host.run(&["alerts", "watchdog"]), 0, &["none has ended well since"]);
-    fs::write(host.state_dir().join("nights.json"), "{ half").unwrap();
-    tells(&host.run(&["alerts", "watchdog"]), 0, &["nothing new is silent"]);
+    tells(&host.run(&["alerts", "watchdog", "--after", "0s"]), 64, &["longer than nothing"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_counted_anew_and_told_and_what_a_newer_program_wrote_stays() {
+    let host = blocked();
+    assert_eq!(host.run(&["alerts", "watchdog"]).code, 0);
+    let file = host.state_dir().join("nights.json");
+    for damage in ["{ half", "", "[]", "{\"schema\": 1, \"kinds\": {\"app\": {\"since\": \"never\"}}}"] {
+        fs::write(&file, damage).unwrap();
+        tells(&host.run(&["alerts", "watchdog"]), 0, &["nothing new is silent", "nights.json", "it is counted anew"]);
+        assert!(!host.run(&["alerts", "watchdog"]).err.contains("anew"), "told once");
+    }
+
+    let newer = "{\"schema\": 2, \"nights\": []}";
+    fs::write(&file, newer).unwrap();
+    tells(&host.run(&["alerts", "watchdog"]), 1, &["nights.json", "a newer evenkeel wrote it"]);
+    tells(&by_systemd(&host, &["app"]), 12, &["blocked", "could not be written down", "a newer evenkeel wrote it"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), newer);
 }

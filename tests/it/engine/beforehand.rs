@@ -1,6 +1,7 @@
 //! What stands in an upgrade's way is found before anything is stopped.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use super::DEADLINE;
 use super::nights::{APP, Nights, runs, tells};
 use super::private::PrivateEngine;
 use super::recorder::writes;
+use crate::refusing::said;
+use crate::world::Said;
 
 fn docker(arguments: &[&str]) {
     let mut docker = Command::new("docker");
@@ -46,6 +49,40 @@ fn whatever_keeps_data_from_coming_back_is_told_while_the_app_runs_and_goes_on()
     // An update that somebody has begun is let come to its end first.
     docker(&["service", "update", "--force", "--detach", &nights.named("app")]);
     nights.ends(0, &["upgraded: 1.0.0+1 -> 1.1.0+1"]);
+    nights.stands_at("1.1.0+1");
+}
+
+/// Runs the program where it may not write below this folder, as in a unit whose ReadWritePaths= do not name it.
+fn may_not_write(nights: &Nights, folder: &Path, arguments: &[&str]) -> Said {
+    let run = nights.world.command(arguments);
+    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+    let mut within = Command::new("unshare");
+    within.args(["--mount", "sh", "-c", script]).arg(folder).arg(run.get_program()).args(run.get_args());
+    said(within.env_remove("DOCKER_HOST").env_remove("INVOCATION_ID"))
+}
+
+#[test]
+fn volumes_that_a_unit_may_not_write_are_told_before_anything_is_fetched_or_stopped() {
+    let mut nights = Nights::begin();
+    nights.publish("1.1.0+1", &runs("1.1.0"));
+    let volume = nights.volume("data").parent().unwrap().to_owned();
+    let volumes = volume.parent().unwrap();
+    let words = [
+        format!("could not be put back, since this run may not write in {} (Read-only file system", volume.display()),
+        "services.evenkeel.dockerDataRoot".to_owned(),
+    ];
+    let words = words.each_ref().map(String::as_str);
+    let before = (nights.data(), nights.world.fingerprint(APP));
+    nights.recorder.take();
+    tells(&may_not_write(&nights, volumes, &["app", APP]), 12, &words);
+    assert_eq!(writes(&nights.recorder.take()), Vec::<&String>::new());
+    assert_eq!((nights.data(), nights.world.fingerprint(APP)), before, "something was touched");
+
+    nights.ends(0, &["upgraded: 1.0.0+1 -> 1.1.0+1"]);
+    tells(&may_not_write(&nights, volumes, &["rollback", APP, "--yes"]), 12, &words);
+    nights.stands_at("1.1.0+1");
+    // A snapshot only reads them.
+    tells(&may_not_write(&nights, volumes, &["snapshot", "take", APP]), 0, &["was taken"]);
     nights.stands_at("1.1.0+1");
 }
 

@@ -212,6 +212,25 @@ fn an_open_upgrade_is_finished_also_where_the_app_is_gone_from_the_configuration
 }
 
 #[test]
+fn an_open_upgrade_is_finished_where_every_file_of_the_operators_but_the_configuration_is_gone() {
+    let (mut nights, before) = Nights::broken_off();
+    nights.world.top = "registry_auth = \"/nowhere/logins\"\n".into();
+    nights.declare("latest", "env_files = [\"/nowhere/env\"]\nsecrets = { key = \"/nowhere/key\" }");
+    let cannot = "cannot read the registries' logins from /nowhere/logins";
+    let refused = nights.world.run(&["app", APP]);
+    assert!(refused.code == 1 && refused.err.contains(cannot), "{refused:#?}");
+
+    let said = nights.world.run(&["resume"]);
+
+    tells(&said, 11, &["wiki: rolled-back"]);
+    assert!(said.err.contains("going on without logins") && said.err.contains(cannot), "{said:#?}");
+    nights.stands_at("1.0.0+1");
+    assert_eq!(nights.data(), before);
+    nights.world.top.clear();
+    nights.declare("latest", "");
+}
+
+#[test]
 fn an_upgrade_left_open_is_finished_by_nobody_while_the_app_is_paused_and_that_is_said() {
     let (nights, before) = Nights::broken_off();
     let said = nights.world.run(&["pause", APP]);

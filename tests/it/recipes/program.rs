@@ -213,6 +213,37 @@ fn nothing_in_our_environment_changes_what_git_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_the_operators_that_is_missing_is_named_by_check() {
+    let world = World::new();
+    world.commit(PLAIN);
+    world.git(&["tag", "1.0.0+1"]);
+    let server = Server::start(world.dir.path()).await;
+    let url = server.url("wiki");
+    let recipe = |more: &str| format!("recipe = {{ url = \"{url}\"{more} }}\nversion = \"1.0.0+1\"\n");
+    let host = Host::new().table(&format!("[app.wiki]\n{}", recipe("")));
+    assert_eq!(host.run(&["check"]).code, 0, "its recipe is fetched");
+    let files = ["credentials", "secret", "env", "gate", "chain", "key", "logins", "webhook"];
+    let [credentials, secret, env, gate, chain, key, logins, webhook] =
+        files.map(|name| world.dir.path().join(name).display().to_string());
+    let recipe = recipe(&format!(", credentials = \"{credentials}\""));
+    let host = host.without_tables().table(&format!(
+        "registry_auth = \"{logins}\"\nalerts = {{ webhook = \"{webhook}\" }}\n\
+         [app.wiki]\n{recipe}env_files = [\"{env}\"]\nsecrets = {{ a = \"{secret}\" }}\n\
+         gate = {{ http = [{{ path = \"/\", auth = \"{gate}\" }}] }}\n\
+         [proxy]\n{recipe}certificate = {{ chain = \"{chain}\", key = \"{key}\" }}\n"
+    ));
+
+    let said = host.run(&["check"]);
+
+    assert_eq!(said.code, 1);
+    for file in [credentials, secret, env, gate, chain, key, logins, webhook] {
+        let named =
+            format!("{}{}", said.out, said.err).lines().any(|line| line.contains(&file) && line.contains("No such"));
+        assert!(named, "{file}: {said:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_killed_in_the_middle_of_a_fetch_stops_no_other() {
     let world = World::new();
     world.commit(PLAIN);
