@@ -14,7 +14,7 @@ use crate::telemetry;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Read the configuration file alone: no recipes, secrets, logins or certificate.
+    /// Read the configuration file alone, and no file that it names.
     #[arg(long)]
     config_only: bool,
     /// Print one JSON array, as `evenkeel generate check-schema` describes it.
