@@ -111,10 +111,10 @@ fn what_runs_is_kept_while_no_plan_can_be_made_for_what_is_declared() {
     let said = world.run(&["app", "kept"]);
 
     assert_eq!(said.code, 12, "{said:?}");
-    assert!(said.out.contains("network nowhere does not exist"), "{said:?}");
+    assert!(said.out.contains("network nowhere is external and does not exist"), "{said:?}");
     assert!(said.out.contains("repaired") && said.out.contains("kept_"), "{said:?}");
     assert_eq!(world.observe("kept").services.len(), 1);
-    assert!(world.run(&["plan", "kept"]).out.contains("network nowhere does not exist"));
+    assert!(world.run(&["plan", "kept"]).out.contains("network nowhere is external and does not exist"));
 }
 
 #[test]
