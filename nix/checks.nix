@@ -37,12 +37,17 @@ let
 
   hosts = prefixed "host" (namesIn ./hosts) (name: (host name system).config.system.build.toplevel);
 
+  # What the tests' machines have in common.
+  machine = import ./tests/shared/host.nix {
+    inherit evenkeel lib pkgs;
+    module = self.nixosModules.default;
+  };
   tests = prefixed "test" (namesIn ./tests) (
     name:
     pkgs.testers.runNixOSTest (
       import (./tests + "/${name}.nix") {
-        inherit evenkeel lib pkgs;
-        module = self.nixosModules.default;
+        inherit lib pkgs;
+        host = machine;
       }
     )
   );

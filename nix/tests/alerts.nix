@@ -1,10 +1,5 @@
 # A night with a bad and a held version: the app stays as it was, and each fact reaches a person once.
-{
-  evenkeel,
-  lib,
-  module,
-  pkgs,
-}:
+{ host, pkgs, ... }:
 let
   # Stands for whoever reads alerts; refuses them while /srv/refuse is there.
   receive = pkgs.writeShellScriptBin "receive" ''
@@ -17,16 +12,7 @@ in
   globalTimeout = 1800;
 
   nodes.machine = {
-    imports = [
-      (import ./shared/host.nix {
-        inherit
-          evenkeel
-          lib
-          module
-          pkgs
-          ;
-      })
-    ];
+    imports = [ host ];
     services.evenkeel.alerts.command = [ "${receive}/bin/receive" ];
   };
 

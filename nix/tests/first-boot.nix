@@ -1,22 +1,10 @@
 # A host from nothing: the first boot ends with the app served, and nothing is written from then on.
-{
-  evenkeel,
-  lib,
-  module,
-  pkgs,
-}:
+{ host, ... }:
 {
   name = "evenkeel-first-boot";
   globalTimeout = 1800;
 
-  nodes.machine = import ./shared/host.nix {
-    inherit
-      evenkeel
-      lib
-      module
-      pkgs
-      ;
-  };
+  nodes.machine = host;
 
   testScript = ''
     def services():

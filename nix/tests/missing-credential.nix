@@ -1,25 +1,11 @@
 # A secret file that is not there: the unit fails at once and says so, a person is told, and nothing else suffers.
-{
-  evenkeel,
-  lib,
-  module,
-  pkgs,
-}:
+{ host, ... }:
 {
   name = "evenkeel-missing-credential";
   globalTimeout = 1800;
 
   nodes.machine = {
-    imports = [
-      (import ./shared/host.nix {
-        inherit
-          evenkeel
-          lib
-          module
-          pkgs
-          ;
-      })
-    ];
+    imports = [ host ];
     services.evenkeel.registryAuthFile = "/run/secrets/docker-config.json";
   };
 

@@ -1,26 +1,12 @@
 # The power fails in the middle of an upgrade. After the next boot the units alone lead to the old version on the old data,
 # or to the new one on its own.
-{
-  evenkeel,
-  lib,
-  module,
-  pkgs,
-}:
+{ host, lib, ... }:
 {
   name = "evenkeel-power-cut";
   globalTimeout = 3600;
 
   nodes.machine = {
-    imports = [
-      (import ./shared/host.nix {
-        inherit
-          evenkeel
-          lib
-          module
-          pkgs
-          ;
-      })
-    ];
+    imports = [ host ];
     # Long enough to come in the middle of it.
     services.evenkeel.apps.notes.gate.stableFor = lib.mkForce "60s";
   };

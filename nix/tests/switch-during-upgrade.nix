@@ -1,25 +1,11 @@
 # A switch while an upgrade is under way leaves the upgrade alone, and waits for nobody.
-{
-  evenkeel,
-  lib,
-  module,
-  pkgs,
-}:
+{ host, lib, ... }:
 {
   name = "evenkeel-switch-during-upgrade";
   globalTimeout = 1800;
 
   nodes.machine = {
-    imports = [
-      (import ./shared/host.nix {
-        inherit
-          evenkeel
-          lib
-          module
-          pkgs
-          ;
-      })
-    ];
+    imports = [ host ];
     # Long enough to switch in the middle of the verdict.
     services.evenkeel.apps.notes.gate.stableFor = lib.mkForce "60s";
     # The units name the configuration, so that each of them is another one here.
