@@ -74,7 +74,8 @@ let
     '';
     command = optional (types.listOf text) command ''
       A program by its absolute path and its arguments, run for each alert: the file on stdin, its path in
-      `EVENKEEL_ALERT`. It runs in the sandbox of {file}`evenkeel-alerts.service`. Default: none.
+      `EVENKEEL_ALERT`. It runs in the sandbox of {file}`evenkeel-alerts.service`, where a set-uid program such as
+      `sendmail` has no rights but its caller's: hand mail to a server by SMTP. Default: none.
     '';
     watermark = optional (types.ints.between 1 99) 90 ''
       Per cent of the disk in use from which a person is told. Read and checked, not used yet. Default: 85.
