@@ -363,6 +363,7 @@ fn journal_reads_along() -> bool {
 fn tell(text: &str) {
     use std::io::Write as _;
     let line = format!("{}\n", telemetry::printable(text));
+    // Without stderr there is no place left to say so; the exit code stays.
     let _ = telemetry::MOVING_LINES.suspend(|| anstream::stderr().write_all(line.as_bytes()));
 }
 

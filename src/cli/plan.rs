@@ -114,6 +114,7 @@ fn warnings(Planned { app, preview, .. }: &Planned) -> Option<String> {
 /// All keys are always there; what there is nothing to say about is null.
 fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
     let outcome = preview.as_ref().map_or_else(Some, |preview| preview.instead.as_ref());
+    // What went wrong is `outcome`.
     let preview = preview.as_ref().ok();
     json!({
         "app": app.name.as_str(),

@@ -158,6 +158,7 @@ fn line_of(listed: &Listed, state: Option<&State>) -> String {
 }
 
 fn json_of(listed: &Listed, state: Option<&State>) -> Value {
+    // Why there is none is `damage`.
     let manifest = listed.manifest.as_ref().ok();
     let volumes = manifest.into_iter().flat_map(|manifest| &manifest.volumes).map(|(name, archived)| {
         json!({

@@ -251,6 +251,7 @@ impl<'a> Value<'a> {
 
     pub fn integer(&self, allowed: RangeInclusive<u32>) -> Option<u32> {
         let DeValue::Integer(integer) = self.value else { return self.wrong_kind("a whole number") };
+        // One too large to be read is told below, as any other that does not fit.
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let fits = number.and_then(|n| u32::try_from(n).ok()).filter(|n| allowed.contains(n));
         if fits.is_none() {
