@@ -33,6 +33,7 @@ mod turn;
 mod upgrading;
 mod view;
 mod warm_keycloak;
+mod winding_up;
 #[cfg(test)]
 mod worlds;
 
@@ -176,6 +177,8 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     pub outcome: Outcome,
+    /// What is worth a word though it made the outcome no worse.
+    pub warnings: Vec<String>,
     /// A pinned version is left to the unit that takes versions.
     pub leaves_version: bool,
     /// Whatever was found, it is known how the app stands.
@@ -189,9 +192,12 @@ pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timesta
         let mut report = Report::default();
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
+        if telemetry::under_journal() {
+            log_warnings(&report.warnings);
+        }
         telling::after(host, &app.name, before, &outcome, &report, now);
         let was_looked_at = !report.gave_way && !matches!(outcome, Outcome::Error(_));
-        Kept { outcome, leaves_version: report.leaves_version, was_looked_at }
+        Kept { outcome, warnings: report.warnings, leaves_version: report.leaves_version, was_looked_at }
     };
     work.instrument(error_span!("keep", app = %app.name)).await
 }
@@ -204,6 +210,10 @@ fn log(outcome: &Outcome) {
         10 | 11 => warn!(outcome = outcome.word(), "{outcome}"),
         _ => error!(outcome = outcome.word(), "{outcome}"),
     }
+}
+
+fn log_warnings(warnings: &[String]) {
+    warnings.iter().for_each(|warning| warn!("{warning}"));
 }
 
 fn started_by_systemd() -> bool {

@@ -13,7 +13,7 @@ use tracing::{Instrument, error_span, warn};
 
 use super::telling::{self, Report};
 use super::turn::{self, Break};
-use super::{Host, Options, Run, ends, pausing, recorded, resuming, transacting};
+use super::{Host, Options, Run, ends, log_warnings, pausing, recorded, resuming, transacting};
 use crate::config;
 use crate::host::snapshots::Manifest;
 use crate::host::store::AppDir;
@@ -109,20 +109,10 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
         return Err(Outcome::Blocked(paused(&app.name, &pause, now)));
     }
     let mut run = Run::begin(host, app, dir, lock, Some(slot), Options::default(), now)?;
-    if run.state.open.is_some() {
-        let finished = run.finish().await.map_err(|end| match end {
-            Break::Ended(outcome) | Break::GivesWay(outcome) => outcome,
-            Break::WantsSlot => Outcome::Waiting("the run slot is taken".to_owned()),
-        })?;
-        return Ok(
-            finished.and("that had been begun before and was finished first; say it again if you still want more")
-        );
-    }
-    if turns(&run.state, wish).is_some() {
-        return run.undo_way_back().await;
-    }
-    let draft = drafted(&app.name, &run.dir, &run.state, wish)?;
-    run.grant(draft).await
+    let outcome = run.fulfil(wish).await.unwrap_or_else(|outcome| outcome);
+    run.wind_up(&outcome).await;
+    log_warnings(&run.report.warnings);
+    Ok(outcome)
 }
 
 /// Should this be broken off, the app would be down until the pause is over: nobody else finishes it.
@@ -176,6 +166,23 @@ fn manifest(dir: &AppDir, id: &str) -> Result<Manifest, Outcome> {
 }
 
 impl Run<'_> {
+    async fn fulfil(&mut self, wish: &Wish) -> Result<Outcome, Outcome> {
+        if self.state.open.is_some() {
+            let finished = self.finish().await.map_err(|end| match end {
+                Break::Ended(outcome) | Break::GivesWay(outcome) => outcome,
+                Break::WantsSlot => Outcome::Waiting("the run slot is taken".to_owned()),
+            })?;
+            return Ok(
+                finished.and("that had been begun before and was finished first; say it again if you still want more")
+            );
+        }
+        if turns(&self.state, wish).is_some() {
+            return self.undo_way_back().await;
+        }
+        let draft = drafted(&self.app.name, &self.dir, &self.state, wish)?;
+        self.grant(draft).await
+    }
+
     /// Nothing is asked again: what it takes was written down when the way back began.
     async fn undo_way_back(&mut self) -> Result<Outcome, Outcome> {
         self.state = resuming::turned(&self.state, self.now);

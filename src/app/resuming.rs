@@ -12,7 +12,8 @@ use tracing::{Instrument, error_span, info, warn};
 use super::performing::Desk;
 use super::telling::{self, Report};
 use super::turn::{self, Break, Patience};
-use super::{Host, pausing};
+use super::winding_up::{self, End};
+use super::{Host, log_warnings, pausing};
 use crate::config::App;
 use crate::host::progress::Progress;
 use crate::host::store::{Slot, Store};
@@ -89,6 +90,7 @@ async fn finish(host: &Host, app: &AppName, _slot: &Slot, now: Timestamp) -> Res
     let Some(state) = dir.read_state()?.filter(|state| state.open.is_some()) else { return Ok(Outcome::Converged) };
     let progress = Progress::new(app.as_str());
     let (outcome, _) = Desk { host, app, dir: &dir, lock: &lock, progress: &progress }.finish(&state).await?;
+    log_warnings(&winding_up::wind_up(&End { host, app, dir: &dir, lock: &lock, outcome: &outcome }).await);
     Ok(outcome)
 }
 

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::telling::Report;
 use super::upgrading::Target;
 use super::view::{self, Fetch, Sources};
+use super::winding_up::{self, End};
 use super::{Host, Options, Run, ends, pausing, resuming, started_by_systemd};
 use crate::config;
 use crate::host::progress::Progress;
@@ -74,6 +75,9 @@ async fn turns(
         }
         let mut run = Run::begin(host, app, dir.clone(), lock, slot.take(), options, now)?;
         let ended = run.turn().await;
+        if let Ok(outcome) | Err(Break::Ended(outcome) | Break::GivesWay(outcome)) = &ended {
+            run.wind_up(outcome).await;
+        }
         *report = std::mem::take(&mut run.report);
         match ended {
             Ok(outcome) | Err(Break::Ended(outcome)) => return Ok(Ok(outcome)),
@@ -223,6 +227,13 @@ impl Run<'_> {
             Err(Break::GivesWay(waiting)) => Err(Break::GivesWay(both(first, waiting))),
             Err(Break::WantsSlot) => Err(Break::WantsSlot),
         }
+    }
+
+    /// The last thing while the app is held; nobody has to wait for the slot meanwhile.
+    pub(super) async fn wind_up(&mut self, outcome: &Outcome) {
+        self.slot = None;
+        let end = End { host: self.host, app: &self.app.name, dir: &self.dir, lock: &self.lock, outcome };
+        self.report.warnings.extend(winding_up::wind_up(&end).await);
     }
 
     /// From here on no other transaction runs on this host.

@@ -69,7 +69,7 @@ async fn keep_all(host: &Host, config: &Path, apps: &[&App], options: Options) -
     let (mut ends, mut left, mut looked_at) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     while let Some((app, kept)) = ended.next().await {
         if !telemetry::under_journal() {
-            super::answer_styled(&line(app, &kept.outcome));
+            super::answer_styled(&line_of(&app.name, &kept.outcome, &kept.warnings));
         }
         left.extend(kept.leaves_version.then_some(app.kind));
         looked_at.extend(kept.was_looked_at.then_some(&app.name));
@@ -91,12 +91,12 @@ pub fn ended_with(ends: &[(AppName, Outcome)]) -> u8 {
 }
 
 pub fn line(app: &App, outcome: &Outcome) -> String {
-    line_of(&app.name, outcome)
+    line_of(&app.name, outcome, &[])
 }
 
-pub fn line_of(app: &AppName, outcome: &Outcome) -> String {
+pub fn line_of(app: &AppName, outcome: &Outcome, warnings: &[String]) -> String {
     let style = style(outcome);
-    let sentence = match outcome.sentence() {
+    let sentence = match outcome.sentence_with(warnings).as_str() {
         "" => String::new(),
         sentence => format!(": {}", telemetry::indented(sentence)),
     };

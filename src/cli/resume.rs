@@ -23,7 +23,7 @@ pub async fn run(config: &Path) -> anyhow::Result<u8> {
         }
     };
     if !telemetry::under_journal() {
-        told.iter().for_each(|(app, outcome)| super::answer_styled(&line_of(app, outcome)));
+        told.iter().for_each(|(app, outcome)| super::answer_styled(&line_of(app, outcome, &[])));
         if told.is_empty() {
             super::answer("nothing is open\n");
         }

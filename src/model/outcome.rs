@@ -80,6 +80,26 @@ impl Outcome {
         self
     }
 
+    /// Whether the app serves as it should after a run that ended so, in whichever version.
+    pub fn leaves_healthy(&self) -> bool {
+        match self {
+            Outcome::Converged
+            | Outcome::Applied(_)
+            | Outcome::Upgraded(_)
+            | Outcome::Waiting(_)
+            | Outcome::Held(_)
+            | Outcome::RolledBack(_) => true,
+            Outcome::Blocked(_) | Outcome::Unhealthy(_) | Outcome::Stuck(_) | Outcome::Error(_) => false,
+        }
+    }
+
+    /// The sentence, with what is worth a word though it made the run no worse.
+    pub fn sentence_with(&self, warnings: &[String]) -> String {
+        let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+        let sentence = Some(self.sentence().to_owned()).filter(|sentence| !sentence.is_empty());
+        sentence.into_iter().chain(warnings).collect::<Vec<_>>().join("; ")
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
             Outcome::Converged | Outcome::Applied(_) | Outcome::Upgraded(_) | Outcome::Waiting(_) => 0,
@@ -121,6 +141,16 @@ pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_stand_behind_the_sentence_and_also_where_there_is_none() {
+        let warnings = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(Outcome::Converged.sentence_with(&[]), "");
+        assert_eq!(Outcome::Converged.sentence_with(&warnings), "warning: a; warning: b");
+        let held = Outcome::Held("major".to_owned());
+        assert_eq!(held.sentence_with(&[]), "major");
+        assert_eq!(held.sentence_with(&warnings[1..]), "major; warning: b");
+    }
 
     #[test]
     fn several_apps_end_with_the_worst() {
