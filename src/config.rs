@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-pub use app::{App, BuildEngine, Builds, Drone, Gitea, RecipeSource, Resolve, SnapshotRules, Special};
+pub use app::{App, Builds, Drone, Gitea, RecipeSource, Resolve, SnapshotRules, Special};
 pub use gate::{CertificateDays, Gate, HttpCheck};
 pub use policy::{Auto, Notes, Policy, Window};
 pub use shared::{Alerts, CertificateFiles, Prune, SharedNetwork, Subnet, Webhook, WebhookFormat};

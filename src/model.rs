@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod app;
 pub mod approval;
+pub mod ci;
 pub mod diagnostic;
 pub mod history;
 pub mod nights;

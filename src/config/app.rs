@@ -7,6 +7,7 @@ use super::gate::{self, Gate};
 use super::policy::{self, Policy};
 use super::table::{Keys, Table, Value};
 use crate::model::app::{AppName, Domain, Kind, StackName};
+use crate::model::ci::{BuildEngine, ENGINES};
 use crate::model::diagnostic::Place;
 use crate::model::version::Wanted;
 
@@ -88,13 +89,6 @@ pub struct Drone {
     pub engine: BuildEngine,
     pub gitea: Option<Gitea>,
     pub builds: Option<Builds>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BuildEngine {
-    #[default]
-    Drone,
-    Woodpecker,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,9 +280,8 @@ fn special(kind: Kind, table: &Table<'_>) -> Special {
     if kind != Kind::Drone {
         return Special::None;
     }
-    let engines = [("drone", BuildEngine::Drone), ("woodpecker", BuildEngine::Woodpecker)];
     Special::Drone(Drone {
-        engine: table.get("engine").and_then(|v| v.choice(&engines)).unwrap_or_default(),
+        engine: table.get("engine").and_then(|v| v.choice(&ENGINES)).unwrap_or_default(),
         gitea: table.get("gitea").and_then(|v| gitea(&v)),
         builds: table.get("builds").and_then(|v| builds(&v)),
     })
