@@ -7,10 +7,11 @@
 
 mod ask;
 mod assets;
-pub(in crate::host) mod dial;
+pub(in crate::host) mod call;
+mod dial;
 mod exchange;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use ask::{Asked, Check, Failure, Whose, ask, login};
 use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::health::gate::Answer;
 pub use crate::health::gate::Phase;
@@ -59,6 +61,13 @@ impl Target {
 
     pub fn http(address: SocketAddr, host: impl Into<String>) -> Self {
         Self::new(Scheme::Http, address, host.into())
+    }
+
+    /// What a URL names, at this address; `None` where its host is no domain. Any certificate will do.
+    pub fn of(url: &Url, address: SocketAddr) -> Option<Self> {
+        let host: Domain = url.domain()?.parse().ok()?;
+        let scheme = if url.scheme() == "https" { Scheme::Https } else { Scheme::Http };
+        Some(Self { port: url.port(), ..Self::new(scheme, address, host.to_string()) })
     }
 
     fn new(scheme: Scheme, address: SocketAddr, host: String) -> Self {

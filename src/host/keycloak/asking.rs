@@ -1,26 +1,21 @@
 //! One request to Keycloak, and what came back.
 //!
-//! Each dials anew, at the proxy's own address and under the app's name, and nothing is sent before the server has proved
-//! that it holds the declared certificate's key. The border: nothing is asked twice here.
+//! At the proxy's own address and under the app's name. The border: nothing is asked twice here.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::Method;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
 use super::KeycloakError;
-use crate::host::probe::{ProbeError, Target, Timeouts, dial};
+use crate::host::probe::call::{Call, CallError, Reply, call};
+use crate::host::probe::{ProbeError, Target};
 use crate::telemetry;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -79,78 +74,43 @@ impl Asking {
     ) -> Result<Told, KeycloakError> {
         let left = self.until.saturating_duration_since(Instant::now()).min(most(&method, path));
         let target = self.target.lock().expect("nobody panics while holding it").clone();
-        let request = request(&target, method, path, token, body)?;
-        let away = |why: String| KeycloakError::Away(format!("{}: {why}", target.host));
-        match timeout(left, exchange(&target, request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(away(format!("no answer within {left:.0?}"))),
+        let body = match body {
+            Body::None => None,
+            Body::Json(value) => Some(("application/json", value.to_string().into())),
+            Body::Form(text) => Some(("application/x-www-form-urlencoded", text.into())),
+        };
+        let asked = call(&target, Call { method, path, token, body }, LONGEST_ANSWER);
+        match timeout(left, asked).await {
+            Ok(Ok(reply)) => told(&target.host, reply),
+            Ok(Err(error)) => Err(without_reply(&target.host, path, error)),
+            Err(_) => Err(KeycloakError::Away(format!("{}: no answer within {left:.0?}", target.host))),
         }
     }
 }
 
-fn request(
-    target: &Target,
-    method: Method,
-    path: &str,
-    token: Option<&SecretString>,
-    body: Body,
-) -> Result<Request<Full<Bytes>>, KeycloakError> {
-    let (kind, bytes) = match body {
-        Body::None => (None, Bytes::new()),
-        Body::Json(value) => (Some("application/json"), value.to_string().into()),
-        Body::Form(text) => (Some("application/x-www-form-urlencoded"), text.into()),
-    };
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, &target.host)
-        .header(USER_AGENT, concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json");
-    if let Some(kind) = kind {
-        request = request.header(CONTENT_TYPE, kind);
-    }
-    let odd = |cause: String| KeycloakError::Odd { act: format!("ask for {path}"), cause };
-    if let Some(token) = token {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| odd("its token does not fit into a header".to_owned()))?;
-        value.set_sensitive(true);
-        request = request.header(AUTHORIZATION, value);
-    }
-    request.body(Full::new(bytes)).map_err(|error| odd(error.to_string()))
-}
-
-async fn exchange(target: &Target, request: Request<Full<Bytes>>) -> Result<Told, KeycloakError> {
-    let line = dial::dial(target, Timeouts::default()).await.map_err(without_answer)?;
-    let broken = |why: String| KeycloakError::Away(format!("{}: the connection breaks off: {why}", target.host));
-    // The connection's task ends with this set, whatever the server still has to say.
-    let mut connection = JoinSet::new();
-    let (mut sender, driver) =
-        http1::handshake(TokioIo::new(line.stream)).await.map_err(|error| broken(error.to_string()))?;
-    connection.spawn(driver);
-    let answer = sender.send_request(request).await.map_err(|error| broken(error.to_string()))?;
-    let status = answer.status().as_u16();
-    let is_json =
-        answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    let read = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
-    let body =
-        read.map_err(|error| if error.is::<LengthLimitError>() { too_long() } else { broken(error.to_string()) })?;
-    let body = body.to_bytes();
+fn told(host: &str, reply: Reply) -> Result<Told, KeycloakError> {
+    let Reply { status, is_json, body } = reply;
     if is_from_proxy(status, is_json) {
         return Err(KeycloakError::Away(format!(
-            "nobody answers behind the proxy as {} (the proxy says {status})",
-            target.host
+            "nobody answers behind the proxy as {host} (the proxy says {status})"
         )));
     }
     if matches!(status, 200..=299) && !is_json && !body.is_empty() {
-        return Err(KeycloakError::Away(format!("what answers as {} ({status}, no JSON) is no Keycloak", target.host)));
+        return Err(KeycloakError::Away(format!("what answers as {host} ({status}, no JSON) is no Keycloak")));
     }
     Ok(Told { status, body })
 }
 
-/// Asked again it would be as long.
-fn too_long() -> KeycloakError {
-    let cause = format!("it is longer than {} MiB", LONGEST_ANSWER >> 20);
-    KeycloakError::Odd { act: "read all of an answer".to_owned(), cause }
+fn without_reply(host: &str, path: &str, error: CallError) -> KeycloakError {
+    match error {
+        CallError::Unmade(cause) => KeycloakError::Odd { act: format!("ask for {path}"), cause },
+        CallError::Undialled(error) => without_answer(error),
+        CallError::Broken(_) => KeycloakError::Away(format!("{host}: {error}")),
+        // Asked again it would be as long.
+        CallError::TooLong(_) => {
+            KeycloakError::Odd { act: "read all of an answer".to_owned(), cause: error.to_string() }
+        }
+    }
 }
 
 /// How long one answer may take.

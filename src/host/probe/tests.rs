@@ -1,6 +1,6 @@
 mod loading;
 mod phases;
-mod server;
+pub mod server;
 
 use server::{HOST, OK, Server, Shown, Then};
 
