@@ -32,10 +32,12 @@ fn check(host: &Host) -> Said {
 fn a_file_that_cannot_be_used_is_an_error_with_the_way_out() {
     let broken = format!("{{\"auths\": {{\"a.example\": {{\"auth\": \"{LOGIN}\"}}}}");
     let odd = "{\"auths\": {\"a.example\": {\"auth\": \"hidden-horse\"}}}";
+    let line = "a.example keeper:hidden-horse\nkeeper:hidden-horse\n";
     let table = [
         (None, ["No such file", "put it there, readable by who runs this"]),
         (Some((broken.as_str(), 0o600)), ["not JSON at line 1", "mend it, or log in anew with `docker login`"]),
         (Some((odd, 0o600)), ["the login for a.example is not base64", "mend it"]),
+        (Some((line, 0o600)), ["line 2 is not of the form `REGISTRY USER:TOKEN`", "mend it"]),
     ];
     for (file, words) in table {
         let host = host(file).app("wiki", &[("compose.yml", PLAIN), (".env.sample", "")], "");

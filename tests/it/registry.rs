@@ -67,7 +67,11 @@ impl Customer {
     fn log_in(&mut self, registry: &str, password: &str) {
         use base64::Engine as _;
         let auth = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{password}"));
-        let text = serde_json::json!({"auths": {registry: {"auth": auth}}}).to_string();
+        self.log_in_by(&serde_json::json!({"auths": {registry: {"auth": auth}}}).to_string());
+    }
+
+    /// By a file with this text.
+    fn log_in_by(&mut self, text: &str) {
         let path = self.world.file("registries.json", text.as_bytes());
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         self.world.top = format!("registry_auth = \"{}\"\n", path.display());

@@ -1,4 +1,4 @@
-//! Logins for registries, out of a Docker `config.json`.
+//! Logins for registries, out of a Docker `config.json`, or out of a file with a line `REGISTRY USER:TOKEN` for each.
 //!
 //! Only logins that stand in the file itself are read: a credential helper is a program of somebody else. That one is
 //! named is told, since the file then works for the Docker CLI and not here.
@@ -32,7 +32,7 @@ enum Login {
     RegistryToken(SecretBytes),
 }
 
-/// All logins of one `config.json`.
+/// All logins of one file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Auths {
     by_registry: BTreeMap<String, Auth>,
@@ -42,10 +42,10 @@ pub struct Auths {
 
 /// Everybody else's right to read.
 const FOR_ALL: u32 = 0o004;
-/// No `config.json` is nearly as long.
+/// No file of logins is nearly as long.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// What is wrong with a `config.json`. Says nothing of its contents but registry names.
+/// What is wrong with a file of logins. Says nothing of its contents but registry names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthsError(String);
 
@@ -57,7 +57,7 @@ impl fmt::Display for AuthsError {
 
 impl std::error::Error for AuthsError {}
 
-/// Reads a `config.json`, and tells what about it deserves a word: who may read it, and what of it has no effect.
+/// Reads a file of logins, and tells what about it deserves a word: who may read it, and what of it has no effect.
 ///
 /// # Errors
 /// Why it cannot be read, with the way out; says nothing of its contents but registry names.
@@ -69,7 +69,8 @@ pub fn read(path: &Path) -> Result<(Auths, Vec<String>), AuthsError> {
     let there = "put it there, readable by who runs this, or name another";
     let metadata = std::fs::metadata(path).map_err(|error| about(&error, there))?;
     if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(about(&format!("it is no file of at most {MAX_FILE} bytes"), "name Docker's config.json"));
+        let way_out = "name Docker's config.json, or a file with a line for each registry";
+        return Err(about(&format!("it is no file of at most {MAX_FILE} bytes"), way_out));
     }
     let text = std::fs::read_to_string(path).map_err(|error| about(&error, there))?;
     let auths = Auths::parse(&text).map_err(|wrong| about(&wrong, "mend it, or log in anew with `docker login`"))?;
@@ -84,11 +85,39 @@ pub fn read(path: &Path) -> Result<(Auths, Vec<String>), AuthsError> {
 }
 
 impl Auths {
-    /// Reads the text of a Docker `config.json`.
+    /// Reads the text of a Docker `config.json`, or lines.
     ///
     /// # Errors
-    /// For text that is no JSON object and for logins that cannot be read, all in one message.
+    /// For text that is neither and for logins that cannot be read, all in one message.
     pub fn parse(text: &str) -> Result<Self, AuthsError> {
+        let is_json = text.trim_start().starts_with('{');
+        if is_json { Self::of_config(text) } else { Self::of_lines(text) }
+    }
+
+    fn of_lines(text: &str) -> Result<Self, AuthsError> {
+        let lines = text.lines().map(str::trim).enumerate().map(|(index, line)| (index + 1, line));
+        let mut auths = BTreeMap::new();
+        let mut bad = Vec::new();
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            match login_of_line(line) {
+                Some(auth) if !auths.contains_key(&host(&auth.server)) => {
+                    drop(auths.insert(host(&auth.server), auth));
+                }
+                Some(auth) => bad.push(format!("line {number} is the second login for {}", host(&auth.server))),
+                None => bad.push(format!("line {number} is not of the form `REGISTRY USER:TOKEN`")),
+            }
+        }
+        if auths.is_empty() && bad.is_empty() {
+            bad.push("it holds no login".to_owned());
+        }
+        if bad.is_empty() {
+            Ok(Self { by_registry: auths, unsupported: Vec::new() })
+        } else {
+            Err(AuthsError(bad.join("; ")))
+        }
+    }
+
+    fn of_config(text: &str) -> Result<Self, AuthsError> {
         // The parser's own message may quote the text.
         let config: Value = serde_json::from_str(text)
             .map_err(|e| AuthsError(format!("not JSON at line {}, column {}", e.line(), e.column())))?;
@@ -169,6 +198,15 @@ fn login(entry: &Value) -> Result<Option<Login>, &'static str> {
     Ok(Some(password_login(user, password.trim_end_matches('\0'))))
 }
 
+/// As in `ghcr.io keeper:token`.
+fn login_of_line(line: &str) -> Option<Auth> {
+    let (registry, login) = line.split_once(char::is_whitespace)?;
+    let (user, token) = login.trim().split_once(':')?;
+    let is_whole = !user.is_empty() && !token.is_empty() && !host(registry).is_empty() && !registry.contains('@');
+    let server = if host(registry) == "docker.io" { HUB } else { registry }.to_owned();
+    is_whole.then(|| Auth { server, login: password_login(user, token) })
+}
+
 fn password_login(user: &str, password: &str) -> Login {
     Login::Password { user: user.to_owned(), password: SecretBytes::new(password.into()) }
 }
@@ -230,6 +268,29 @@ mod tests {
     #[test]
     fn a_file_without_logins_is_fine() {
         assert_eq!(Auths::parse("{}"), Ok(Auths::default()));
+    }
+
+    #[test]
+    fn a_file_may_have_a_line_for_each_registry() {
+        let text = "# of the host\n\n  ghcr.io   me:pass:word \nhttps://old.example.org/v1/ me:old\ndocker.io me:hub\n";
+        let auths = Auths::parse(text).unwrap();
+        let login = |user: &str, password: &str, server: &str| json!({"username": user, "password": password, "serveraddress": server});
+        assert_eq!(decoded(auths.for_image("ghcr.io/a/b:1").unwrap()), login("me", "pass:word", "ghcr.io"));
+        assert_eq!(decoded(auths.for_image("nginx:1").unwrap()), login("me", "hub", HUB));
+        assert!(auths.for_image("old.example.org/a").is_some() && auths.for_image("other.example.org/a").is_none());
+    }
+
+    #[test]
+    fn bad_lines_are_told_all_at_once_and_without_their_content() {
+        let told = |text: &str| Auths::parse(text).unwrap_err().to_string();
+        let form = "is not of the form `REGISTRY USER:TOKEN`";
+        assert_eq!(
+            told("a.org me:x\nme:hidden\n\na.org hidden\nhttps://a.org me:hidden\n"),
+            format!("line 2 {form}; line 4 {form}; line 5 is the second login for a.org")
+        );
+        for empty in ["", "\n# nothing\n"] {
+            assert_eq!(told(empty), "it holds no login");
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Refusal {
 pub enum Why {
     Missing,
     Login,
+    /// The login that was sent has had its time.
+    Expired,
     Limit,
     /// No image for this kind of machine.
     Platform,
@@ -42,7 +44,7 @@ pub enum Why {
 
 /// The first kind of which one word is in the sentence. Docker Hub says of an image that is not there that access is
 /// denied, and the limit's sentence may speak of logins, so the order matters.
-const SIGNS: [(Why, &[&str]); 9] = [
+const SIGNS: [(Why, &[&str]); 10] = [
     (Why::Limit, &["toomanyrequests", "too many requests", "rate limit"]),
     (Why::Full, &["no space left on device", "disk quota exceeded"]),
     (
@@ -51,6 +53,7 @@ const SIGNS: [(Why, &[&str]); 9] = [
     ),
     (Why::Plain, &["server gave http response to https client"]),
     (Why::Untrusted, &["x509: ", "certificate"]),
+    (Why::Expired, &["expired"]),
     (Why::Login, &["unauthorized", "no basic auth credentials", "denied", "authentication required", "forbidden"]),
     (Why::Missing, &["manifest unknown", "name unknown", "not found", "not known to registry", "does not exist"]),
     (
@@ -88,7 +91,10 @@ impl Refusal {
         let found = SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| small.contains(sign)));
         Self {
             registry: reference.registry().to_owned(),
-            why: found.map_or(Why::Other, |(why, _)| *why),
+            why: match found.map_or(Why::Other, |(why, _)| *why) {
+                Why::Expired if !had_login => Why::Login,
+                why => why,
+            },
             had_login,
             limit: None,
             words: words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_WORDS).collect(),
@@ -102,6 +108,7 @@ impl Refusal {
             Why::Missing => format!("{registry} has no such image"),
             Why::Login if self.had_login => format!("{registry} does not take the login of `registry_auth`"),
             Why::Login => format!("{registry} wants a login, or has no such image"),
+            Why::Expired => format!("the login of `registry_auth` for {registry} has expired"),
             Why::Limit => match &self.limit {
                 Some(limit) => format!("{registry} gives no more images {limit} (rate limit)"),
                 None => format!("{registry} gives no more images for now (rate limit)"),
@@ -120,10 +127,13 @@ impl Refusal {
         let Self { registry, .. } = self;
         match self.why {
             Why::Missing => "is the name right, and is the tag still there?".to_owned(),
-            Why::Login if self.had_login => "mend it there, or have it allowed to read this image".to_owned(),
+            Why::Login if self.had_login => {
+                "mend it there (is it right, and still valid?), or have it allowed to read this image".to_owned()
+            }
             Why::Login => {
                 "`registry_auth` has no login for it (one that a credential helper keeps does not count)".to_owned()
             }
+            Why::Expired => "put a new one there".to_owned(),
             Why::Limit if self.had_login => "run this again then".to_owned(),
             Why::Limit => {
                 "run this again then, or give it a login by `registry_auth`, which has a limit of its own".to_owned()
@@ -202,6 +212,15 @@ mod tests {
             "{without}"
         );
         assert!(with.starts_with("ghcr.io does not take the login of `registry_auth`; mend it there"), "{with}");
+        let expired = "denied: Your authorization token has expired. Reauthenticate and try again.";
+        assert!(
+            read(expired, true)
+                .to_string()
+                .starts_with("the login of `registry_auth` for ghcr.io has expired; put a new"),
+        );
+        assert_eq!(read(expired, false).why, Why::Login, "none was sent that could have");
+        let certificate = "x509: certificate has expired or is not yet valid";
+        assert_eq!(read(certificate, true).why, Why::Untrusted);
         assert!(with.ends_with("(Docker says: unauthorized: authentication required)"), "{with}");
     }
 

@@ -35,6 +35,8 @@ pub enum Mood {
     Silent,
     /// Too many requests, as Docker Hub says it: with its headers, and not before somebody has logged in.
     Limited,
+    /// Takes no login any more, as Amazon's registry says it of a token after its twelve hours.
+    Expired,
 }
 
 /// Serves with TLS as long as this process lives.
@@ -96,9 +98,10 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     match mood {
         Mood::Silent => std::future::pending().await,
         Mood::Limited if asked.contains("/manifests/") && request.headers().contains_key("authorization") => limited(),
+        Mood::Expired if asked.contains("/manifests/") && request.headers().contains_key("authorization") => expired(),
         Mood::BreaksOff if asked.contains("/blobs/") => break_off(inner.passed_on(request).await).await,
         Mood::Stalls if asked.contains("/blobs/") => stall(inner.passed_on(request).await).await,
-        Mood::Good | Mood::BreaksOff | Mood::Stalls | Mood::Limited => inner.passed_on(request).await,
+        Mood::Good | Mood::BreaksOff | Mood::Stalls | Mood::Limited | Mood::Expired => inner.passed_on(request).await,
     }
 }
 
@@ -153,6 +156,11 @@ fn limited() -> Response {
         ("retry-after", "1800"),
     ];
     (StatusCode::TOO_MANY_REQUESTS, headers, body).into_response()
+}
+
+fn expired() -> Response {
+    let body = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
+    (StatusCode::FORBIDDEN, [("content-type", "application/json")], body).into_response()
 }
 
 fn acceptor(address: &str) -> TlsAcceptor {

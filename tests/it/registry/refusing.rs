@@ -1,5 +1,8 @@
 //! A registry that gives no image: what is told, and that nothing is changed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use evenkeel::host::engine::Engine;
@@ -50,6 +53,8 @@ fn no_word_of_a_password_is_told_or_kept() {
     let image = registry.image("secretive:1");
     registry.push("secretive:1");
     let mut customer = Customer::of(&image);
+    // As a unit's run, which leaves an alert with what went wrong.
+    customer.world.environment.insert("INVOCATION_ID".to_owned(), "5f6cbd4c4f404c06a0a5c7e1ffb4d1e4".to_owned());
     let secrets = |password: &str| {
         use base64::Engine as _;
         let login = base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", super::USER));
@@ -58,20 +63,81 @@ fn no_word_of_a_password_is_told_or_kept() {
 
     for (password, code) in [("wrong-horse-battery", 1), (PASSWORD, 0)] {
         customer.log_in(&registry.name, password);
+        let watch = Watch::over(secrets(password));
         let (said, _) = customer.run_with(&["-vv", "app", APP]);
         assert_eq!(said.code, code, "{said:?}");
+        assert_eq!(watch.seen(), Vec::<String>::new());
         assert!(!said.err.is_empty(), "nothing was logged");
         for secret in secrets(password) {
             assert!(!format!("{}{}", said.out, said.err).contains(&secret), "{said:#?}");
             assert_eq!(files_with(&customer.world.state_dir(), &secret), Vec::<String>::new());
         }
     }
+    for evidence in ["history.jsonl", "alerts"] {
+        let told = files_with(&customer.world.state_dir().join(evidence), "does not take the login");
+        assert_eq!(told.len(), 1, "{evidence}: it is told there why it failed");
+    }
     for secret in secrets(PASSWORD) {
         assert!(!customer.spec().to_string().contains(&secret));
     }
 }
 
+/// Looks at the command lines of all processes again and again.
+struct Watch {
+    ended: Arc<AtomicBool>,
+    seen: JoinHandle<Vec<String>>,
+}
+
+impl Watch {
+    fn over(secrets: [String; 2]) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let is_ended = Arc::clone(&ended);
+        let seen = std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            while !is_ended.load(Ordering::Relaxed) {
+                let lines = command_lines().into_iter();
+                seen.extend(lines.filter(|line| secrets.iter().any(|secret| line.contains(secret))));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            seen
+        });
+        Self { ended, seen }
+    }
+
+    fn seen(self) -> Vec<String> {
+        self.ended.store(true, Ordering::Relaxed);
+        self.seen.join().unwrap()
+    }
+}
+
+fn command_lines() -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let lines = processes.filter_map(|process| std::fs::read(process.join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+}
+
+#[test]
+fn a_login_that_has_expired_is_told_and_the_new_one_is_taken() {
+    let registry = Registry::start();
+    registry.push("aging:1");
+    let front = Front::of(&registry.name, Mood::Expired);
+    let image = format!("{}/aging:1", front.name);
+    let mut customer = Customer::of(&image);
+    customer.log_in_by(&format!("# a line for each\n{} {}:{PASSWORD}\n", front.name, super::USER));
+
+    let told = format!("the login of `registry_auth` for {} has expired; put a new one there", front.name);
+    let said = is_refused(&customer, &image, &told);
+
+    assert!(said.contains("Your authorization token has expired"), "{said}");
+    front.set(Mood::Good);
+    customer.applies();
+}
+
+/// Also of a file itself.
 fn files_with(dir: &std::path::Path, text: &str) -> Vec<String> {
+    if dir.is_file() {
+        return Vec::from_iter(std::fs::read_to_string(dir).unwrap().contains(text).then(|| dir.display().to_string()));
+    }
     let holds = |path: &std::path::Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains(text);
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries
