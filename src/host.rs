@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod command;
 pub mod copying;
+pub mod disks;
 pub mod ending;
 pub mod engine;
 pub mod gnu_tar;

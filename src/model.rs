@@ -5,6 +5,7 @@ pub mod app;
 pub mod approval;
 pub mod ci;
 pub mod diagnostic;
+pub mod disk;
 pub mod history;
 pub mod nights;
 pub mod observed;

@@ -19,6 +19,7 @@ pub mod sample;
 mod silence;
 pub mod step;
 mod unrecorded;
+mod watermark;
 mod window;
 
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
@@ -29,6 +30,7 @@ pub use lost::has_lost_volumes;
 pub use moved::MovedTags;
 pub use silence::{after_good_night, fallen_silent};
 pub use unrecorded::is_unrecorded;
+pub use watermark::{LowDisk, crossed, low_disks};
 
 /// What the recipe's repository offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

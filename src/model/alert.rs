@@ -70,10 +70,12 @@ pub enum Reason {
     Silent,
     /// A unit failed that could not tell of it itself.
     UnitFailed,
+    /// A file system that the host needs has become too full.
+    DiskLow,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::HeldMajor,
         Reason::HeldManualMigration,
         Reason::HeldPolicy,
@@ -86,6 +88,7 @@ impl Reason {
         Reason::Error,
         Reason::Silent,
         Reason::UnitFailed,
+        Reason::DiskLow,
     ];
 
     /// As in the file's name.
@@ -103,6 +106,7 @@ impl Reason {
             Reason::Error => "error",
             Reason::Silent => "silent",
             Reason::UnitFailed => "unit-failed",
+            Reason::DiskLow => "disk-low",
         }
     }
 }
@@ -194,6 +198,10 @@ fn next_step(alert: &Alert, app: &AppName) -> String {
         Reason::UnitFailed => {
             format!("see what the evidence names, start the unit again, and `{run}` says how the apps stand")
         }
+        Reason::DiskLow => "make room before it is full: `docker system df -v` names what is large there, `evenkeel snapshot list \
+                            APP` the snapshots of an app; `evenkeel prune` removes the images that nothing names any more, and \
+                            says how full it is then"
+            .to_owned(),
     }
 }
 

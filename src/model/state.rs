@@ -307,9 +307,13 @@ impl Interrupted {
 impl State {
     /// The ids of the images of every release that runs or may have to.
     pub fn image_ids(&self) -> impl Iterator<Item = &str> {
+        self.bodies().flat_map(|body| body.images.values()).map(String::as_str)
+    }
+
+    /// Every release that runs or may have to.
+    pub fn bodies(&self) -> impl Iterator<Item = &ReleaseBody> {
         let releases = self.current.iter().chain(self.previous.iter().map(|previous| &previous.release));
-        let bodies = releases.map(|release| &release.body).chain(self.transactions().flat_map(Transaction::bodies));
-        bodies.flat_map(|body| body.images.values()).map(String::as_str)
+        releases.map(|release| &release.body).chain(self.transactions().flat_map(Transaction::bodies))
     }
 }
 

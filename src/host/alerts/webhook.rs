@@ -138,7 +138,7 @@ fn priority(reason: Reason) -> &'static str {
     match reason {
         Reason::Stuck => "urgent",
         Reason::Undecided | Reason::Unhealthy | Reason::Error | Reason::Rollback | Reason::Blocked => "high",
-        Reason::Silent | Reason::UnitFailed => "high",
+        Reason::Silent | Reason::UnitFailed | Reason::DiskLow => "high",
         Reason::HeldMajor | Reason::HeldManualMigration | Reason::HeldPolicy => "default",
         Reason::ReleaseNotes => "low",
     }
@@ -149,7 +149,7 @@ fn tag(reason: Reason) -> &'static str {
     match reason {
         Reason::Stuck => "rotating_light",
         Reason::Undecided | Reason::Unhealthy | Reason::Error | Reason::Rollback | Reason::Blocked => "warning",
-        Reason::Silent | Reason::UnitFailed => "warning",
+        Reason::Silent | Reason::UnitFailed | Reason::DiskLow => "warning",
         Reason::HeldMajor | Reason::HeldManualMigration | Reason::HeldPolicy => "hand",
         Reason::ReleaseNotes => "memo",
     }

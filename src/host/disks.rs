@@ -1,0 +1,134 @@
+//! How full the file systems of a host are, and `<state_dir>/disks.json`: of which of them a person was told.
+//!
+//! The border: what is too full is decided in `policy`. The surprise: the disk that has to be told of may be the one that
+//! all of this is written to. So each of these writes is tried, whatever became of the one before; what was not written
+//! is not known as told, and is told by the next look.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use rustix::fs::{stat, statvfs};
+use tracing::warn;
+
+use super::alerts::Alerts;
+use super::engine::Engine;
+use super::store::{Store, alone, make_folder, read_if_there, replace};
+use crate::model::alert;
+use crate::model::disk::{Disk, Disks, DisksError, Place, Role, Share, Usage};
+use crate::policy;
+
+/// The file systems of these places, each once. A place that cannot be looked at from here is left out.
+pub fn look(places: impl IntoIterator<Item = (Role, PathBuf)>) -> Vec<Disk> {
+    let mut found: Vec<(u64, Disk)> = Vec::new();
+    for (role, path) in places {
+        let Some((number, bytes, inodes)) = shares(&path) else { continue };
+        let place = Place { role, path };
+        match found.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, disk)) => disk.places.push(place),
+            None => found.push((number, Disk { places: vec![place], bytes, inodes })),
+        }
+    }
+    found.into_iter().map(|(_, disk)| disk).collect()
+}
+
+/// The file system's number, and what it has for whoever is not root: as `df` counts.
+fn shares(path: &Path) -> Option<(u64, Option<Share>, Option<Share>)> {
+    let (stat, room) = (stat(path).ok()?, statvfs(path).ok()?);
+    // The field's width differs between machines.
+    #[allow(clippy::unnecessary_cast)]
+    let number = stat.st_dev as u64;
+    let share = |all: u64, free: u64, ours: u64, unit: u64| {
+        let share = Share {
+            all: all.saturating_sub(free).saturating_add(ours).saturating_mul(unit),
+            free: ours.saturating_mul(unit),
+        };
+        (all > 0).then_some(share)
+    };
+    let bytes = share(room.f_blocks, room.f_bfree, room.f_bavail, room.f_frsize);
+    Some((number, bytes, share(room.f_files, room.f_ffree, room.f_favail, 1)))
+}
+
+/// What the Engine says that takes its room. It may walk through every volume for that, so it is asked only where somebody
+/// is told; what it does not say in time is left out.
+pub async fn usage_of(engine: &Engine) -> Usage {
+    let Ok(used) = engine.get("/system/df", &[]).await else { return Usage::default() };
+    let sum = |list: &str, size: &dyn Fn(&serde_json::Value) -> Option<u64>| {
+        used[list].as_array().map(|items| items.iter().filter_map(size).sum())
+    };
+    Usage {
+        images: used["LayersSize"].as_u64(),
+        volumes: sum("Volumes", &|volume| volume["UsageData"]["Size"].as_u64()),
+        build_cache: sum("BuildCache", &|part| part["Size"].as_u64()),
+        snapshots: None,
+    }
+}
+
+/// What all snapshots of this host take.
+pub fn snapshots(store: &Store) -> Option<u64> {
+    let apps = store.apps().ok()?.into_iter();
+    let listed = apps.flat_map(|app| store.app(&app).snapshots().list().unwrap_or_default());
+    Some(listed.filter_map(|listed| Some(listed.manifest.ok()?.bytes())).sum())
+}
+
+/// Writes an alert for each of these that has crossed the watermark and was not told of. `usage` is asked then only.
+///
+/// # Errors
+/// All that could not be written; the next one tries again.
+pub async fn watch(
+    store: &Store,
+    seen: &[Disk],
+    watermark: u8,
+    now: Timestamp,
+    usage: impl AsyncFnOnce() -> Usage,
+) -> Result<()> {
+    // Two of them at once tell twice at worst, and a full disk may have no room for a lock.
+    let _alone = make_folder(store.dir()).and_then(|()| alone(&lock(store))).ok();
+    let before = read(store)?;
+    let (mut known, low) = policy::crossed(&before, seen, watermark, now);
+    if !low.is_empty() {
+        let usage = usage().await;
+        known.due.extend(low.iter().map(|low| low.alert(&usage, now)));
+    }
+    // With what is due, so that whoever is killed here tells neither twice nor never.
+    let noted = if known == before { Ok(()) } else { write(store, &known) };
+    if known.due.is_empty() {
+        return noted;
+    }
+    let (alerts, mut written) = (Alerts::of(store), Ok(()));
+    let mut left = Vec::new();
+    for alert in std::mem::take(&mut known.due) {
+        if let Err(cause) = alerts.put(&alert::of_the_host(), &alert) {
+            written = written.and(Err(cause));
+            left.push(alert);
+        }
+    }
+    known.due = left;
+    written.and(write(store, &known))
+}
+
+fn read(store: &Store) -> Result<Disks> {
+    let file = file(store);
+    let Some(text) = read_if_there(&file)? else { return Ok(Disks::default()) };
+    match Disks::parse(&text) {
+        Ok(disks) => Ok(disks),
+        Err(newer @ DisksError::Newer(_)) => Err(newer).with_context(|| format!("read {}", file.display())),
+        Err(damage) => {
+            warn!(file = %file.display(), %damage, "which disks were told of is not known any more; they are told again");
+            Ok(Disks::default())
+        }
+    }
+}
+
+fn write(store: &Store, disks: &Disks) -> Result<()> {
+    let text = serde_json::to_string_pretty(disks).context("write the disks as JSON")? + "\n";
+    replace(&file(store), text.as_bytes())
+}
+
+fn file(store: &Store) -> PathBuf {
+    store.dir().join("disks.json")
+}
+
+fn lock(store: &Store) -> PathBuf {
+    store.dir().join("disks.lock")
+}
