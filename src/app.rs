@@ -23,6 +23,7 @@ mod place;
 mod preflight;
 mod previewing;
 mod proxy;
+pub mod pruning;
 mod reading;
 pub mod realm;
 pub mod resuming;

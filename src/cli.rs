@@ -10,6 +10,7 @@ mod generate;
 mod history;
 mod pause;
 mod plan;
+mod prune;
 mod realm;
 mod render;
 mod resume;
@@ -156,6 +157,17 @@ enum Verb {
     /// From what is recorded alone, whatever the configuration says of the app by now. What the resume timer runs. The exit
     /// code is the worst outcome's; 0 where nothing is open. A state that cannot be read is told: exit code 12.
     Resume,
+    /// Remove images that nobody names any more, and tell of disks that fill up; once a day.
+    ///
+    /// Images without a tag only: no volume, no build cache, nothing that a container uses. Before that, the images of every
+    /// release that runs or may have to run again get a tag of their own, `evenkeel/keep`, and lose it where no release
+    /// names them any more. Waits for runs and upgrades that are at work; under systemd for half an hour.
+    ///
+    /// Where the disk of Docker, or of the state directory, has crossed `prune.watermark`, in bytes or inodes, there is an
+    /// alert: one for each crossing, and another one only after it was well below. Exit codes: 0; 1 where the Engine does
+    /// not answer, or an alert cannot be written.
+    #[command(after_help = "Examples:\n  evenkeel prune\n  evenkeel prune --older-than 1d")]
+    Prune(prune::Arguments),
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.
     ///
     /// For whoever writes a recipe, or wonders what is sent. Of an app, secrets and the values of its env files are hidden;
@@ -285,6 +297,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Unpause(arguments) => pause::end(config, &arguments),
         Verb::Rollback(arguments) => rollback::run(config, &arguments).await,
         Verb::Resume => told(config, resume::run(config).await),
+        Verb::Prune(arguments) => told(config, prune::run(config, &arguments).await),
         Verb::Render(arguments) => render::run(config, &arguments).await,
         Verb::Status(arguments) => status::run(config, &arguments).await,
         Verb::Check(arguments) => check::run(config, &arguments).await,

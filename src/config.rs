@@ -137,7 +137,7 @@ fn read(root: &Table<'_>) -> Option<Declared> {
         registry_auth: root.get("registry_auth").and_then(|v| v.secret_path()),
         max_tests: root.get("max_tests").and_then(|v| v.without_effect().integer(1..=1000)).unwrap_or(1),
         alerts: root.get("alerts").and_then(|v| shared::alerts(&v)).unwrap_or_default(),
-        prune: root.get("prune").and_then(|v| shared::prune(&v.without_effect())).unwrap_or_default(),
+        prune: root.get("prune").and_then(|v| shared::prune(&v)).unwrap_or_default(),
         apps,
         warnings: Diagnostics::default(),
         base_domain: base?,

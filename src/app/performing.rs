@@ -5,11 +5,11 @@
 //! is spent only once the transaction is written down, so that a full disk costs none; whoever was killed between the two
 //! leaves it to the run that finishes the transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use super::{Host, ends, proxy};
+use super::{Host, ends, proxy, pruning};
 use crate::host::ending::Ending;
 use crate::host::progress::Progress;
 use crate::host::store::{AppDir, Lock};
@@ -212,15 +212,13 @@ impl Desk<'_> {
     /// Keep tags of images that no release of any app has. They are listed before the states are read, so that none goes
     /// that a run beside this one has just recorded.
     async fn tidy_images(&self) -> Result<(), Outcome> {
-        let kept = self.host.images.kept().await?;
-        let mut needed = BTreeSet::new();
-        for app in self.host.store.apps()? {
-            if let Some(state) = self.host.store.app(&app).read_state()? {
-                needed.extend(state.image_ids().map(str::to_owned));
-            }
+        let (Host { images, store, swarm, .. }, kept) = (self.host, self.host.images.kept().await?);
+        let needed = pruning::needed(store, swarm, images).await?;
+        if let Some(unknown) = needed.unknown.into_iter().next() {
+            return Err(unknown);
         }
-        for image in kept.difference(&needed) {
-            self.host.images.let_go(image).await?;
+        for image in kept.iter().filter(|image| !needed.images.contains_key(*image)) {
+            images.let_go(image).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod filling;
 mod keep;
 mod limit;
+mod prune;
 pub mod reference;
 pub mod refusal;
 
@@ -21,6 +22,7 @@ use tokio::time::timeout;
 use super::engine::{Engine, EngineError, segment};
 use auth::Auth;
 use filling::{Bounds, Layers, NoRoom};
+pub use prune::Freed;
 use reference::Reference;
 use refusal::{Refusal, Why};
 

@@ -24,6 +24,12 @@ pub fn images(desired: &Desired) -> BTreeSet<String> {
     desired.services.iter().filter_map(image).collect()
 }
 
+/// The images that the services of a stack name now.
+pub fn live_images(observed: &Observed) -> BTreeSet<String> {
+    let images = observed.services.values().filter_map(|service| service.spec.pointer(IMAGE)?.as_str());
+    images.map(str::to_owned).collect()
+}
+
 /// Everything that it takes to make the stack again.
 pub fn body(desired: &Desired, revision: Revision, images: BTreeMap<String, String>) -> ReleaseBody {
     let config = |config: &DesiredConfig| KeptConfig {

@@ -1,0 +1,51 @@
+//! `prune`: removes images that nobody names any more, and tells of disks that fill up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+
+use super::world;
+use crate::app::pruning::{self, Pruned};
+use crate::config;
+use crate::host::store::Store;
+use crate::model::outcome::Outcome;
+use crate::telemetry::{self, notify};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Leave images that were made within this time: a build may be under way.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    older_than: Duration,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    config::duration::parse(text).map_err(|error| format!("{error}; write it like 30m or 2h"))
+}
+
+pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+    let declared = world::declared(config)?;
+    // Not opened for a run: that fails where the disk is full, and pruning may be what helps.
+    let store = Store::for_reading(&declared.state_dir);
+    let engine = world::engine(&declared).await;
+    notify::ready();
+    let older_than = SignedDuration::try_from(arguments.older_than).unwrap_or(SignedDuration::MAX);
+    let Pruned { outcome, warnings, untold } =
+        pruning::prune(&declared, &store, engine, older_than, Timestamp::now()).await;
+    for warning in warnings {
+        super::tell(&format!("evenkeel: warning: {}", telemetry::one_line(&warning)));
+    }
+    if let Some(cause) = &untold {
+        super::tell(&format!("evenkeel: no alert of a disk that is low could be written: {cause:#}"));
+    }
+    match outcome {
+        Outcome::Error(why) => bail!(why),
+        outcome => {
+            super::answer(&format!("prune: {}\n", telemetry::one_line(&outcome.to_string())));
+            notify::status(&outcome.to_string());
+            Ok(if untold.is_some() { super::ERROR } else { outcome.exit_code() })
+        }
+    }
+}
