@@ -9,6 +9,7 @@ mod beforehand;
 mod canon;
 mod crash;
 mod crossing;
+mod dangling;
 mod drifting;
 mod images;
 mod incidents;
