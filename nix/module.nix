@@ -21,6 +21,7 @@ in
     ./oneshot.nix
     ./telling.nix
     ./times.nix
+    ./pruning.nix
     ./metrics.nix
   ];
 

@@ -78,7 +78,8 @@ let
       `sendmail` has no rights but its caller's: hand mail to a server by SMTP. Default: none.
     '';
     watermark = optional (types.ints.between 1 99) 90 ''
-      Per cent of the disk in use from which a person is told. Read and checked, not used yet. Default: 85.
+      Per cent in use, of bytes or of inodes, from which a person is told that Docker's disk or that of the state
+      directory fills up. Looked at by {option}`services.evenkeel.prune`. Default: 85.
     '';
   };
 in
@@ -149,7 +150,18 @@ in
 
     registryAuthFile = host.registryAuth;
     alerts = { inherit (host) webhook format command; };
-    prune = { inherit (host) watermark; };
+
+    prune = {
+      enable = default types.bool true false ''
+        Whether images without a name are removed each day, and a person is told of a disk that fills up. Images that an
+        app needs, also to go back, have a name; no volume is removed.
+      '';
+      dates = default types.str "05:30" "04:00 UTC" ''
+        When, as {manpage}`systemd.time(7)` writes it, by the clock of the host ({option}`time.timeZone`) where it names no
+        zone. It waits for upgrades that are at work, for half an hour.
+      '';
+      inherit (host) watermark;
+    };
 
     timers = {
       nightly = {

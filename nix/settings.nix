@@ -34,7 +34,7 @@ let
       registry_auth = cfg.registryAuthFile;
       max_tests = cfg.maxTests;
       alerts = keys cfg.alerts;
-      prune = keys cfg.prune;
+      prune = keys { inherit (cfg.prune) watermark; };
       # Its files alone make no proxy: refusals/host.nix says so.
       proxy =
         if cfg.proxy == null && !(given ? proxy) then

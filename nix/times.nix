@@ -20,7 +20,7 @@ let
     zone=''${dates##* }
     [ ! -f "${pkgs.tzdata}/share/zoneinfo/$zone" ] || dates=''${dates% *}
     ${config.systemd.package}/bin/systemd-analyze calendar "$dates" >/dev/null || {
-      echo "services.evenkeel.timers.${option} is no calendar expression of systemd (man systemd.time):" \
+      echo "services.evenkeel.${option} is no calendar expression of systemd (man systemd.time):" \
         ${lib.escapeShellArg dates} >&2
       exit 1
     }
@@ -52,8 +52,9 @@ in
   config = lib.mkIf cfg.enable {
     system.checks = lib.optional canCheck (
       pkgs.runCommand "evenkeel-times" { preferLocalBuild = true; } ''
-        ${read "nightly.dates" timers.nightly.dates}
-        ${read "watchdog.dates" timers.watchdog.dates}
+        ${read "timers.nightly.dates" timers.nightly.dates}
+        ${read "timers.watchdog.dates" timers.watchdog.dates}
+        ${lib.optionalString cfg.prune.enable (read "prune.dates" cfg.prune.dates)}
         touch $out
       ''
     );

@@ -106,7 +106,10 @@ in
         "ops@example.org"
       ];
     };
-    prune.watermark = 90;
+    prune = {
+      dates = "04:00 UTC";
+      watermark = 90;
+    };
     timers = {
       nightly = {
         dates = "02:30";

@@ -13,5 +13,6 @@
       secrets.session_key = "/etc/evenkeel/secrets/100%_notes";
     };
     alerts.command = [ "/run/current-system/sw/bin/mail-alert" ];
+    prune.enable = false;
   };
 }
