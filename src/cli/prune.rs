@@ -37,15 +37,15 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     for warning in warnings {
         super::tell(&format!("evenkeel: warning: {}", telemetry::one_line(&warning)));
     }
-    if let Some(cause) = &untold {
-        super::tell(&format!("evenkeel: no alert of a disk that is low could be written: {cause:#}"));
+    let mut wrong = Vec::new();
+    match &outcome {
+        Outcome::Error(why) => wrong.push(why.clone()),
+        outcome => super::answer(&format!("prune: {}\n", telemetry::one_line(&outcome.to_string()))),
     }
-    match outcome {
-        Outcome::Error(why) => bail!(why),
-        outcome => {
-            super::answer(&format!("prune: {}\n", telemetry::one_line(&outcome.to_string())));
-            notify::status(&outcome.to_string());
-            Ok(if untold.is_some() { super::ERROR } else { outcome.exit_code() })
-        }
+    wrong.extend(untold.map(|cause| format!("no alert of a disk that is low could be written: {cause:#}")));
+    if !wrong.is_empty() {
+        bail!(wrong.join("; "));
     }
+    notify::status(&outcome.to_string());
+    Ok(outcome.exit_code())
 }

@@ -121,7 +121,7 @@ fn no_prune_without_all_takes_an_image_that_a_release_needs_and_those_without_a_
     }
 
     // One version was before, one runs, and one is on its way and in nobody's configuration any more.
-    declare(&mut world, 3, "10s");
+    declare(&mut world, 3, "5s");
     let mut run = world.start(&["app", APP]);
     until("it comes to its judgement", || world.state(APP)["open"]["step"] == "judge");
     kill(&mut run);
