@@ -115,6 +115,14 @@ fn no_prune_without_all_takes_an_image_that_a_release_needs_and_those_without_a_
         world.declare(APP, &recipe.url(), &version(number), &gate);
     };
     world.ok(&["swarm"]);
+    // What is being installed is in no state yet, so its services tell.
+    declare(&mut world, 1, "5s");
+    let mut run = world.start(&["app", APP]);
+    until("its service is made", || !world.observe(APP).services.is_empty());
+    kill(&mut run);
+    assert!(world.state(APP)["current"].is_null());
+    world.ok(&["prune"]);
+    assert!(docker.keeps(&images[0]));
     for number in [1, 2] {
         declare(&mut world, number, "1s");
         world.ok(&["app", APP]);
@@ -139,6 +147,7 @@ fn no_prune_without_all_takes_an_image_that_a_release_needs_and_those_without_a_
     let said = world.ok(&["prune", "--older-than", "0s"]);
     assert!(said.out.starts_with("prune: applied: removed 1 image without a name ("), "{said:#?}");
     assert!(!docker.has(&junk) && all_are_here());
+    assert!(world.ok(&["history"]).out.contains("prune: removed 1 image without a name ("));
 
     // Nothing but the keep tags holds them now.
     docker.does(&["stack", "rm", &world.stack(APP)]);

@@ -11,8 +11,11 @@ const MAJOR: &str = "2.0.0+2";
 #[test]
 fn each_night_ends_as_its_versions_deserve_and_people_are_told_once() {
     let recipes = APPS.map(|name| (name, recipe()));
-    let mut machine =
-        Machine::installed(&apps(&APPS, ""), &[], &recipes.each_ref().map(|(name, recipe)| (*name, recipe)));
+    let mut machine = Machine::installed(
+        &apps(&APPS, "prune.watermark = 1;"),
+        &[],
+        &recipes.each_ref().map(|(name, recipe)| (*name, recipe)),
+    );
     machine.boot();
     assert_eq!(APPS.map(|app| machine.version(app)), [OLD; 3], "{}", machine.journal());
     machine.put_recipe("bad", &recipe_with(NEW, Version::Bad));
@@ -22,6 +25,7 @@ fn each_night_ends_as_its_versions_deserve_and_people_are_told_once() {
     takes_what_is_good_and_tells_the_rest(&machine);
     says_nothing_twice(&machine);
     tells_of_a_silence_once(&machine);
+    prunes_and_tells_of_a_disk_once(&machine);
     makes_the_shared_network_again(&mut machine);
 }
 
@@ -60,6 +64,21 @@ fn tells_of_a_silence_once(machine: &Machine) {
     }
     let told = machine.told_to_people();
     assert_eq!(told[before.len()..], ["host silent -"], "{}", machine.journal());
+}
+
+/// Every disk has reached this watermark.
+fn prunes_and_tells_of_a_disk_once(machine: &Machine) {
+    let is_of_disk = |told: &String| told == "host disk-low -";
+    let (before, mut told) = (machine.told_to_people(), Vec::new());
+    for is_first in [true, false] {
+        let last = machine.elapse("evenkeel-prune");
+        let pruned = machine.ended_after("evenkeel-prune.service", &last);
+        assert_eq!(pruned.result, "success", "{}", machine.journal());
+        machine.until("all is relayed", || machine.waiting().is_empty().then_some(()));
+        let now = machine.told_to_people().split_off(before.len());
+        assert!(!now.is_empty() && now.iter().all(is_of_disk) && (is_first || now == told), "{}", machine.journal());
+        told = now;
+    }
 }
 
 /// For the first app that needs it since it went.
