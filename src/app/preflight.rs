@@ -310,7 +310,7 @@ fn too_little(needs: &Needs, free: &[(String, Free)]) -> Vec<String> {
         .map(|short| {
             format!(
                 "there is too little room for a snapshot and the way back: {short}, where {} lies; make room (old images: \
-                 docker image prune), or name a volume in snapshot.exclude",
+                 evenkeel prune), or name a volume in snapshot.exclude",
                 place(short.file_system)
             )
         })

@@ -132,3 +132,78 @@ fn file(store: &Store) -> PathBuf {
 fn lock(store: &Store) -> PathBuf {
     store.dir().join("disks.lock")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn full() -> [Disk; 1] {
+        let places = vec![Place { role: Role::State, path: "/state".into() }];
+        [Disk { places, bytes: Some(Share { all: 100, free: 5 }), inodes: None }]
+    }
+
+    async fn watched(store: &Store, seen: &[Disk], day: i64) -> Result<usize> {
+        let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(24 * day);
+        watch(store, seen, 85, now, async || Usage::default()).await?;
+        Ok(Alerts::of(store).waiting()?.len())
+    }
+
+    #[tokio::test]
+    async fn whoever_was_killed_before_or_after_the_alert_was_written_tells_it_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(watched(&store, &full(), 0).await.unwrap(), 1);
+        let whole = read(&store).unwrap();
+        let name = Alerts::of(&store).waiting().unwrap().remove(0);
+        let message = Alerts::of(&store).letter(&name).unwrap().message.unwrap();
+        let due = policy::low_disks(&full(), 85)[0].alert(&Usage::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!((message.fact.as_str(), &whole.due), (due.fact.as_str(), &vec![]));
+
+        for is_written in [true, false] {
+            if !is_written {
+                fs::remove_file(folder.path().join("alerts").join(&name)).unwrap();
+            }
+            write(&store, &Disks { due: vec![due.clone()], ..whole.clone() }).unwrap();
+            assert_eq!(watched(&store, &full(), 1).await.unwrap(), 1);
+            assert_eq!(read(&store).unwrap(), whole);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_alert_that_cannot_be_written_is_told_by_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        fs::write(folder.path().join("alerts"), "in the way").unwrap();
+        for day in 0..2 {
+            watched(&store, &full(), day).await.unwrap_err();
+        }
+        fs::remove_file(folder.path().join("alerts")).unwrap();
+        assert_eq!(watched(&store, &[], 2).await.unwrap(), 1, "also where the disk cannot be looked at any more");
+        assert_eq!(watched(&store, &full(), 3).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_memory_is_begun_anew_and_a_newer_one_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        fs::write(file(&store), "{").unwrap();
+        assert_eq!(watched(&store, &full(), 0).await.unwrap(), 1);
+        fs::write(file(&store), "{\"schema\": 2}").unwrap();
+        assert!(watched(&store, &full(), 1).await.unwrap_err().to_string().contains("disks.json"));
+        assert_eq!(fs::read_to_string(file(&store)).unwrap(), "{\"schema\": 2}");
+    }
+
+    #[test]
+    fn places_of_one_file_system_are_one_disk_and_what_is_not_there_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let beside = folder.path().join("beside");
+        fs::create_dir(&beside).unwrap();
+        let of = |docker: &Path| look([(Role::Docker, docker.to_owned()), (Role::State, folder.path().to_owned())]);
+        let [disk] = &of(&beside)[..] else { panic!("it is one") };
+        assert_eq!(disk.places.len(), 2);
+        assert_eq!(of(Path::new("/nowhere at all"))[0].places.len(), 1);
+        assert_eq!(of(Path::new("/proc"))[0].bytes, None, "what has no end cannot fill up");
+    }
+}

@@ -41,7 +41,7 @@ pub enum ImageError {
     Unavailable { reference: String, refusal: Box<Refusal> },
     #[error(
         "image {reference} does not fit on this machine's disk: {no_room}; what was fetched of it is gone again: make room \
-         (old images: docker image prune)"
+         (old images: evenkeel prune)"
     )]
     NoRoom { reference: String, no_room: Box<NoRoom> },
 }
