@@ -16,6 +16,8 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 5] = [Kind::Proxy, Kind::Drone, Kind::WarmKeycloak, Kind::Canonical, Kind::App];
+
     /// The table's name in the configuration.
     pub fn table(self) -> &'static str {
         match self {

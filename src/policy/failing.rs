@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::alert::{Alert, Reason};
+use crate::model::app::Kind;
 
 /// So long the same failure of a unit is not told again.
 const QUIET: SignedDuration = SignedDuration::from_hours(24);
 /// Characters of a name or a word that came from outside.
 const LONGEST: usize = 256;
-/// How the names of units begin whose runs write alerts of their own.
-const RUNS: [&str; 6] =
-    ["evenkeel@", "evenkeel-app", "evenkeel-proxy", "evenkeel-warm-keycloak", "evenkeel-resume", "evenkeel-swarm"];
+/// How the names of units begin whose runs write alerts of their own, beside those of the kinds.
+const RUNS: [&str; 3] = ["evenkeel@", "evenkeel-resume", "evenkeel-swarm"];
 /// Outcomes that a run has told: error, blocked, stuck, unhealthy.
 const TOLD_BY_THE_RUN: [&str; 4] = ["1", "12", "13", "14"];
 
@@ -62,7 +62,9 @@ impl Failure {
     /// Whether the run has written an alert of its own. Without a configuration that can be read (`could_tell` is false)
     /// none could.
     pub fn is_told(&self, could_tell: bool) -> bool {
-        let is_run = RUNS.iter().any(|run| self.unit.starts_with(run));
+        let of_kind =
+            |kind: &Kind| self.unit.strip_prefix("evenkeel-").is_some_and(|unit| unit.starts_with(kind.verb()));
+        let is_run = RUNS.iter().any(|run| self.unit.starts_with(run)) || Kind::ALL.iter().any(of_kind);
         is_run && could_tell && self.code == "exited" && TOLD_BY_THE_RUN.contains(&self.status.as_str())
     }
 
@@ -162,6 +164,18 @@ mod tests {
             assert!(!failed(unit, ["timeout", "killed", "1", ""]).is_told(true), "{unit}");
         }
         assert!(!exited("evenkeel-alerts", "1").is_told(true), "a relay writes no alerts");
+    }
+
+    #[test]
+    fn the_runs_of_every_kind_tell_for_themselves() {
+        for kind in Kind::ALL {
+            for unit in [format!("evenkeel-{}", kind.verb()), format!("evenkeel-{}-upgrade", kind.verb())] {
+                assert!(exited(&unit, "12").is_told(true), "{unit}");
+            }
+        }
+        for unit in ["evenkeel-prune", "evenkeel-watchdog", "evenkeel-runner", "drone"] {
+            assert!(!exited(unit, "12").is_told(true), "{unit}");
+        }
     }
 
     #[test]
