@@ -7,7 +7,8 @@ use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::io::Errno;
@@ -17,6 +18,8 @@ use super::place::{explained, make_folder, sweep};
 use super::{AppDir, read_if_there};
 
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// So many that look at a lock without a pause, for so long, there are not.
+const LOOKS_END: Duration = Duration::from_secs(1);
 
 /// Proof that nobody else changes the app now. Released on drop.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl AppDir {
         make_folder(&self.dir)?;
         let path = self.dir.join("lock");
         let file = open_lock(&path)?;
-        if !is_taken(&file, &path)? {
+        if !is_taken_from_lookers(&file, &path)? {
             return Ok(LockAttempt::Held { by: holder(&path)? });
         }
         name_us(&file).map_err(explained).with_context(|| format!("write {}", path.display()))?;
@@ -61,16 +64,19 @@ impl AppDir {
         Ok(LockAttempt::Taken(Lock { file, dir: self.dir.clone() }))
     }
 
-    /// Who holds the lock now, if anybody does.
+    /// Who holds the lock now, if anybody does. A look shares the lock for a moment: [`AppDir::lock`] does not take that
+    /// for a run.
     pub fn holder(&self) -> Result<Option<String>> {
         let path = self.dir.join("lock");
         // For reading: who looks may be on a disk that cannot be written.
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(cause) => return Err(explained(cause)).with_context(|| format!("open the lock {}", path.display())),
         };
-        Ok(if is_taken(&file, &path)? { None } else { Some(holder(&path)?) })
+        Ok(if is_shared(&file, &path)? { None } else { Some(holder(&path)?) })
     }
 
     /// Waits until the lock is free. `on_wait` is told once who holds it, if it is not free at once.
@@ -115,8 +121,31 @@ pub(in crate::host) fn alone(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Takes the lock also where others look at it just now: who looks shares it, a run shares it with nobody.
+fn is_taken_from_lookers(file: &File, path: &Path) -> Result<bool> {
+    let begun = Instant::now();
+    loop {
+        if is_taken(file, path)? {
+            return Ok(true);
+        }
+        if !is_shared(file, path)? || begun.elapsed() >= LOOKS_END {
+            return Ok(false);
+        }
+        file.unlock().with_context(|| format!("unlock {}", path.display()))?;
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
 pub(in crate::host) fn is_taken(file: &File, path: &Path) -> Result<bool> {
-    match file.try_lock() {
+    attempt(file.try_lock(), path)
+}
+
+fn is_shared(file: &File, path: &Path) -> Result<bool> {
+    attempt(file.try_lock_shared(), path)
+}
+
+fn attempt(taken: Result<(), TryLockError>, path: &Path) -> Result<bool> {
+    match taken {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(cause)) => Err(cause).with_context(|| format!("lock {}", path.display())),
@@ -152,4 +181,38 @@ pub(super) fn holder(path: &Path) -> Result<String> {
 fn has_ended(pid: &str) -> bool {
     let pid = pid.parse().ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn whoever_looks_at_a_lock_hinders_no_run_and_no_other_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Store::for_reading(folder.path()).app(&"wiki".parse().unwrap());
+        drop(dir.lock().unwrap());
+        let (dir, is_over) = (&dir, &AtomicBool::new(false));
+        thread::scope(|scope| {
+            let look = || (0..20_000).filter(|_| dir.holder().unwrap().is_some()).count();
+            let looks = [(); 2].map(|()| scope.spawn(look));
+            assert_eq!(looks.map(|looks| looks.join().unwrap()), [0, 0]);
+
+            let looks = scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    drop(dir.holder().unwrap());
+                }
+            });
+            let hindered = (0..500).filter(|_| matches!(dir.lock().unwrap(), LockAttempt::Held { .. })).count();
+            is_over.store(true, Ordering::Relaxed);
+            looks.join().unwrap();
+            assert_eq!(hindered, 0);
+        });
+        let LockAttempt::Taken(_lock) = dir.lock().unwrap() else { panic!("it is free") };
+        assert!(matches!(dir.lock().unwrap(), LockAttempt::Held { .. }), "a run is told apart from a look");
+        assert!(dir.holder().unwrap().is_some());
+    }
 }
