@@ -61,11 +61,18 @@ pub struct Usage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disks {
     pub schema: u32,
-    /// What is above its watermark and was told, with when that was.
-    pub told: BTreeMap<String, Timestamp>,
+    /// What is above its watermark and was told.
+    pub told: BTreeMap<String, Told>,
     /// Alerts that have to be written yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub due: Vec<Alert>,
+}
+
+/// When it was told that something is above its watermark, and which one that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub ts: Timestamp,
+    pub watermark: u8,
 }
 
 /// Why a text tells nothing of disks.
@@ -166,7 +173,10 @@ mod tests {
     fn what_a_newer_program_wrote_is_told_apart_from_damage() {
         assert_eq!(Disks::parse(br#"{"schema": 2, "colour": "red"}"#), Err(DisksError::Newer(2)));
         assert!(matches!(Disks::parse(b"{\"schema\""), Err(DisksError::Form(_))));
-        let disks = Disks { told: [("docker-bytes".to_owned(), Timestamp::UNIX_EPOCH)].into(), ..Disks::default() };
+        let disks = Disks {
+            told: [("docker-bytes".to_owned(), Told { ts: Timestamp::UNIX_EPOCH, watermark: 85 })].into(),
+            ..Disks::default()
+        };
         assert_eq!(Disks::parse(&serde_json::to_vec(&disks).unwrap()), Ok(disks));
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! What was told is told again only after it fell well below the watermark: a disk that goes up and down by a few per
 //! cent each day crosses it once. The surprise: what is told belongs to a place, not to a file system. When a place is
-//! moved to another disk, or two of them are parted, nobody is told of the same thing twice.
+//! moved to another disk, or two of them are parted, nobody is told of the same thing twice. Whoever raises the watermark
+//! says that what was told is no news any more: to come to the higher one is another crossing.
 
 use jiff::Timestamp;
 
 use crate::model::alert::{Alert, Reason};
-use crate::model::disk::{Disk, Disks, Measure, Role, Share, Usage};
+use crate::model::disk::{Disk, Disks, Measure, Role, Share, Told, Usage};
 
 /// So many per cent below the watermark a crossing is over.
 const WELL_BELOW: u8 = 5;
@@ -39,11 +40,15 @@ pub fn crossed(known: &Disks, seen: &[Disk], watermark: u8, now: Timestamp) -> (
             known.told.remove(&key);
         }
     }
-    let is_told = |low: &LowDisk| keys(&low.disk, low.measure).any(|key| known.told.contains_key(&key));
+    let reaches = |told: &Told| told.watermark >= watermark;
+    let is_told = |low: &LowDisk| keys(&low.disk, low.measure).any(|key| known.told.get(&key).is_some_and(reaches));
     let crossed: Vec<LowDisk> = low_disks(seen, watermark).into_iter().filter(|low| !is_told(low)).collect();
     for low in low_disks(seen, watermark) {
         for key in keys(&low.disk, low.measure) {
-            known.told.entry(key).or_insert(now);
+            let told = known.told.entry(key).or_insert(Told { ts: now, watermark });
+            if !reaches(told) {
+                *told = Told { ts: now, watermark };
+            }
         }
     }
     (known, crossed)
@@ -173,6 +178,19 @@ mod tests {
         assert_eq!(told(&mut known, &[disk(&[Role::Docker], 90, None)], 0), ["docker bytes"]);
         assert_eq!(told(&mut known, &[], 1), [""; 0]);
         assert_eq!(told(&mut known, &[disk(&[Role::Docker], 90, None)], 2), [""; 0]);
+    }
+
+    #[test]
+    fn a_higher_watermark_is_another_crossing_and_a_lower_one_none() {
+        let mut known = Disks::default();
+        let mut on = |watermark, percent| {
+            let (after, low) = crossed(&known, &[disk(&[Role::State], percent, None)], watermark, day(0));
+            known = after;
+            low.len()
+        };
+        let declared = [(85, 90), (95, 93), (95, 96), (95, 99), (85, 99), (95, 96)];
+        assert_eq!(declared.map(|(watermark, percent)| on(watermark, percent)), [1, 0, 1, 0, 0, 0]);
+        assert_eq!([(95, 89), (95, 96)].map(|(watermark, percent)| on(watermark, percent)), [0, 1]);
     }
 
     #[test]
