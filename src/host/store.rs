@@ -71,16 +71,36 @@ impl Store {
         AppDir { dir: self.dir.join(app.as_str()) }
     }
 
-    /// Apps that have a state, by name.
+    /// Apps that have a state, by name. One of which that cannot be told has one: who reads it is told why.
     pub fn apps(&self) -> Result<BTreeSet<AppName>> {
-        let mut apps = BTreeSet::new();
-        for name in names_in(&self.dir)? {
-            let Ok(app) = name.parse::<AppName>() else { continue };
-            if self.app(&app).state_file().exists() {
-                apps.insert(app);
+        let has_state = |app: &AppName| may_be_there(&self.app(app).state_file());
+        Ok(self.named()?.filter(has_state).collect())
+    }
+
+    /// Who is at work on an app, also on one that has no state yet: its first install pulls images before it writes one.
+    ///
+    /// # Errors
+    /// When the folder, or a lock in it, cannot be looked at.
+    pub fn at_work(&self, but: Option<&AppName>) -> Result<Option<String>> {
+        for app in self.named()?.filter(|app| Some(app) != but) {
+            if let Some(by) = self.app(&app).holder()? {
+                return Ok(Some(by));
             }
         }
-        Ok(apps)
+        Ok(None)
+    }
+
+    /// Whether any app was ever at work here.
+    pub fn is_used(&self) -> Result<bool> {
+        let of_app =
+            |app: AppName| may_be_there(&self.app(&app).dir.join("lock")) || may_be_there(&self.app(&app).state_file());
+        Ok(self.named()?.any(of_app))
+    }
+
+    /// What is named as an app may be, in the order of names.
+    fn named(&self) -> Result<impl Iterator<Item = AppName>> {
+        let names: BTreeSet<AppName> = names_in(&self.dir)?.iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(names.into_iter())
     }
 
     /// The host's own key; made once, also when several runs ask at the same time.
@@ -150,6 +170,11 @@ pub(in crate::host) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Also where nobody can look.
+fn may_be_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or_else(|cause| cause.kind() != io::ErrorKind::NotADirectory)
+}
+
 /// Names in a folder that are text; none when the folder is missing.
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
@@ -161,4 +186,36 @@ fn names_in(folder: &Path) -> Result<Vec<String>> {
     let names: io::Result<Vec<_>> = names.collect();
     let names = names.with_context(|| format!("read {}", folder.display()))?;
     Ok(names.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_whose_state_cannot_be_looked_at_is_not_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let app: AppName = "wiki".parse().unwrap();
+        fs::create_dir(store.app(&app).path()).unwrap();
+        fs::write(folder.path().join("a-file"), "").unwrap();
+        assert!(store.apps().unwrap().is_empty() && !store.is_used().unwrap());
+        // A link to itself leads nowhere.
+        std::os::unix::fs::symlink("state.json", store.app(&app).state_file()).unwrap();
+        assert!(store.apps().unwrap().contains(&app));
+        store.app(&app).read_state().unwrap_err();
+    }
+
+    #[test]
+    fn whoever_installs_an_app_is_at_work_before_it_has_a_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        fs::write(folder.path().join("a-file"), "").unwrap();
+        fs::create_dir(folder.path().join("alerts")).unwrap();
+        assert_eq!(store.at_work(None).unwrap(), None);
+        let app: AppName = "wiki".parse().unwrap();
+        let LockAttempt::Taken(_lock) = store.app(&app).lock().unwrap() else { panic!("it is free") };
+        assert!(store.at_work(None).unwrap().unwrap().contains(&std::process::id().to_string()));
+        assert_eq!(store.at_work(Some(&app)).unwrap(), None);
+    }
 }
