@@ -165,7 +165,7 @@ enum Verb {
     ///
     /// Where the disk of Docker, or of the state directory, has crossed `prune.watermark`, in bytes or inodes, there is an
     /// alert: one for each crossing, and another one only after it was well below. Exit codes: 0; 1 where the Engine does
-    /// not answer, or an alert cannot be written.
+    /// not answer, or an alert cannot be written; 12 where it is not known which images are needed, so that none goes.
     #[command(after_help = "Examples:\n  evenkeel prune\n  evenkeel prune --older-than 1d")]
     Prune(prune::Arguments),
     /// Show the Engine API bodies of an app or of a recipe directory, without an Engine.

@@ -213,12 +213,16 @@ impl Desk<'_> {
     /// that a run beside this one has just recorded.
     async fn tidy_images(&self) -> Result<(), Outcome> {
         let (Host { images, store, swarm, .. }, kept) = (self.host, self.host.images.kept().await?);
+        // What another run has just fetched is in no state yet. The next prune takes what stays here.
+        if images.keeps_digests().await? || store.at_work(Some(self.app))?.is_some() {
+            return Ok(());
+        }
         let needed = pruning::needed(store, swarm, images).await?;
         if let Some(unknown) = needed.unknown.into_iter().next() {
             return Err(unknown);
         }
         for image in kept.iter().filter(|image| !needed.images.contains_key(*image)) {
-            images.let_go(image).await?;
+            images.untag(image).await?;
         }
         Ok(())
     }

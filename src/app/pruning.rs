@@ -5,7 +5,7 @@
 //! and lets go of is in `images` and `performing`. The surprise: the disks are looked at whatever became of the rest, since a
 //! full one is the likeliest reason why nothing else works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use tracing::warn;
 
 use super::{started_by_systemd, telling};
 use crate::config::Declared;
-use crate::host::disks;
+use crate::host::disks::{self, Seen};
 use crate::host::engine::Engine;
-use crate::host::images::{Freed, Images};
+use crate::host::images::{FOR_OTHERS, Freed, ImageError, Images};
 use crate::host::progress::Progress;
 use crate::host::store::{Slot, SlotAttempt, Store};
 use crate::host::swarm::Swarm;
@@ -66,19 +66,31 @@ pub async fn prune(
     if let Outcome::Applied(sentence) = &outcome {
         telling::note(store, &Line::of_act(HOST, outcome.word(), &format!("prune: {sentence}"), &who(), now));
     }
-    let seen = disks::look(places(declared, store, engine.as_ref()).await);
-    let watermark = declared.prune.watermark;
-    warnings.extend(policy::low_disks(&seen, watermark).iter().map(policy::LowDisk::sentence));
-    let usage = async || usage(store, engine.as_ref()).await;
-    let untold = disks::watch(store, &seen, watermark, now, usage).await.err();
+    let (low, untold) = watch_disks(declared, store, engine.as_ref(), now).await;
+    warnings.extend(low);
     telling::recount(store);
-    Pruned { outcome, warnings, untold }
+    Pruned { outcome, warnings, untold: untold.err() }
+}
+
+/// Looks at the disks, and writes an alert for each that has crossed the watermark. Gives a sentence for each that is too
+/// full or cannot be looked at, and whether all alerts could be written.
+pub async fn watch_disks(
+    declared: &Declared,
+    store: &Store,
+    engine: Option<&Engine>,
+    now: Timestamp,
+) -> (Vec<String>, anyhow::Result<()>) {
+    let Seen { disks, unseen } = disks::look(places(declared, store, engine).await);
+    let watermark = declared.prune.watermark;
+    let low = policy::low_disks(&disks, watermark).iter().map(policy::LowDisk::sentence).chain(unseen).collect();
+    let usage = async || usage(store, engine).await;
+    (low, disks::watch(store, &disks, watermark, now, usage).await)
 }
 
 /// The disks that are too full now, each in a sentence.
 pub async fn low_disks(declared: &Declared, store: &Store, swarm: &Swarm) -> Vec<String> {
     let seen = disks::look(places(declared, store, Some(swarm.engine())).await);
-    policy::low_disks(&seen, declared.prune.watermark).iter().map(policy::LowDisk::sentence).collect()
+    policy::low_disks(&seen.disks, declared.prune.watermark).iter().map(policy::LowDisk::sentence).collect()
 }
 
 /// Where an Engine that does not answer keeps its data, the states know.
@@ -115,8 +127,14 @@ fn states(store: &Store) -> anyhow::Result<Vec<(AppName, Result<State, Outcome>)
 pub(super) struct Needed {
     /// Image id -> which app's it is, and by what name.
     pub images: BTreeMap<String, (AppName, String)>,
-    /// Where an app's are not known: nobody's may be let go of then.
+    /// Where an app's are not known: nobody's may go then.
     pub unknown: Vec<Outcome>,
+}
+
+impl Needed {
+    fn ids(&self) -> BTreeSet<String> {
+        self.images.keys().cloned().collect()
+    }
 }
 
 /// What every app needs by its state. What is being installed, or changed, is in no state yet: there the services tell.
@@ -168,9 +186,34 @@ struct Pruner<'a> {
 impl Pruner<'_> {
     async fn prune(&self, made_before: Timestamp, warnings: &mut Vec<String>) -> Result<Outcome, Outcome> {
         let _slot = self.quiet().await?;
-        let let_go = self.keep_what_is_needed(warnings).await?;
+        // Listed before the states are read, so that none goes that a run beside this one has just recorded.
+        let kept = self.images.kept().await?;
+        let needed = needed(self.store, &self.swarm, &self.images).await?;
+        let untagged: Vec<&String> = needed.images.keys().filter(|id| !kept.contains(*id)).collect();
+        let unkept = self.keep(&untagged, &needed, warnings).await?;
+        if let Some(why) = self.not_known(&needed, kept.len())? {
+            return Err(Outcome::Blocked(format!("no image is removed: {why}")));
+        }
+        let made_room = self.make_room(&unkept, &needed, made_before, warnings).await?;
+        let let_go = self.let_go(kept.difference(&needed.ids()), warnings).await?;
         let freed = self.images.prune_dangling(made_before).await?;
-        Ok(outcome(let_go, &freed))
+        if freed.is_none() {
+            warnings.push(format!(
+                "other images without a name stay for now: somebody else has been pruning for more than {} minutes",
+                FOR_OTHERS.as_secs() / 60
+            ));
+        }
+        Ok(outcome(let_go, made_room, &freed.unwrap_or_default()))
+    }
+
+    /// Why it is not known what is needed.
+    fn not_known(&self, needed: &Needed, kept: usize) -> Result<Option<String>, Outcome> {
+        if !needed.unknown.is_empty() {
+            let why: Vec<&str> = needed.unknown.iter().map(Outcome::sentence).collect();
+            return Ok(Some(format!("what an app needs is not known: {}", why.join("; "))));
+        }
+        // Rather a disk that is not mounted than a host that keeps nothing any more.
+        Ok((kept > 0 && !self.store.is_used()?).then(|| no_app(self.store, kept)))
     }
 
     /// The slot, once no transaction and no run of an app is at work: an image that was fetched a moment ago has no tag
@@ -202,49 +245,75 @@ impl Pruner<'_> {
 
     /// The inner `Err` says who is at work.
     fn slot(&self) -> anyhow::Result<Result<Slot, String>> {
-        if let Some(by) = self.at_work()? {
+        if let Some(by) = self.store.at_work(None)? {
             return Ok(Err(by));
         }
         match self.store.slot()? {
             SlotAttempt::Held { by } => Ok(Err(by)),
             // Whoever begins an upgrade from here on waits.
-            SlotAttempt::Taken(slot) => Ok(self.at_work()?.map_or(Ok(slot), Err)),
+            SlotAttempt::Taken(slot) => Ok(self.store.at_work(None)?.map_or(Ok(slot), Err)),
         }
     }
 
-    fn at_work(&self) -> anyhow::Result<Option<String>> {
-        for app in self.store.apps()? {
-            if let Some(by) = self.store.app(&app).holder()? {
-                return Ok(Some(by));
+    /// Gives these images their keep tag. Gives those that could not have it, and why.
+    async fn keep(
+        &self,
+        untagged: &[&String],
+        needed: &Needed,
+        warnings: &mut Vec<String>,
+    ) -> Result<BTreeMap<String, ImageError>, Outcome> {
+        let mut unkept = BTreeMap::new();
+        for id in untagged {
+            match self.images.keep(id).await {
+                Ok(true) => {}
+                Ok(false) => warnings.extend(needed.images.get(*id).map(|(app, reference)| gone(app, reference, id))),
+                Err(cause) if cause.is_unreachable() => return Err(cause.into()),
+                Err(cause) => drop(unkept.insert((*id).clone(), cause)),
             }
         }
-        Ok(None)
+        Ok(unkept)
     }
 
-    /// Gives every needed image its keep tag, and takes away the tags that nothing needs. Gives how many those were.
-    async fn keep_what_is_needed(&self, warnings: &mut Vec<String>) -> Result<usize, Outcome> {
-        // Listed before the states are read, so that none goes that a run beside this one has just recorded.
-        let kept = self.images.kept().await?;
-        let needed = needed(self.store, &self.swarm, &self.images).await?;
-        for (id, (app, reference)) in &needed.images {
-            if !self.images.keep(id).await? {
-                warnings.push(gone(app, reference, id));
-            }
-        }
-        if !needed.unknown.is_empty() {
-            let why = needed.unknown.iter().map(|why| format!("no keep tag is taken away: {}", why.sentence()));
-            warnings.extend(why);
+    /// On a full disk an image can have no tag, and without one it would be taken with the others. So those that nothing
+    /// needs go first, one by one.
+    ///
+    /// # Errors
+    /// Where there is no room for the tags then either: no more is removed.
+    async fn make_room(
+        &self,
+        unkept: &BTreeMap<String, ImageError>,
+        needed: &Needed,
+        made_before: Timestamp,
+        warnings: &mut Vec<String>,
+    ) -> Result<usize, Outcome> {
+        if unkept.is_empty() {
             return Ok(0);
         }
-        if needed.images.is_empty() && !kept.is_empty() {
-            // Rather a disk that is not mounted than a host that keeps nothing any more.
-            warnings.push(no_state(self.store, kept.len()));
-            return Ok(0);
+        let gone = self.images.remove_dangling_but(&needed.ids(), made_before).await?;
+        let again: Vec<&String> = unkept.keys().collect();
+        match self.keep(&again, needed, warnings).await?.into_values().next() {
+            None => Ok(gone),
+            Some(cause) => Err(Outcome::Error(format!(
+                "{cause}; {} without a name are gone by now, and no more is removed, since that could take this one, too: make \
+                 room on the file system of Docker's data root",
+                images(gone)
+            ))),
         }
+    }
+
+    /// Takes away tags that nothing needs. Gives how many those were.
+    async fn let_go(
+        &self,
+        needless: impl Iterator<Item = &String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<usize, Outcome> {
         let mut let_go = 0;
-        for id in kept.iter().filter(|id| !needed.images.contains_key(*id)) {
-            self.images.let_go(id).await?;
-            let_go += 1;
+        for id in needless {
+            match self.images.let_go(id).await {
+                Ok(is_gone) => let_go += usize::from(is_gone),
+                Err(cause) if cause.is_unreachable() => return Err(cause.into()),
+                Err(cause) => warnings.push(format!("an image that nothing needs keeps its tag for now: {cause}")),
+            }
         }
         Ok(let_go)
     }
@@ -254,11 +323,12 @@ fn gave_way(by: &str) -> String {
     format!("{by} has been at work for more than {} minutes; the next prune looks again", WITHIN.as_secs() / 60)
 }
 
-fn no_state(store: &Store, kept: usize) -> String {
+fn no_app(store: &Store, kept: usize) -> String {
     format!(
-        "there is no app in {}, and {kept} images are kept for some: their tags stay; where nobody needs them, take them away \
-         (docker image ls evenkeel/keep)",
-        store.dir().display()
+        "no app was ever at work in {}, and {} kept for some: is its disk mounted? Where nobody needs them, take their tags \
+         away (docker image ls evenkeel/keep)",
+        store.dir().display(),
+        if kept == 1 { "1 image is".to_owned() } else { format!("{kept} images are") }
     )
 }
 
@@ -269,11 +339,17 @@ fn gone(app: &AppName, reference: &str, id: &str) -> String {
     )
 }
 
-fn outcome(let_go: usize, freed: &Freed) -> Outcome {
-    let images = |count: usize| if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
+fn images(count: usize) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+}
+
+fn outcome(let_go: usize, made_room: usize, freed: &Freed) -> Outcome {
     let mut did = Vec::new();
     if let_go > 0 {
         did.push(format!("let go of {} that no release names any more", images(let_go)));
+    }
+    if made_room > 0 {
+        did.push(format!("removed {} without a name to have room for a tag", images(made_room)));
     }
     if freed.images > 0 || freed.bytes > 0 {
         did.push(format!("removed {} without a name ({} MiB)", images(freed.images), freed.bytes.div_ceil(1 << 20)));
@@ -287,9 +363,11 @@ mod tests {
 
     #[test]
     fn what_was_freed_is_told_and_nothing_is_no_news() {
-        assert_eq!(outcome(0, &Freed::default()), Outcome::Converged);
-        let sentence = |let_go, images, bytes| outcome(let_go, &Freed { images, bytes }).to_string();
+        assert_eq!(outcome(0, 0, &Freed::default()), Outcome::Converged);
+        let sentence = |let_go, images, bytes| outcome(let_go, 0, &Freed { images, bytes }).to_string();
         assert_eq!(sentence(0, 2, 3 << 20), "applied: removed 2 images without a name (3 MiB)");
+        let made_room = outcome(0, 1, &Freed::default()).to_string();
+        assert_eq!(made_room, "applied: removed 1 image without a name to have room for a tag");
         assert_eq!(
             sentence(1, 1, 1),
             "applied: let go of 1 image that no release names any more; removed 1 image without a name (1 MiB)"

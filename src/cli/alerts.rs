@@ -41,11 +41,12 @@ pub enum Verb {
         evenkeel alerts relay --within 10s -- sh -c 'jq -r .evidence | logger -t evenkeel'"
     )]
     Relay(Arguments),
-    /// Make an alert where the nightly runs have fallen silent: nobody else would tell.
+    /// Make an alert where the nightly runs have fallen silent, or a disk fills up: nobody else would tell.
     ///
     /// A nightly run is one that systemd starts for all apps of a kind and that may take versions (no `--no-upgrade`). It is
     /// good when it has looked at each of them, whatever it found. Counted from the last good one, or from when the kind was
-    /// declared first; one alert for each silence, and another one only after a good run. Needs no Engine. Exit code: 0.
+    /// declared first; one alert for each silence, and another one only after a good run. A disk is told of as `evenkeel prune` does. Needs no Engine. Exit codes: 0; 1
+    /// where something could not be looked at or written.
     #[command(after_help = "Examples:\n  evenkeel alerts watchdog\n  evenkeel alerts watchdog --after 3d")]
     Watchdog(watchdog::Arguments),
     /// Make an alert of a unit that has failed; what `OnFailure=` starts, with systemd's own words in MONITOR_*.
@@ -84,7 +85,7 @@ pub async fn run(config: &Path, verb: &Verb) -> anyhow::Result<u8> {
     match verb {
         Verb::List(arguments) => list(&Alerts::of(&Store::for_reading(&world::declared(config)?.state_dir)), arguments),
         Verb::Relay(arguments) => relay(&world::declared(config)?, arguments).await,
-        Verb::Watchdog(arguments) => watchdog::run(&world::declared(config)?, arguments),
+        Verb::Watchdog(arguments) => watchdog::run(&world::declared(config)?, arguments).await,
         Verb::Failed(arguments) => failed::run(config, arguments),
     }
 }
@@ -141,7 +142,8 @@ fn as_json(name: &str, is_seen: bool, message: &Message) -> Value {
 
 async fn relay(declared: &Declared, arguments: &Arguments) -> anyhow::Result<u8> {
     let targets = targets(declared, arguments)?;
-    let store = Store::open(&declared.state_dir)?;
+    // Not opened for a run: that fails where the disk is full, and an alert may tell just that.
+    let store = Store::for_reading(&declared.state_dir);
     let alerts = Alerts::of(&store);
     let Some(right) = right(&alerts).await? else { return Ok(0) };
     // A command hears no Ctrl-C of its own.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
-use rustix::fs::{stat, statvfs};
+use rustix::fs::{StatFs, stat, statfs, statvfs};
 use tracing::warn;
 
 use super::alerts::Alerts;
@@ -18,26 +18,59 @@ use crate::model::alert;
 use crate::model::disk::{Disk, Disks, DisksError, Place, Role, Share, Usage};
 use crate::policy;
 
-/// The file systems of these places, each once. A place that cannot be looked at from here is left out.
-pub fn look(places: impl IntoIterator<Item = (Role, PathBuf)>) -> Vec<Disk> {
-    let mut found: Vec<(u64, Disk)> = Vec::new();
-    for (role, path) in places {
-        let Some((number, bytes, inodes)) = shares(&path) else { continue };
-        let place = Place { role, path };
-        match found.iter_mut().find(|(known, _)| *known == number) {
-            Some((_, disk)) => disk.places.push(place),
-            None => found.push((number, Disk { places: vec![place], bytes, inodes })),
-        }
-    }
-    found.into_iter().map(|(_, disk)| disk).collect()
+/// The kind of file system, as the kernel numbers it.
+const BTRFS: u64 = 0x9123_683e;
+
+/// What a look has found.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub disks: Vec<Disk>,
+    /// A sentence for each place that could not be looked at.
+    pub unseen: Vec<String>,
 }
 
-/// The file system's number, and what it has for whoever is not root: as `df` counts.
-fn shares(path: &Path) -> Option<(u64, Option<Share>, Option<Share>)> {
-    let (stat, room) = (stat(path).ok()?, statvfs(path).ok()?);
+/// What tells one file system from another. Each subvolume of btrfs has a number of its own, over the same room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    Number(u64),
+    Btrfs { blocks: u64, free: u64, size: u64 },
+}
+
+/// The file systems of these places, each once.
+pub fn look(places: impl IntoIterator<Item = (Role, PathBuf)>) -> Seen {
+    let (mut found, mut unseen): (Vec<(Identity, Disk)>, _) = (Vec::new(), Vec::new());
+    for (role, path) in places {
+        let place = Place { role, path };
+        let (identity, bytes, inodes) = match shares(&place.path) {
+            Ok(shares) => shares,
+            Err(cause) => {
+                unseen.push(format!("the file system of {place} cannot be looked at: {cause}"));
+                continue;
+            }
+        };
+        match found.iter_mut().find(|(known, _)| *known == identity) {
+            Some((_, disk)) => disk.places.push(place),
+            None => found.push((identity, Disk { places: vec![place], bytes, inodes })),
+        }
+    }
+    Seen { disks: found.into_iter().map(|(_, disk)| disk).collect(), unseen }
+}
+
+// The fields' widths differ between machines.
+#[allow(clippy::unnecessary_cast)]
+fn identity(number: u64, room: &StatFs) -> Identity {
+    match room.f_type as u64 & 0xffff_ffff {
+        BTRFS => Identity::Btrfs { blocks: room.f_blocks as u64, free: room.f_bfree as u64, size: room.f_bsize as u64 },
+        _ => Identity::Number(number),
+    }
+}
+
+/// Which file system it is, and what it has for whoever is not root: as `df` counts.
+fn shares(path: &Path) -> rustix::io::Result<(Identity, Option<Share>, Option<Share>)> {
+    let (stat, room) = (stat(path)?, statvfs(path)?);
     // The field's width differs between machines.
     #[allow(clippy::unnecessary_cast)]
-    let number = stat.st_dev as u64;
+    let identity = identity(stat.st_dev as u64, &statfs(path)?);
     let share = |all: u64, free: u64, ours: u64, unit: u64| {
         let share = Share {
             all: all.saturating_sub(free).saturating_add(ours).saturating_mul(unit),
@@ -46,7 +79,7 @@ fn shares(path: &Path) -> Option<(u64, Option<Share>, Option<Share>)> {
         (all > 0).then_some(share)
     };
     let bytes = share(room.f_blocks, room.f_bfree, room.f_bavail, room.f_frsize);
-    Some((number, bytes, share(room.f_files, room.f_ffree, room.f_favail, 1)))
+    Ok((identity, bytes, share(room.f_files, room.f_ffree, room.f_favail, 1)))
 }
 
 /// What the Engine says that takes its room. It may walk through every volume for that, so it is asked only where somebody
@@ -196,14 +229,29 @@ mod tests {
     }
 
     #[test]
-    fn places_of_one_file_system_are_one_disk_and_what_is_not_there_is_left_out() {
+    fn places_of_one_file_system_are_one_disk_and_what_is_not_there_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let beside = folder.path().join("beside");
         fs::create_dir(&beside).unwrap();
         let of = |docker: &Path| look([(Role::Docker, docker.to_owned()), (Role::State, folder.path().to_owned())]);
-        let [disk] = &of(&beside)[..] else { panic!("it is one") };
-        assert_eq!(disk.places.len(), 2);
-        assert_eq!(of(Path::new("/nowhere at all"))[0].places.len(), 1);
-        assert_eq!(of(Path::new("/proc"))[0].bytes, None, "what has no end cannot fill up");
+        let Seen { disks, unseen } = of(&beside);
+        assert_eq!((disks.len(), disks[0].places.len(), unseen), (1, 2, vec![]));
+        let Seen { disks, unseen } = of(Path::new("/nowhere at all"));
+        assert_eq!((disks.len(), disks[0].places.len(), unseen.len()), (1, 1, 1));
+        let words = "the file system of Docker's data root /nowhere at all cannot be looked at: No such file";
+        assert!(unseen[0].starts_with(words), "{unseen:?}");
+        assert_eq!(of(Path::new("/proc")).disks[0].bytes, None, "what has no end cannot fill up");
+    }
+
+    #[test]
+    fn subvolumes_over_the_same_room_are_one_file_system_and_others_are_told_apart_by_number() {
+        let mut room = statfs("/").unwrap();
+        room.f_type = 0;
+        assert_ne!(identity(1, &room), identity(2, &room));
+        room.f_type = BTRFS as _;
+        assert_eq!(identity(1, &room), identity(2, &room));
+        let mut other = room;
+        other.f_bfree += 1;
+        assert_ne!(identity(1, &room), identity(1, &other));
     }
 }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::engine::{Engine, EngineError, segment};
 use auth::Auth;
 use filling::{Bounds, Layers, NoRoom};
-pub use prune::Freed;
+pub use prune::{FOR_OTHERS, Freed};
 use reference::Reference;
 use refusal::{Refusal, Why};
 
@@ -44,6 +44,13 @@ pub enum ImageError {
          (old images: evenkeel prune)"
     )]
     NoRoom { reference: String, no_room: Box<NoRoom> },
+}
+
+impl ImageError {
+    /// The Engine did not answer at all.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Engine(error) if error.is_unreachable())
+    }
 }
 
 /// Without its image nothing can be said about an app.

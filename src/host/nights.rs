@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
 use super::alerts::Alerts;
-use super::store::{Store, alone, read_if_there, replace};
+use super::store::{Store, alone, make_folder, read_if_there, replace};
 use crate::model::alert::{self, Alert};
 use crate::model::nights::{Nights, NightsError};
 use crate::policy;
@@ -67,5 +67,6 @@ fn file(store: &Store) -> PathBuf {
 
 /// Runs of several kinds end at once.
 fn lock(store: &Store) -> Result<File> {
+    make_folder(store.dir())?;
     alone(&store.dir().join("nights.lock"))
 }

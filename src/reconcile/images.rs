@@ -56,21 +56,44 @@ impl Keeper<'_> {
                 self.drop_fetched(&pulled, &in_the_way).await;
                 return Err(in_the_way);
             }
-            pulled.push(image.reference.clone());
+            pulled.push((image.reference.clone(), self.keep(image).await));
         }
         Ok(())
     }
 
+    /// Gives an image its keep tag as soon as it is here: Docker's own prune, which waits for nobody, would take it until a
+    /// container runs it. Gives the id where it had none before. A tag that no release comes to need goes with the next
+    /// `prune`.
+    async fn keep(&self, pulled: &Resolved) -> Option<String> {
+        let id = pulled.id.as_ref()?;
+        let keep = async || Ok::<_, ImageError>(!self.images.is_kept(id).await? && self.images.keep(id).await?);
+        match keep().await {
+            Ok(is_new) => is_new.then(|| id.clone()),
+            Err(cause) => {
+                warn!(cause = %cause, "an image that was fetched could not be kept; a prune would take it now");
+                None
+            }
+        }
+    }
+
     /// Where the disk has no room for all images of a release, those that came are only in the way.
-    async fn drop_fetched(&self, pulled: &[String], in_the_way: &Outcome) {
+    async fn drop_fetched(&self, pulled: &[(String, Option<String>)], in_the_way: &Outcome) {
         if !matches!(in_the_way, Outcome::Blocked(_)) {
             return;
         }
-        for reference in pulled {
-            if let Err(cause) = self.images.remove(reference).await {
+        for (reference, kept) in pulled {
+            if let Err(cause) = self.drop_one(reference, kept.as_deref()).await {
                 warn!(cause = %cause, "an image that was fetched for nothing could not be removed");
             }
         }
+    }
+
+    async fn drop_one(&self, reference: &str, kept: Option<&str>) -> Result<(), ImageError> {
+        self.images.remove(reference).await?;
+        if let Some(id) = kept {
+            self.images.let_go(id).await?;
+        }
+        Ok(())
     }
 
     /// For `resolve = "always"`: the desired stack with what its references mean today. What a silent registry does

@@ -35,27 +35,75 @@ impl Images {
         Ok(hashes.map(|hash| format!("sha256:{hash}")).collect())
     }
 
-    /// Takes a keep tag away. An image without any other name goes with it, unless a container runs it.
+    /// Whether an image has its keep tag.
+    pub async fn is_kept(&self, id: &str) -> Result<bool, ImageError> {
+        Ok(self.id(&tag(id)).await?.is_some())
+    }
+
+    /// Takes a keep tag away, and the image with it where that has no other tag: also one that came by its digest, which
+    /// the image store of containerd keeps by the name of that digest, and which no prune takes there. As long as a
+    /// container uses such a one, its tag stays, so that whoever looks next finds it again. Gives whether the tag went.
     ///
     /// Whoever lists the kept images first, and only then reads which ones are needed, takes none that a run beside it has
     /// just kept and recorded.
-    pub async fn let_go(&self, id: &str) -> Result<(), ImageError> {
-        self.remove(&format!("{REPOSITORY}:{}", hash(id))).await
+    pub async fn let_go(&self, id: &str) -> Result<bool, ImageError> {
+        let tag = tag(id);
+        let Some(image) = self.inspect(&parsed(&tag)?).await? else { return Ok(false) };
+        let names = |key: &str| image[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        if names("RepoTags").all(|name| name == tag) {
+            if self.is_used(image["Id"].as_str().unwrap_or(id)).await? {
+                return Ok(false);
+            }
+            let is_ours = |name: &str| name.split('@').next() == Some(REPOSITORY);
+            for digest in names("RepoDigests").filter(|name| !is_ours(name)) {
+                self.remove(digest).await?;
+            }
+        }
+        self.remove(&tag).await
     }
 
-    /// Takes this one name of an image away, and the image with its last one, unless a container uses it.
-    pub async fn remove(&self, reference: &str) -> Result<(), ImageError> {
+    /// Takes a keep tag away and nothing else. Gives whether it went.
+    pub async fn untag(&self, id: &str) -> Result<bool, ImageError> {
+        self.remove(&tag(id)).await
+    }
+
+    /// Whether this Engine keeps what has no tag by the name of its digest: the image store of containerd does, and no prune
+    /// takes that. Only [`Images::let_go`] does, which finds by its tag what is ours.
+    pub async fn keeps_digests(&self) -> Result<bool, ImageError> {
+        let info = self.engine.get("/info", &[]).await.map_err(|e| e.during("look at the Engine's image store"))?;
+        let of_containerd = |pair: &Value| {
+            pair[0] == "driver-type" && pair[1].as_str().is_some_and(|kind| kind.starts_with("io.containerd."))
+        };
+        Ok(info["DriverStatus"].as_array().is_some_and(|pairs| pairs.iter().any(of_containerd)))
+    }
+
+    /// Whether a container was made of it, also one that has ended.
+    async fn is_used(&self, id: &str) -> Result<bool, ImageError> {
+        let filters = serde_json::json!({"ancestor": [id]}).to_string();
+        let query = [("all", "1"), ("limit", "1"), ("filters", filters.as_str())];
+        let listed = self.engine.get("/containers/json", &query).await;
+        let listed = listed.map_err(|e| e.during(format!("look who uses image {id}")))?;
+        Ok(listed.as_array().is_some_and(|containers| !containers.is_empty()))
+    }
+
+    /// Takes this one name of an image away, and the image with its last one, unless a container uses it. Gives whether the
+    /// name went.
+    pub async fn remove(&self, reference: &str) -> Result<bool, ImageError> {
         let lookup = parsed(reference)?.lookup();
         match self.engine.delete(&format!("/images/{}", segment(&lookup)), &[]).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
             Err(error) if error.is_conflict() => {
                 debug!(image = reference, cause = %error, "not removed, since it is in use");
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error.during(format!("remove image {reference}")).into()),
         }
     }
+}
+
+fn tag(id: &str) -> String {
+    format!("{REPOSITORY}:{}", hash(id))
 }
 
 fn hash(id: &str) -> &str {

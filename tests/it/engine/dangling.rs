@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use evenkeel::model::state::{Attempt, Release, ReleaseBody, State};
+use evenkeel::model::version::Revision;
 use serde_json::{Value, json};
 
 use super::nights::kill;
@@ -103,6 +105,10 @@ fn version(number: u32) -> String {
     format!("1.{number}.0+1.0.0")
 }
 
+fn revision() -> Revision {
+    Revision { version: Some(version(1)), commit: "a".repeat(40).parse().unwrap() }
+}
+
 #[test]
 fn no_prune_without_all_takes_an_image_that_a_release_needs_and_those_without_a_name_go() {
     let docker = Docker { engine: PrivateEngine::start().with_image() };
@@ -180,21 +186,34 @@ fn no_prune_without_all_takes_an_image_that_a_release_needs_and_those_without_a_
 }
 
 #[test]
-fn a_prune_waits_for_who_is_at_work_and_a_state_that_cannot_be_read_lets_nothing_go() {
+fn a_prune_waits_for_who_is_at_work_and_takes_nothing_where_it_is_not_known_what_is_needed() {
     let docker = Docker { engine: PrivateEngine::start().with_image() };
     let world = World::on(&docker.engine);
     let id = docker.build("foreign", "foreign");
-    docker.does(&["tag", "foreign", &Docker::keep_tag(&id)]);
-    let said = world.ok(&["prune"]);
-    assert!(said.err.contains("there is no app in ") && docker.keeps(&id), "a disk that is not mounted: {said:#?}");
-
+    let tag = Docker::keep_tag(&id);
+    docker.does(&["tag", "foreign", &tag]);
+    let junk = docker.leave_behind();
+    let takes_nothing = |why: &str| {
+        let said = world.run(&["prune", "--older-than", "0s"]);
+        let told = format!("prune: blocked: no image is removed: {why}");
+        assert!(said.code == 12 && said.out.starts_with(&told), "{said:#?}");
+        assert!(docker.keeps(&id) && docker.has(&junk), "{why}");
+    };
+    takes_nothing("no app was ever at work in ");
     let app = world.state_dir().join(APP);
     fs::create_dir_all(&app).unwrap();
     fs::write(app.join("state.json"), "{").unwrap();
-    let said = world.ok(&["prune"]);
-    assert!(said.err.contains("no keep tag is taken away: ") && docker.keeps(&id), "{said:#?}");
+    takes_nothing("what an app needs is not known: ");
+    // In no Swarm no service tells what is being installed.
+    docker.does(&["swarm", "leave", "--force"]);
+    let mut state = State::new(&"shelf_example".parse().unwrap());
+    let (key, since) = ("key".to_owned(), "2026-11-01T00:00:00Z".to_owned());
+    state.installing = Some(Attempt { revision: revision(), key, since, failed: None });
+    fs::write(app.join("state.json"), serde_json::to_string(&state).unwrap()).unwrap();
+    takes_nothing("what an app needs is not known: ");
+    fs::remove_file(app.join("state.json")).unwrap();
 
-    let junk = docker.leave_behind();
+    // A first install has no state before its images are here.
     fs::write(app.join("lock"), "pid 1 somebody else\n").unwrap();
     let lock = fs::File::open(app.join("lock")).unwrap();
     lock.lock().unwrap();
@@ -206,7 +225,69 @@ fn a_prune_waits_for_who_is_at_work_and_a_state_that_cannot_be_read_lets_nothing
     drop(lock);
     // Its log is read to the end, so that it can write it.
     std::io::copy(&mut log, &mut std::io::sink()).unwrap();
-    assert!(prune.wait().unwrap().success() && !docker.has(&junk));
+    assert!(prune.wait().unwrap().success() && !docker.has(&junk) && !docker.keeps(&id));
+
+    // As long as a container uses what it names, a tag is not let go of, and nothing was done.
+    docker.does(&["tag", "foreign", &tag]);
+    docker.does(&["image", "rm", "foreign"]);
+    docker.does(&["create", "--name", "user", &tag, "true"]);
+    let acts = || world.ok(&["history"]).out.matches("prune: ").count();
+    let before = acts();
+    for _ in 0..2 {
+        assert_eq!(world.ok(&["prune"]).out, "prune: converged\n");
+    }
+    assert!(docker.keeps(&id) && acts() == before);
+    docker.does(&["rm", "user"]);
+    let said = world.ok(&["prune"]);
+    assert_eq!(said.out, "prune: applied: let go of 1 image that no release names any more\n");
+    assert!(!docker.has(&id) && acts() == before + 1);
+}
+
+#[test]
+fn on_a_full_docker_disk_what_nobody_needs_goes_and_what_a_release_needs_stays() {
+    let docker = Docker { engine: PrivateEngine::start_small(DATA as usize).with_image() };
+    let world = World::on(&docker.engine);
+    let needed = docker.build("shelf", "needed");
+    docker.build("shelf", "another");
+    let stale = docker.build("stale", "stale");
+    docker.does(&["tag", "stale", &Docker::keep_tag(&stale)]);
+    let junk = docker.leave_behind();
+    let images = [("shelf".to_owned(), needed.clone())].into();
+    let body = ReleaseBody { images, ..ReleaseBody::empty(revision()) };
+    let (key, since) = ("key".to_owned(), "2026-11-01T00:00:00Z".to_owned());
+    let mut state = State::new(&"shelf_example".parse().unwrap());
+    state.current = Some(Release { body, key, since, snapshot: None });
+    let app = world.state_dir().join(APP);
+    fs::create_dir_all(&app).unwrap();
+    fs::write(app.join("state.json"), serde_json::to_string(&state).unwrap()).unwrap();
+
+    fill_up(&docker.engine.data_root());
+    let refused = docker.command(&["tag", &needed, "no-room"]).output().unwrap();
+    assert!(!refused.status.success(), "there is room for a tag: {refused:?}");
+    let said = world.run(&["prune", "--older-than", "0s"]);
+    assert!(docker.has(&needed) && !docker.has(&junk), "{said:#?}");
+    // With the room of that one, there is some for a tag.
+    assert!(said.code == 0 && docker.keeps(&needed), "{said:#?}");
+    assert!(said.out.contains("removed 1 image without a name to have room for a tag"), "{said:#?}");
+
+    fill(&docker.engine.data_root(), DATA, 0);
+    // What has its tag needs no room for it, and a tag that cannot be taken away does not hold up the rest.
+    docker.does(&["tag", "stale", &Docker::keep_tag(&stale)]);
+    let junk = docker.build("other", "old");
+    docker.build("other", "new");
+    thread::sleep(Duration::from_millis(1100));
+    fill_up(&docker.engine.data_root());
+    let said = world.ok(&["prune", "--older-than", "0s"]);
+    assert!(docker.keeps(&needed) && !docker.has(&junk), "{said:#?}");
+    assert!(said.err.contains("an image that nothing needs keeps its tag for now: "), "{said:#?}");
+}
+
+/// Leaves no byte in a folder's file system.
+fn fill_up(folder: &Path) {
+    let mut ballast = fs::File::options().append(true).create(true).open(folder.join("ballast")).unwrap();
+    for piece in [1 << 20, 1 << 12] {
+        while ballast.write_all(&vec![1; piece]).is_ok() {}
+    }
 }
 
 /// Has so many per cent of a small file system in use, as far as it goes.
@@ -298,4 +379,16 @@ fn a_disk_that_fills_up_is_told_once_for_each_crossing_also_where_it_is_full_or_
     let (said, alerts) = small.prunes_at(90);
     assert_eq!((said.code, alerts), (1, 5), "{said:#?}");
     assert!(said.err.contains("cannot talk to the Docker Engine"), "{said:#?}");
+
+    // Between two nights the watchdog looks, and a full disk keeps no alert from being sent, once.
+    assert_eq!(small.prunes_at(70).1, 5);
+    fill(&world.state_dir(), SMALL, 90);
+    let said = world.ok(&["alerts", "watchdog"]);
+    assert!(said.err.contains(&state) && small.alerts().len() == 6, "{said:#?}");
+    fill_up(&world.state_dir());
+    let sent = world.file("sent", b"");
+    for _ in 0..2 {
+        world.ok(&["alerts", "relay", "--", "sh", "-c", &format!("echo >> {}", sent.display())]);
+    }
+    assert_eq!((fs::read(&sent).unwrap().len(), small.alerts().len()), (6, 0));
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use evenkeel::host::images::Images;
+use evenkeel::host::images::auth::Auths;
 use serde_json::{Value, json};
 
-use super::server::Registry;
+use super::server::{PASSWORD, Registry, USER};
 use super::{APP, Customer};
 use crate::engine::private::PrivateEngine;
 use crate::world::on_engine;
@@ -58,7 +61,13 @@ fn a_prune_takes_no_image_that_a_release_names_and_every_one_that_none_does() {
     );
     let mut customer = Customer::with_service(&registry.image("app:1"), &more).logged_in(&registry.name);
     customer.declare("env = { IDLE = \"1\" }\n");
-    customer.applies();
+    let (said, requests) = customer.run();
+    assert_eq!(said.code, 0, "{said:?}");
+    // Docker's own prune may come at any time.
+    let first = |what: &str| requests.iter().position(|request| request.contains(what)).unwrap();
+    for id in pushed.iter().filter(|(name, _)| **name != "idle:2").map(|(_, pushed)| &pushed.id) {
+        assert!(first(&format!("{id}/tag")) < first("/services/create"), "{requests:#?}");
+    }
 
     prune(&customer.world.stack(APP));
     for name in ["app:1", "idle:1", "job:1"] {
@@ -71,4 +80,24 @@ fn a_prune_takes_no_image_that_a_release_names_and_every_one_that_none_does() {
     prune(&customer.world.stack(APP));
     let left: Vec<&str> = pushed.iter().filter(|(_, pushed)| is_here(&pushed.id)).map(|(name, _)| *name).collect();
     assert_eq!(left, ["app:1", "idle:2", "job:1"]);
+}
+
+#[test]
+fn an_image_that_came_by_its_digest_goes_with_its_tag_as_soon_as_no_container_uses_it() {
+    let registry = Registry::start();
+    let pushed = registry.push_from("alone:1", make);
+    let name = format!("{}@{}", registry.image("alone"), pushed.digest);
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+    let auths = Auths::parse(&json!({"auths": {&registry.name: {"auth": login}}}).to_string()).unwrap();
+    on_engine(async |swarm| {
+        let (engine, images) = (swarm.engine(), Images::new(swarm.engine().clone()));
+        let is_here = async || images.id(&pushed.id).await.unwrap().is_some();
+        images.pull(&name, auths.for_image(&name), |_| ()).await.unwrap();
+        let user = engine.post("/containers/create", &[], &json!({"Image": pushed.id, "Cmd": ["true"]})).await.unwrap();
+        assert!(images.keep(&pushed.id).await.unwrap());
+        assert!(!images.let_go(&pushed.id).await.unwrap() && is_here().await);
+        engine.delete(&format!("/containers/{}", user["Id"].as_str().unwrap()), &[]).await.unwrap();
+        assert!(images.keep(&pushed.id).await.unwrap() && images.id(&name).await.unwrap().is_some());
+        assert!(images.let_go(&pushed.id).await.unwrap() && !is_here().await);
+    });
 }
