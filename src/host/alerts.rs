@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use tracing::warn;
 
 use super::store::{BESIDE, Store, explained, make_folder, put_if_missing, replace, sync_folder};
 use super::who::host_name;
@@ -139,18 +140,32 @@ impl Alerts {
         self.dir.join("seen")
     }
 
+    /// One that was sent, and cannot be moved, is removed: a full disk has room for that, and it would be sent again by
+    /// each relay.
     fn set_seen(&self, name: &str) -> Result<()> {
         let seen = self.seen_dir();
-        make_folder(&seen)?;
         let there = seen.join(name);
-        fs::rename(self.path(name), &there)
-            .map_err(explained)
-            .with_context(|| format!("move {name} to {}", seen.display()))
+        let moved = || -> Result<()> {
+            make_folder(&seen)?;
+            fs::rename(self.path(name), &there)
+                .map_err(explained)
+                .with_context(|| format!("move {name} to {}", seen.display()))
+        };
+        moved().or_else(|cause| {
+            warn!(
+                cause = format!("{cause:#}"),
+                alert = name,
+                "an alert that was sent is removed, since it cannot be kept"
+            );
+            remove(&self.path(name))
+        })
     }
 
     /// What was moved stays so, also after a power loss.
     fn sync_seen(&self) -> Result<()> {
-        sync_folder(&self.seen_dir())?;
+        if self.seen_dir().is_dir() {
+            sync_folder(&self.seen_dir())?;
+        }
         sync_folder(&self.dir)
     }
 

@@ -81,6 +81,18 @@ fn the_one(host: &Host) -> Value {
 }
 
 #[test]
+fn an_alert_that_was_sent_and_cannot_be_kept_is_not_sent_again() {
+    let host = wiki();
+    put(&host, 2);
+    fs::write(folder(&host).join("seen"), "in the way").unwrap();
+    for _ in 0..2 {
+        let said = relay(&host, &format!("echo sent >> {}", host.path("sent").display()));
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+    assert_eq!(lines(&host, "sent").len(), 2);
+}
+
+#[test]
 fn a_blocked_app_makes_one_file_however_often_it_is_run() {
     let host = blocked();
     for _ in 0..3 {
