@@ -6,10 +6,14 @@
 //! emptier plan, or the journal.
 
 mod approving;
+mod asking;
+mod builds;
 pub mod by_hand;
+mod drone;
 pub mod ends;
 mod examine;
 pub mod front;
+mod gitea;
 mod goal;
 mod headroom;
 mod images;
@@ -27,6 +31,8 @@ pub mod pruning;
 mod reading;
 pub mod realm;
 pub mod resuming;
+mod rounds;
+pub mod runner_env;
 mod standing;
 pub mod telling;
 pub mod transacting;
@@ -65,6 +71,7 @@ use place::{Place, Sight};
 use telling::Report;
 use upgrading::Target;
 use view::{Sources, View};
+use winding_up::End;
 
 pub use approving::{Approved, approve, spend};
 pub use examine::{Finding, declared_release, examine};
@@ -89,7 +96,8 @@ fn reconciler<'a>(
         Kind::Proxy => Ok(Box::new(proxy::Proxy::new(declared, app))),
         Kind::App => Ok(Box::new(live::Live::new(declared, store, app))),
         Kind::WarmKeycloak => Ok(Box::new(warm_keycloak::WarmKeycloak(live::Live::new(declared, store, app)))),
-        Kind::Drone | Kind::Canonical => Err(Outcome::Error(format!(
+        Kind::Drone => Ok(Box::new(drone::Drone::new(live::Live::new(declared, store, app))?)),
+        Kind::Canonical => Err(Outcome::Error(format!(
             "this version of evenkeel does not keep [{}]; nothing is done",
             app.kind.table()
         ))),
@@ -193,10 +201,14 @@ pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timesta
         let mut report = Report::default();
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
+        telling::after(host, &app.name, before, &outcome, &report, now);
+        // Nobody is kept from the app meanwhile, and who breaks it off loses nothing.
+        if report.stands {
+            report.warnings.extend(asking::ask(host, app, options).await);
+        }
         if telemetry::under_journal() {
             log_warnings(&report.warnings);
         }
-        telling::after(host, &app.name, before, &outcome, &report, now);
         let was_looked_at = !report.gave_way && !matches!(outcome, Outcome::Error(_));
         Kept { outcome, warnings: report.warnings, leaves_version: report.leaves_version, was_looked_at }
     };
@@ -407,6 +419,7 @@ impl<'a> Run<'a> {
         (self.state.installing, self.state.changing) = (None, None);
         self.state.frozen = read.frozen.clone();
         self.dir.write_state(&self.lock, &self.state)?;
+        winding_up::follow(&End { host: self.host, app: &self.app.name, dir: &self.dir, lock: &self.lock });
         self.keep_images(&before).await;
         Ok(())
     }

@@ -15,6 +15,7 @@ mod realm;
 mod render;
 mod resume;
 mod rollback;
+mod runner_env;
 mod secret;
 mod snapshot;
 mod status;
@@ -50,9 +51,10 @@ Environment:
 A first installation:
   evenkeel check    what is wrong with the configuration, before anything runs
   evenkeel swarm    this node as a Swarm manager, with the shared network
-  evenkeel plan     what the next two would do
+  evenkeel plan     what the next ones would do
   evenkeel proxy    the reverse proxy
-  evenkeel app      the apps behind it (a Keycloak of [warm_keycloak]: evenkeel warm-keycloak)";
+  evenkeel app      the apps behind it (a Keycloak of [warm_keycloak]: evenkeel warm-keycloak)
+  evenkeel drone    the CI server of [drone], once the Gitea where its people sign in runs";
 
 /// Keeps the apps of a Docker Swarm host as declared.
 ///
@@ -95,6 +97,13 @@ enum Verb {
     /// at most, unless `gate.within` says otherwise). A certificate file that cannot be used never replaces the one that
     /// is served.
     Proxy(Reconcile),
+    /// Keep the server that runs the builds as declared, Drone or Woodpecker, in the newest version that its policy allows.
+    ///
+    /// As `app` does, and who signs in there has to be led to the declared Gitea with the declared client id (unless
+    /// `gate.http` says otherwise). Its builds go back with the version. At the end the runner on this host is told what
+    /// the server runs with (see `runner-env`), and what `builds` says is set over the server's API. What cannot be set, and
+    /// a Gitea that is away, are warnings behind the outcome.
+    Drone(Reconcile),
     /// Keep the Keycloak that is always up as declared, in the newest version that its policy allows.
     ///
     /// As `app` does, and it has to answer for its realm `master` (unless `gate.http` says otherwise). Its recipe has to have
@@ -157,6 +166,13 @@ enum Verb {
     /// From what is recorded alone, whatever the configuration says of the app by now. What the resume timer runs. The exit
     /// code is the worst outcome's; 0 where nothing is open. A state that cannot be read is told: exit code 12.
     Resume,
+    /// Write the environment file of the runner that does the builds of [drone] on this host.
+    ///
+    /// Into the state directory, as drone/runner.env, readable by root alone: where the server is, the secret that the two
+    /// share, and how many builds at once (`max_tests`). The secret is the one that the server runs with. Each run of `drone`,
+    /// `resume` and `rollback` does the same at its end, so this is for whoever has lost the file. Written only where it
+    /// differs. Needs no Engine.
+    RunnerEnv,
     /// Remove images that nobody names any more, and tell of disks that fill up; once a day.
     ///
     /// Images without a tag only: no volume, no build cache, nothing that a container uses. Before that, the images of every
@@ -288,6 +304,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
     let config = &cli.config;
     match cli.verb {
         Verb::Proxy(options) => told(config, app::only(Kind::Proxy, config, options.into()).await),
+        Verb::Drone(options) => told(config, app::only(Kind::Drone, config, options.into()).await),
         Verb::WarmKeycloak(options) => told(config, app::only(Kind::WarmKeycloak, config, options.into()).await),
         Verb::App { names, options } => told(config, app::apps(config, &names, options.into()).await),
         Verb::Swarm => told(config, swarm::run(config).await),
@@ -297,6 +314,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Unpause(arguments) => pause::end(config, &arguments),
         Verb::Rollback(arguments) => rollback::run(config, &arguments).await,
         Verb::Resume => told(config, resume::run(config).await),
+        Verb::RunnerEnv => runner_env::run(config).await,
         Verb::Prune(arguments) => told(config, prune::run(config, &arguments).await),
         Verb::Render(arguments) => render::run(config, &arguments).await,
         Verb::Status(arguments) => status::run(config, &arguments).await,

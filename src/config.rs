@@ -5,6 +5,7 @@
 //! of a wrong kind), so that the report may go to a log.
 
 pub mod app;
+pub mod drone;
 pub mod duration;
 pub mod gate;
 pub mod policy;
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-pub use app::{App, Builds, Drone, Gitea, RecipeSource, Resolve, SnapshotRules, Special};
+pub use app::{App, RecipeSource, Resolve, SnapshotRules, Special};
+pub use drone::{Builds, Drone, Gitea};
 pub use gate::{CertificateDays, Gate, HttpCheck};
 pub use policy::{Auto, Notes, Policy, Window};
 pub use shared::{Alerts, CertificateFiles, Prune, SharedNetwork, Subnet, Webhook, WebhookFormat};
@@ -135,7 +137,7 @@ fn read(root: &Table<'_>) -> Option<Declared> {
         proxy_address: of_proxy("address").and_then(|v| address(&v)).unwrap_or(Ipv4Addr::LOCALHOST.into()),
         certificate: of_proxy("certificate").and_then(|v| shared::certificate(&v)),
         registry_auth: root.get("registry_auth").and_then(|v| v.secret_path()),
-        max_tests: root.get("max_tests").and_then(|v| v.without_effect().integer(1..=1000)).unwrap_or(1),
+        max_tests: max_tests(root),
         alerts: root.get("alerts").and_then(|v| shared::alerts(&v)).unwrap_or_default(),
         prune: root.get("prune").and_then(|v| shared::prune(&v)).unwrap_or_default(),
         apps,
@@ -143,6 +145,16 @@ fn read(root: &Table<'_>) -> Option<Declared> {
         base_domain: base?,
     };
     Some(rest)
+}
+
+/// How many builds the runner does at once.
+fn max_tests(root: &Table<'_>) -> u32 {
+    let Some(value) = root.get("max_tests") else { return 1 };
+    if root.get("drone").is_none() {
+        let hint = "it is how many builds its runner does at once; declare [drone], or leave it out";
+        value.at_key().warning("has no effect without [drone]", hint);
+    }
+    value.integer(1..=1000).unwrap_or(1)
 }
 
 fn address(value: &Value<'_>) -> Option<IpAddr> {

@@ -35,6 +35,7 @@ pub use app::{
     Reading, SecretName, digests_of_overlays, environment, files_of_overlays, overlays, read_as_far_as_it_goes,
     read_plain, sample, secret_names,
 };
+pub use body::NAMESPACE;
 pub use objects::LARGEST_SECRET;
 pub use posts::posts;
 

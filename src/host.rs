@@ -1,6 +1,7 @@
 //! The outside, one file per thing. Nothing here decides.
 
 pub mod alerts;
+pub mod builds;
 pub mod command;
 pub mod copying;
 pub mod disks;

@@ -20,7 +20,7 @@
 //! | 4 | [`host`] | the outside, one file per thing |
 //! | 5 | [`reconcile`], `upgrade::run` | observe, plan, apply, gate; performing an upgrade |
 //! | 6 | `upgrade::on_host` | what each act of an upgrade does here |
-//! | 7 | `app::{proxy, live, warm_keycloak}` | one reconciler per kind of app |
+//! | 7 | `app::{proxy, live, drone, warm_keycloak}` | one reconciler per kind of app |
 //! | 8 | [`app`] | the order of one run |
 //! | 9 | [`cli`], [`demo`] | one file per verb; the story on a private Engine |
 

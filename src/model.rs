@@ -12,6 +12,7 @@ pub mod observed;
 pub mod outcome;
 pub mod pause;
 pub mod realm;
+pub mod runner_env;
 pub mod secret;
 pub mod state;
 pub mod transaction;

@@ -41,11 +41,16 @@ pub trait Reconciler {
     /// Secrets that the kind declares itself: recipe secret name and file.
     fn secrets(&self) -> Vec<(String, PathBuf)>;
 
-    /// Whether a release can be kept by this kind.
+    /// Variables that the kind gives to the recipe; the operator's own beat them.
+    fn variables(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Whether a release can be kept by this kind. `hidden` is what of its values nobody may read; `None`: any.
     ///
     /// # Errors
     /// What it lacks, and the way out.
-    fn takes(&self, _desired: &Desired) -> Result<(), String> {
+    fn takes(&self, _desired: &Desired, _hidden: Option<&Hidden>) -> Result<(), String> {
         Ok(())
     }
 

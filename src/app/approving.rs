@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::examine::with_view;
 use super::front::{Beside, Front};
-use super::reading::Given;
+use super::reading::{Given, OfKind};
 use super::telling::note;
 use super::view::View;
 use crate::config::{self, Declared};
@@ -47,7 +47,8 @@ pub async fn approve(
     with_view(declared, app, async |view| {
         let nothing = || Outcome::Error(format!("nothing of {} is installed; the first run installs it", app.name));
         let mut front = Front::of(view).await?.ok_or_else(nothing)?;
-        let given = Given::gather(app, view.reconciler.secrets()).map_err(|wrong| Outcome::Error(wrong.join("; ")))?;
+        let given =
+            Given::gather(app, OfKind::new(view.reconciler)).map_err(|wrong| Outcome::Error(wrong.join("; ")))?;
         let beside = Beside { given: &given, lives: &|_, _| false, images: &BTreeMap::new(), now };
         let approval = match weigh(&front, version, by, &beside).await? {
             Weighed::Approve(approval) => approval,

@@ -110,7 +110,7 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
     }
     let mut run = Run::begin(host, app, dir, lock, Some(slot), Options::default(), now)?;
     let outcome = run.fulfil(wish).await.unwrap_or_else(|outcome| outcome);
-    run.wind_up(&outcome).await;
+    run.wind_up();
     log_warnings(&run.report.warnings);
     Ok(outcome)
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::reading::Given;
+use super::reading::{Given, OfKind};
 use super::view::{DeclaredRelease, Fetch, Sources, View};
 use super::{reconciler, recorded};
 use crate::config::{self, Declared, MEND_FILE};
@@ -53,6 +53,7 @@ impl Examined {
     async fn app(&mut self, declared: &Declared, app: &config::App, now: Timestamp) -> Result<(), Outcome> {
         with_view(declared, app, async |view| {
             self.wrong.extend(view.reconciler.preflight(now).err());
+            self.warnings.extend(super::builds::told_of_token(app));
             let given = self.given(view);
             let chosen = view.chosen(Fetch::IfMissing, now).await?;
             // With a mirror at hand nothing was fetched, and the next night would be the first to ask.
@@ -85,15 +86,16 @@ impl Examined {
     /// The operator's files. Of secrets that cannot be read the names are enough to read the recipe by; without an env
     /// file or a compose file what the recipe says would be a consequence of that.
     fn given(&mut self, view: &View<'_>) -> Option<Given> {
-        let own = view.reconciler.secrets();
-        let wrong = match Given::gather(view.app, own.clone()) {
+        let of_kind = OfKind::new(view.reconciler);
+        let wrong = match Given::gather(view.app, of_kind.clone()) {
             Ok(given) => return Some(given),
             Err(wrong) => wrong,
         };
         self.wrong.extend(wrong);
         let without_secrets = config::App { secrets: Default::default(), ..view.app.clone() };
-        let mut given = Given::gather(&without_secrets, Vec::new()).ok()?;
-        let names = view.app.secrets.keys().cloned().chain(own.into_iter().map(|(key, _)| key));
+        let OfKind { secrets, variables } = of_kind;
+        let mut given = Given::gather(&without_secrets, OfKind { variables, ..OfKind::default() }).ok()?;
+        let names = view.app.secrets.keys().cloned().chain(secrets.into_iter().map(|(key, _)| key));
         given.secrets.extend(names.map(|name| (name, SecretBytes::new(b"unread".to_vec()))));
         Some(given)
     }

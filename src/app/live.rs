@@ -29,8 +29,8 @@ impl<'a> Live<'a> {
         Self { declared, store, app }
     }
 
-    /// The app's gate, or else the one check.
-    pub fn gate_by(&self, default: Option<HttpCheck>) -> Gate {
+    /// The app's gate, or else these checks.
+    pub fn gate_by(&self, default: impl IntoIterator<Item = HttpCheck>) -> Gate {
         gate(self.declared, self.app, default, proxy::kept_chain(self.declared, self.store))
     }
 }
@@ -50,9 +50,14 @@ impl Reconciler for Live<'_> {
     }
 }
 
-/// The checks of an app's table through the proxy, or else the one `by_default`. Without a proxy no page is asked for:
+/// The checks of an app's table through the proxy, or else those `by_default`. Without a proxy no page is asked for:
 /// Swarm's verdict and the ports count. `chain` is what has to be served; nothing: any certificate will do.
-pub fn gate(declared: &Declared, app: &config::App, by_default: Option<HttpCheck>, chain: Vec<Vec<u8>>) -> Gate {
+pub fn gate(
+    declared: &Declared,
+    app: &config::App,
+    by_default: impl IntoIterator<Item = HttpCheck>,
+    chain: Vec<Vec<u8>>,
+) -> Gate {
     let proxy = declared.of(Kind::Proxy).next();
     let address = SocketAddr::new(declared.proxy_address, HTTPS);
     let mut target = Target::https(address, app.domain.as_str(), certificate(app, chain));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
+use super::winding_up::{self, End};
 use super::{Host, ends, proxy, pruning};
 use crate::host::ending::Ending;
 use crate::host::progress::Progress;
@@ -79,6 +80,8 @@ impl Desk<'_> {
         };
         let outcome = ends::outcome(self.app, ended, &state);
         if let Ended::Closed { transaction, .. } = ended {
+            let Self { host, app, dir, lock, .. } = self;
+            winding_up::follow(&End { host, app, dir, lock });
             self.point_at_failed(&state, transaction);
             self.tidy(&state).await;
         }

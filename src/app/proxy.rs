@@ -2,6 +2,7 @@
 //!
 //! Stateless, and never ACME. A bad certificate file never replaces a served one.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -11,7 +12,8 @@ use super::live;
 use crate::certificate::{self, Certificate};
 use crate::config::{self, Declared, MEND_FILE};
 use crate::desired::{Desired, SecretSource};
-use crate::host::probe::Check;
+use crate::health::gate::served::Wanted;
+use crate::host::probe::{Check, Target};
 use crate::host::store::{AppDir, Store};
 use crate::model::app::Kind;
 use crate::model::secret::SecretBytes;
@@ -107,6 +109,29 @@ pub fn known_chain(declared: &Declared, dir: &AppDir, body: &ReleaseBody) -> any
         dir.path().display()
     );
     Ok(chain)
+}
+
+/// Where an app behind the proxy, whose release this is, may be told a secret: at the proxy's own address and under the
+/// app's name, with the certificate that the proxy was given.
+///
+/// # Errors
+/// Where it is not known who would hear it, with the way out.
+pub fn hearer(
+    declared: &Declared,
+    dir: &AppDir,
+    body: &ReleaseBody,
+    address: SocketAddr,
+    app: &config::App,
+) -> anyhow::Result<Target> {
+    let chain = known_chain(declared, dir, body)?;
+    ensure!(
+        !chain.is_empty() || declared.proxy_address.is_loopback(),
+        "a secret would go to whoever answers at {}, for no certificate of the proxy is known: give one as [proxy].certificate, \
+         and run `evenkeel proxy`",
+        declared.proxy_address
+    );
+    let wanted = (!chain.is_empty()).then_some(Wanted { chain, warn_days: 0, fail_days: 0 });
+    Ok(Target::https(address, app.domain.as_str(), wanted))
 }
 
 const GIVE: &str = "`evenkeel proxy` gives it the one that [proxy].certificate names";

@@ -21,6 +21,7 @@ use crate::model::version::{Revision, Wanted};
 use crate::recipe::compose::NamedFiles;
 use crate::recipe::interpolate::Environment;
 use crate::recipe::{Entry, Tree, env};
+use crate::reconcile::Reconciler;
 
 /// The declared release of an app.
 #[derive(Debug)]
@@ -31,6 +32,19 @@ pub struct Read {
     /// What becomes fixed with it.
     pub frozen: Frozen,
     pub warnings: Diagnostics,
+}
+
+/// What the kind of an app gives to its recipe.
+#[derive(Debug, Clone, Default)]
+pub struct OfKind {
+    pub secrets: Vec<(String, PathBuf)>,
+    pub variables: Vec<(String, String)>,
+}
+
+impl OfKind {
+    pub fn new(reconciler: &dyn Reconciler) -> Self {
+        Self { secrets: reconciler.secrets(), variables: reconciler.variables() }
+    }
 }
 
 /// What the operator's files hold.
@@ -47,9 +61,10 @@ impl Given {
     ///
     /// # Errors
     /// All files that cannot be read, in one sentence each.
-    pub fn gather(app: &config::App, own_secrets: Vec<(String, PathBuf)>) -> Result<Self, Vec<String>> {
+    pub fn gather(app: &config::App, of_kind: OfKind) -> Result<Self, Vec<String>> {
         let mut wrong = Vec::new();
-        let mut given = Self { env: app.env.clone(), secrets: BTreeMap::new(), files: BTreeMap::new() };
+        let env = of_kind.variables.into_iter().chain(app.env.clone()).collect();
+        let mut given = Self { env, secrets: BTreeMap::new(), files: BTreeMap::new() };
         for path in &app.env_files {
             match env_file(path, &given.env) {
                 Ok(values) => given.env.extend(values),
@@ -58,7 +73,7 @@ impl Given {
         }
         given.env.extend(app.env.clone());
         let declared = app.secrets.iter().map(|(key, path)| (key.clone(), path.clone()));
-        for (key, path) in declared.chain(own_secrets) {
+        for (key, path) in declared.chain(of_kind.secrets) {
             match secret(&key, &path) {
                 Ok(bytes) => drop(given.secrets.insert(key, bytes)),
                 Err(error) => wrong.push(error),

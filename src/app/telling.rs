@@ -33,6 +33,8 @@ pub struct Report {
     pub leaves_version: bool,
     /// Another run was at work, so this one has not looked at all that it was to look at.
     pub gave_way: bool,
+    /// A release runs as it should, and nothing is on its way.
+    pub stands: bool,
     /// What is worth a word though it made the outcome no worse.
     pub warnings: Vec<String>,
 }

@@ -75,8 +75,11 @@ async fn turns(
         }
         let mut run = Run::begin(host, app, dir.clone(), lock, slot.take(), options, now)?;
         let ended = run.turn().await;
-        if let Ok(outcome) | Err(Break::Ended(outcome) | Break::GivesWay(outcome)) = &ended {
-            run.wind_up(outcome).await;
+        if !matches!(ended, Err(Break::WantsSlot)) {
+            run.wind_up();
+        }
+        if let Ok(outcome) | Err(Break::Ended(outcome)) = &ended {
+            run.report.stands = outcome.leaves_healthy() && run.is_settled();
         }
         *report = std::mem::take(&mut run.report);
         match ended {
@@ -229,11 +232,15 @@ impl Run<'_> {
         }
     }
 
-    /// The last thing while the app is held; nobody has to wait for the slot meanwhile.
-    pub(super) async fn wind_up(&mut self, outcome: &Outcome) {
-        self.slot = None;
-        let end = End { host: self.host, app: &self.app.name, dir: &self.dir, lock: &self.lock, outcome };
-        self.report.warnings.extend(winding_up::wind_up(&end).await);
+    /// The last thing while the app is held.
+    pub(super) fn wind_up(&mut self) {
+        let end = End { host: self.host, app: &self.app.name, dir: &self.dir, lock: &self.lock };
+        self.report.warnings.extend(winding_up::wind_up(&end));
+    }
+
+    /// Whether a release runs, and nothing is on its way.
+    fn is_settled(&self) -> bool {
+        self.state.current.is_some() && self.state.open.is_none() && self.state.stuck.is_none()
     }
 
     /// From here on no other transaction runs on this host.

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::goal::{self, Aim, Decision, Goal};
 use super::place::Sight;
-use super::reading::{self, Given, Lives, Read, Recorded, Surroundings};
+use super::reading::{self, Given, Lives, OfKind, Read, Recorded, Surroundings};
 use super::upgrading::Target;
 use super::{Host, Options, proxy};
 use crate::certificate;
@@ -250,8 +250,8 @@ impl View<'_> {
     /// had.
     pub async fn sources(&self, fetch: Fetch, now: Timestamp) -> Result<Sources, Outcome> {
         self.reconciler.preflight(now).map_err(Outcome::Blocked)?;
-        let given =
-            Given::gather(self.app, self.reconciler.secrets()).map_err(|wrong| Outcome::Blocked(wrong.join("; ")))?;
+        let given = Given::gather(self.app, OfKind::new(self.reconciler))
+            .map_err(|wrong| Outcome::Blocked(wrong.join("; ")))?;
         Ok(Sources { given, chosen: self.chosen(fetch, now).await? })
     }
 
@@ -315,7 +315,8 @@ impl View<'_> {
             let outcome = Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"));
             Refused { outcome, warnings: Diagnostics(wrong.warnings().cloned().collect()) }
         })?;
-        self.reconciler.takes(&read.desired).map_err(|lacks| Refused {
+        let hidden = reading::variables_of_files(self.app);
+        self.reconciler.takes(&read.desired, hidden.as_ref()).map_err(|lacks| Refused {
             outcome: Outcome::Blocked(format!("the recipe at {revision} cannot be kept as {}: {lacks}", self.app.name)),
             warnings: read.warnings.clone(),
         })?;

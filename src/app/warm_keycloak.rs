@@ -12,6 +12,7 @@ use super::live::Live;
 use crate::config::{self, HttpCheck};
 use crate::desired::{self, Desired};
 use crate::model::app::Kind;
+use crate::model::secret::Hidden;
 use crate::reconcile::{Gate, Reconciler};
 
 /// The recipe's names for the volumes without which there is no way back.
@@ -35,7 +36,7 @@ impl Reconciler for WarmKeycloak<'_> {
         self.0.secrets()
     }
 
-    fn takes(&self, desired: &Desired) -> Result<(), String> {
+    fn takes(&self, desired: &Desired, _hidden: Option<&Hidden>) -> Result<(), String> {
         has_volumes(desired)
     }
 
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_recipe_without_its_database_or_its_providers_is_refused() {
-        let taken = |volumes: &[&str]| with("", |keycloak| keycloak.takes(&desired(keycloak.0.app, volumes)));
+        let taken = |volumes: &[&str]| with("", |keycloak| keycloak.takes(&desired(keycloak.0.app, volumes), None));
         let (mariadb, providers) = ("warm-keycloak_example_org_mariadb", "warm-keycloak_example_org_providers");
         assert_eq!(taken(&[mariadb, providers, "other"]), Ok(()));
         assert!(taken(&[providers, "mariadb"]).unwrap_err().contains("volume mariadb of"));

@@ -1,4 +1,4 @@
-//! `proxy`, `warm-keycloak` and `app`: what systemd runs.
+//! `proxy`, `drone`, `warm-keycloak` and `app`: what systemd runs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,10 +22,14 @@ const AT_ONCE: usize = 4;
 pub async fn only(kind: Kind, config: &Path, options: Options) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let Some(app) = host.declared.of(kind).next() else {
-        let table = kind.table();
-        bail!("{} declares no {table}: add a [{table}] table that names its recipe", config.display());
+        bail!(none_declared(kind, config));
     };
     Ok(keep_all(&host, config, &[app], options).await)
+}
+
+pub fn none_declared(kind: Kind, config: &Path) -> String {
+    let table = kind.table();
+    format!("{} declares no {table}: add a [{table}] table that names its recipe", config.display())
 }
 
 pub async fn apps(config: &Path, names: &[String], options: Options) -> anyhow::Result<u8> {

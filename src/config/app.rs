@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::drone::{self, Drone};
 use super::gate::{self, Gate};
 use super::policy::{self, Policy};
 use super::table::{Keys, Table, Value};
 use crate::model::app::{AppName, Domain, Kind, StackName};
-use crate::model::ci::{BuildEngine, ENGINES};
 use crate::model::diagnostic::Place;
 use crate::model::version::Wanted;
 
@@ -19,12 +19,10 @@ macro_rules! app_keys {
 }
 const APP_KEYS: Keys = app_keys!();
 const PROXY_KEYS: Keys = app_keys!("address", "certificate");
-const DRONE_KEYS: Keys = app_keys!("engine", "gitea", "builds");
+const DRONE_KEYS: Keys = app_keys!("engine", "gitea", "builds", "rpc");
 
 const RECIPE_KEYS: Keys = &["url", "credentials"];
 const SNAPSHOT_KEYS: Keys = &["exclude", "external", "unclean"];
-const GITEA_KEYS: Keys = &["server", "client_id"];
-const BUILDS_KEYS: Keys = &["timeout_minutes", "repositories", "token"];
 
 /// One declared app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,28 +82,6 @@ pub enum Special {
     Drone(Drone),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drone {
-    pub engine: BuildEngine,
-    pub gitea: Option<Gitea>,
-    pub builds: Option<Builds>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gitea {
-    pub server: String,
-    pub client_id: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Builds {
-    pub timeout_minutes: Option<u32>,
-    /// `owner/name` each.
-    pub repositories: Vec<String>,
-    /// A file with an administrator's API token.
-    pub token: Option<PathBuf>,
-}
-
 /// The keys that an app's table of this kind may have.
 fn keys(kind: Kind) -> Keys {
     match kind {
@@ -130,6 +106,7 @@ pub(super) fn read(kind: Kind, name: Option<AppName>, value: &Value<'_>, base: O
     let recipe = table.require("recipe", "such as { url = \"https://…/wiki.git\" }").and_then(|v| recipe(&v));
     let domain = domain(kind, name.as_ref(), &table, base);
     let stack = domain.as_ref().and_then(|domain| stack(domain, &table.get("domain").unwrap_or(value.clone())));
+    let special = special(kind, &table);
     let rest = App {
         kind,
         place: table.place.clone(),
@@ -142,7 +119,7 @@ pub(super) fn read(kind: Kind, name: Option<AppName>, value: &Value<'_>, base: O
         policy: table.get("policy").and_then(|v| policy::read(&v)).unwrap_or_default(),
         gate: table.get("gate").and_then(|v| gate::read(&v)).unwrap_or_default(),
         snapshot: table.get("snapshot").and_then(|v| snapshot(&v)).unwrap_or_default(),
-        special: special(kind, &table),
+        special: special?,
         recipe: recipe?,
         name: name?,
         domain: domain?,
@@ -276,52 +253,9 @@ fn snapshot(value: &Value<'_>) -> Option<SnapshotRules> {
     })
 }
 
-fn special(kind: Kind, table: &Table<'_>) -> Special {
-    if kind != Kind::Drone {
-        return Special::None;
+fn special(kind: Kind, table: &Table<'_>) -> Option<Special> {
+    match kind {
+        Kind::Drone => drone::read(table).map(Special::Drone),
+        Kind::Proxy | Kind::WarmKeycloak | Kind::Canonical | Kind::App => Some(Special::None),
     }
-    Special::Drone(Drone {
-        engine: table.get("engine").and_then(|v| v.choice(&ENGINES)).unwrap_or_default(),
-        gitea: table.get("gitea").and_then(|v| gitea(&v)),
-        builds: table.get("builds").and_then(|v| builds(&v)),
-    })
-}
-
-fn gitea(value: &Value<'_>) -> Option<Gitea> {
-    let table = value.table(GITEA_KEYS)?;
-    let server = table.require("server", "such as \"https://git.example.org\"").and_then(|v| web_url(&v));
-    let client_id = table.require("client_id", "the id of the OAuth application").and_then(|v| v.text());
-    Some(Gitea { server: server?, client_id: client_id? })
-}
-
-/// A web address without credentials, which are never shown.
-fn web_url(value: &Value<'_>) -> Option<String> {
-    let url = value.text()?;
-    let web = url.starts_with("https://") || url.starts_with("http://");
-    if !web || has_password(&url) || url.contains(char::is_whitespace) {
-        value.error("is not a plain web address", "such as \"https://git.example.org\"");
-        return None;
-    }
-    Some(url.trim_end_matches('/').to_owned())
-}
-
-fn builds(value: &Value<'_>) -> Option<Builds> {
-    let table = value.table(BUILDS_KEYS)?;
-    Some(Builds {
-        timeout_minutes: table.get("timeout_minutes").and_then(|v| v.integer(1..=10_080)),
-        repositories: table.get("repositories").map(|v| repositories(&v)).unwrap_or_default(),
-        token: table.get("token").and_then(|v| v.secret_path()),
-    })
-}
-
-fn repositories(value: &Value<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    for element in value.list().unwrap_or_default() {
-        let Some(name) = element.text() else { continue };
-        match name.split('/').collect::<Vec<_>>()[..] {
-            [owner, repository] if !owner.is_empty() && !repository.is_empty() => names.push(name),
-            _ => element.error(format!("{name:?} is not a repository"), "such as \"org/repo\""),
-        }
-    }
-    names
 }

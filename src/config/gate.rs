@@ -81,6 +81,9 @@ pub struct HttpCheck {
     pub header: BTreeMap<String, String>,
     /// Text with which the redirect's target has to begin.
     pub redirect: Option<String>,
+    /// Parameters that the redirect's target has to carry in its query, each once and with this value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redirect_query: BTreeMap<String, String>,
     /// A file with one line `user:password` for basic authentication.
     pub auth: Option<PathBuf>,
     /// Whether each stylesheet, script, image and font of the page has to answer 200 too, over https where the page is.
@@ -137,6 +140,7 @@ impl HttpCheck {
             pattern: None,
             header: BTreeMap::new(),
             redirect: None,
+            redirect_query: BTreeMap::new(),
             auth: None,
             assets: false,
             host: None,

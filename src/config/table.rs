@@ -183,14 +183,6 @@ impl<'a> Value<'a> {
         self.reader.push(self.finding(Severity::Warning, message).hint(hint));
     }
 
-    /// For what a later version does: who writes it down should not believe that it is done.
-    #[must_use]
-    pub fn without_effect(self) -> Self {
-        self.at_key()
-            .warning("this version reads it and nothing acts on it", "keep it for a later version, or leave it out");
-        self
-    }
-
     fn finding(&self, severity: Severity, message: impl Display) -> Diagnostic {
         let message = format!("{}: {message}", self.path);
         Diagnostic { severity, ..Diagnostic::error(self.place.clone(), message) }

@@ -116,6 +116,7 @@ pub fn judge(check: &HttpCheck, answer: &Answer, proxys_own: Option<&Answer>) ->
     let against = [
         (!wanted).then(|| (Phase::Status, format!("answers {}, wanted is {}", answer.status, statuses(&check.status)))),
         against_redirect(check, answer).map(|why| (Phase::Headers, why)),
+        against_query(check, answer).map(|why| (Phase::Headers, why)),
         against_headers(check, answer).map(|why| (Phase::Headers, why)),
         against_body(check, answer).map(|why| (Phase::Body, why)),
         against_assets(check, answer).map(|why| (Phase::Assets, why)),
@@ -162,9 +163,31 @@ fn against_redirect(check: &HttpCheck, answer: &Answer) -> Option<String> {
     let start = check.redirect.as_deref()?;
     match answer.location() {
         Some(location) if location.starts_with(start) => None,
-        Some(location) => Some(format!("leads to {location}, not to {start}…")),
+        Some(location) => Some(format!("leads to {}, not to {start}…", without_query(location))),
         None => Some("does not lead anywhere else".to_owned()),
     }
+}
+
+/// What stands there may let somebody in.
+fn without_query(location: &str) -> String {
+    location.split_once('?').map_or_else(|| location.to_owned(), |(before, _)| format!("{before}?…"))
+}
+
+/// Their order says nothing. One that is there twice is read by nobody knows whom.
+fn against_query(check: &HttpCheck, answer: &Answer) -> Option<String> {
+    let location = answer.location().unwrap_or_default();
+    let before_fragment = location.split('#').next().unwrap_or_default();
+    let query = before_fragment.split_once('?').map_or("", |(_, query)| query);
+    check.redirect_query.iter().find_map(|(name, wanted)| {
+        let parameters = url::form_urlencoded::parse(query.as_bytes());
+        let found: Vec<_> = parameters.filter(|(other, _)| other == name).map(|(_, value)| value).collect();
+        match &found[..] {
+            [value] if value == wanted => None,
+            [value] => Some(format!("leads elsewhere with {name}={value}, wanted is {name}={wanted}")),
+            [] => Some(format!("leads elsewhere without {name}={wanted}")),
+            _ => Some(format!("leads elsewhere with {name} more than once, wanted is {name}={wanted}")),
+        }
+    })
 }
 
 /// A check of assets that finds no page would be a check of nothing.
@@ -174,6 +197,7 @@ fn against_assets(check: &HttpCheck, answer: &Answer) -> Option<String> {
     }
     match answer.location() {
         Some(location) if answer.status != 200 => {
+            let location = without_query(location);
             Some(format!("has no assets, it leads to {location}: ask for those at the path where the page is"))
         }
         _ if answer.status != 200 => Some(format!("answers {}, and only an answer 200 has assets", answer.status)),
@@ -239,6 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn a_redirect_has_to_carry_its_parameters_in_any_order_and_once() {
+        let wanted = [("client_id".to_owned(), "an id".to_owned())].into();
+        let check = HttpCheck { redirect_query: wanted, ..HttpCheck::at("/login") };
+        let rows = [
+            ("https://git/authorize?client_id=an+id&state=x", None),
+            ("/authorize?state=x&client_id=an%20id#there", None),
+            (
+                "/authorize?client_id=other",
+                Some("/login leads elsewhere with client_id=other, wanted is client_id=an id"),
+            ),
+            ("/authorize?state=client_id=an+id", Some("without client_id=an id")),
+            ("/authorize#?client_id=an+id", Some("without client_id=an id")),
+            ("/authorize?client_id=an+id&client_id=other", Some("more than once")),
+        ];
+        for (location, against) in rows {
+            match (judge(&check, &led_to(location), None), against) {
+                (Finding::Yes, None) => {}
+                (Finding::No(Phase::Headers, told), Some(why)) if told.contains(why) => {}
+                (finding, _) => panic!("{location}: {finding:?}"),
+            }
+        }
+        assert!(matches!(judge(&check, &answer(200, "client_id=an+id"), None), Finding::No(Phase::Headers, _)));
+    }
+
+    #[test]
     fn a_no_says_at_which_part_of_the_answer() {
         let html: BTreeMap<_, _> = [("content-type".to_owned(), "text/html; charset=utf-8".to_owned())].into();
         let gzip: BTreeMap<_, _> = [("content-encoding".to_owned(), "gzip".to_owned())].into();
@@ -251,7 +300,8 @@ mod tests {
         let rows = [
             (&plain, answer(500, ""), Phase::Status, "answers 500, wanted is 200 to 399"),
             (&header, answer(200, ""), Phase::Headers, "without header x-app"),
-            (&redirect, led_to("/y"), Phase::Headers, "leads to /y"),
+            (&redirect, led_to("/y"), Phase::Headers, "leads to /y, not to /x…"),
+            (&redirect, led_to("/y?code=s3cret"), Phase::Headers, "leads to /y?…, not to /x…"),
             (&body, answer(200, "none"), Phase::Body, "without the text \"Wiki\""),
             (&body, answer(200, &long), Phase::Body, "in its first MiB"),
             (&body, Answer::new(200, gzip.clone(), b"Wiki"), Phase::Body, "packed as gzip"),

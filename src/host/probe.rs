@@ -10,6 +10,7 @@ mod assets;
 pub(in crate::host) mod call;
 mod dial;
 mod exchange;
+pub mod names;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -9,6 +9,7 @@ mod history;
 mod lock;
 mod pause;
 mod place;
+mod runner_env;
 mod secrets;
 mod slot;
 mod state;

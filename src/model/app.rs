@@ -40,8 +40,8 @@ impl Kind {
     /// Whether this version has a reconciler for it.
     pub fn is_kept(self) -> bool {
         match self {
-            Kind::Proxy | Kind::WarmKeycloak | Kind::App => true,
-            Kind::Drone | Kind::Canonical => false,
+            Kind::Proxy | Kind::Drone | Kind::WarmKeycloak | Kind::App => true,
+            Kind::Canonical => false,
         }
     }
 }

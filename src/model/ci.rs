@@ -9,6 +9,8 @@
 //!   2.x for `/healthz` (handler/health) and for the data (docker/Dockerfile.server: `/data/database.sqlite`).
 //! - Drone's API: docs.drone.io, "Overview", "Repo Info" and "Repo Update" (api/…). The source (handler/api/repos/update.go)
 //!   adds that `timeout` and `trusted` are taken from a system administrator only; another's are left out in silence.
+//! - Who one is: docs.drone.io, "User Info" (api/user); Woodpecker's server/router/api.go. A runner's ping: drone/drone's
+//!   operator/manager/rpc2 and runner-go's client/http.go.
 //! - Drone's exec runner: docs.drone.io, "Install On Linux" and "Configuration" (runner/exec/…).
 //! - Woodpecker's server and forge: woodpecker-ci.org, "Server" and "Gitea" (administration/configuration); the source of
 //!   woodpecker 3.17 for `/healthz` (server/api/z.go: 204), `/authorize` (server/api/login.go: 303) and the data
@@ -48,27 +50,46 @@ pub struct Ci {
     pub shared_secret: &'static str,
     /// The recipe's secret that Gitea gave with the client id.
     pub client_secret: &'static str,
-    /// The server's variable for Gitea's address.
-    pub server_variable: &'static str,
-    /// The server's variable for the id of the OAuth application.
-    pub client_id_variable: &'static str,
+    /// The server's variables for Gitea's address, each of which it may take it from.
+    pub server_variables: &'static [&'static str],
+    /// Whether it makes nothing of a slash at the end of that address.
+    pub forgives_slash: bool,
+    /// The same for the id of the OAuth application.
+    pub client_id_variables: &'static [&'static str],
     /// Variables that are given to the recipe.
     recipe: &'static [(&'static str, OfGitea)],
     /// Where the server says that it is well, and with which status.
     pub health: (&'static str, u16),
     /// Where a sign-in begins, which is a redirect to Gitea.
     pub sign_in: &'static str,
-    /// The folder with the SQLite file, in the server's container.
-    pub data: &'static str,
+    pub database: Database,
     /// Where one repository is asked for, before its `owner/name`.
     lookup: &'static str,
     /// How a repository is named where it is changed.
     change: NamedBy,
+    /// Where one asks who one is.
+    pub account: &'static str,
+    /// Where a runner asks whether its secret is right (POST), and the header that holds it; `None`: over HTTP nowhere.
+    pub ping: Option<(&'static str, &'static str)>,
     /// The flags that make a repository trusted, as JSON pointers.
     trusted: &'static [&'static str],
     /// The runner's environment.
     runner: &'static [(&'static str, OfRunner)],
 }
+
+/// Where the builds are kept.
+#[derive(Debug)]
+pub struct Database {
+    /// The variable for the kind of database, which is [`SQLITE`] without it.
+    pub driver_variable: &'static str,
+    /// The variable for the database itself: with SQLite, a file.
+    pub source_variable: &'static str,
+    /// The folder of that file without it, in the server's container.
+    pub folder: &'static str,
+}
+
+/// What both call it.
+pub const SQLITE: &str = "sqlite3";
 
 /// A value that follows from the declared Gitea.
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +122,9 @@ const DRONE: Ci = Ci {
     name: "Drone",
     shared_secret: "rpc_secret",
     client_secret: "client_secret",
-    server_variable: "DRONE_GITEA_SERVER",
-    client_id_variable: "DRONE_GITEA_CLIENT_ID",
+    server_variables: &["DRONE_GITEA_SERVER"],
+    forgives_slash: true,
+    client_id_variables: &["DRONE_GITEA_CLIENT_ID"],
     recipe: &[
         ("GITEA_DOMAIN", OfGitea::Domain),
         ("GITEA_CLIENT_ID", OfGitea::ClientId),
@@ -111,9 +133,15 @@ const DRONE: Ci = Ci {
     ],
     health: ("/healthz", 200),
     sign_in: "/login",
-    data: "/data",
+    database: Database {
+        driver_variable: "DRONE_DATABASE_DRIVER",
+        source_variable: "DRONE_DATABASE_DATASOURCE",
+        folder: "/data",
+    },
     lookup: "/api/repos/",
     change: NamedBy::OwnerAndName,
+    account: "/api/user",
+    ping: Some(("/rpc/v2/ping", "X-Drone-Token")),
     trusted: &["/trusted"],
     runner: &[
         ("DRONE_RPC_PROTO", OfRunner::Is("https")),
@@ -129,8 +157,9 @@ const WOODPECKER: Ci = Ci {
     name: "Woodpecker",
     shared_secret: "agent_secret",
     client_secret: "client_secret",
-    server_variable: "WOODPECKER_GITEA_URL",
-    client_id_variable: "WOODPECKER_GITEA_CLIENT",
+    server_variables: &["WOODPECKER_FORGE_URL", "WOODPECKER_GITEA_URL", "WOODPECKER_FORGEJO_URL"],
+    forgives_slash: false,
+    client_id_variables: &["WOODPECKER_FORGE_CLIENT", "WOODPECKER_GITEA_CLIENT", "WOODPECKER_FORGEJO_CLIENT"],
     recipe: &[
         ("GITEA_DOMAIN", OfGitea::Domain),
         ("GITEA_CLIENT_ID", OfGitea::ClientId),
@@ -140,9 +169,15 @@ const WOODPECKER: Ci = Ci {
     ],
     health: ("/healthz", 204),
     sign_in: "/authorize",
-    data: "/var/lib/woodpecker",
+    database: Database {
+        driver_variable: "WOODPECKER_DATABASE_DRIVER",
+        source_variable: "WOODPECKER_DATABASE_DATASOURCE",
+        folder: "/var/lib/woodpecker",
+    },
     lookup: "/api/repos/lookup/",
     change: NamedBy::Id,
+    account: "/api/user",
+    ping: None,
     trusted: &["/trusted/network", "/trusted/volumes", "/trusted/security"],
     runner: &[
         ("WOODPECKER_SERVER", OfRunner::ServerAndPort),

@@ -27,6 +27,7 @@ mod pruning;
 mod refusing;
 mod removing;
 mod scene;
+mod sharing;
 mod showing;
 mod switching;
 mod upgrades;

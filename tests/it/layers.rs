@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("upgrade::run", 5),
     ("upgrade::on_host", 6),
     ("upgrade", 6),
+    ("app::drone", 7),
     ("app::live", 7),
     ("app::proxy", 7),
     ("app::warm_keycloak", 7),

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod approving;
+mod building;
 mod chance;
 mod commands;
 mod defects;
@@ -31,4 +32,5 @@ mod terminals;
 mod timelines;
 mod truth;
 mod walk;
+mod woodpecker;
 mod world;

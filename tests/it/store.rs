@@ -249,6 +249,48 @@ fn secrets_are_kept_exactly_and_for_us_alone() {
 }
 
 #[test]
+fn on_a_full_disk_the_runners_environment_stays_whole_and_is_written_once_there_is_room() {
+    let bytes = |text: &str| SecretBytes::new(text.repeat(2048).into_bytes());
+    let look = || {
+        let dir = TempDir::new().unwrap();
+        // Of this thread alone, and gone with it.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some("size=128k,mode=0700")).unwrap();
+        let store = Store::open(dir.path().join("state")).unwrap();
+        let app = wiki(&store);
+        let lock = taken(&app);
+        assert!(app.keep_runner_env(&lock, &bytes("one")).unwrap());
+        let filler = dir.path().join("filler");
+        assert!(fs::write(&filler, vec![1; 256 << 10]).is_err(), "it is to be full");
+        assert!(!app.keep_runner_env(&lock, &bytes("one")).unwrap(), "nothing is written, so no room is needed");
+        let told = format!("{:#}", app.keep_runner_env(&lock, &bytes("two")).unwrap_err());
+        assert!(told.contains("runner.env: ") && told.ends_with("free some space on its file system"), "{told}");
+        assert_eq!(fs::read(app.runner_env_file()).unwrap(), bytes("one").expose());
+        assert_eq!(files_below(app.path()), ["lock", "runner.env"]);
+        fs::remove_file(filler).unwrap();
+        assert!(app.keep_runner_env(&lock, &bytes("two")).unwrap());
+        assert_eq!(fs::read(app.runner_env_file()).unwrap(), bytes("two").expose());
+    };
+    std::thread::scope(|scope| scope.spawn(look).join().unwrap());
+}
+
+#[test]
+fn what_stands_in_the_place_of_the_runners_environment_is_never_written_through() {
+    let (dir, store) = store();
+    let app = wiki(&store);
+    let lock = taken(&app);
+    let elsewhere = dir.path().join("elsewhere");
+    fs::write(&elsewhere, "mine").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, app.runner_env_file()).unwrap();
+    assert!(app.keep_runner_env(&lock, &SecretBytes::new(b"mine".to_vec())).unwrap());
+    assert!(
+        !fs::symlink_metadata(app.runner_env_file()).unwrap().is_symlink() && mode(&app.runner_env_file()) == 0o600
+    );
+    assert!(mode(&elsewhere) != 0o600 && fs::read(&elsewhere).unwrap() == b"mine");
+}
+
+#[test]
 fn a_secrets_name_cannot_leave_its_folder() {
     let (_dir, store) = store();
     let app = wiki(&store);
@@ -285,11 +327,12 @@ fn what_is_kept_is_closed_to_others_whatever_the_umask() {
     let lock = taken(&app);
     app.write_state(&lock, &state("s")).unwrap();
     app.keep_secret(&lock, "a", &SecretBytes::new(vec![1])).unwrap();
+    app.keep_runner_env(&lock, &SecretBytes::new(vec![1])).unwrap();
     store.host_key().unwrap();
     for folder in [store.dir(), app.path(), &app.path().join("secrets")] {
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
-    for file in ["wiki/state.json", "wiki/lock", "wiki/secrets/a", "host.key"] {
+    for file in ["wiki/state.json", "wiki/lock", "wiki/secrets/a", "wiki/runner.env", "host.key"] {
         assert_eq!(mode(&store.dir().join(file)), 0o600, "{file}");
     }
 }

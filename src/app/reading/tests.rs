@@ -231,7 +231,11 @@ fn a_value_of_the_configuration_beats_one_of_a_file() {
     std::fs::write(file.path(), "COLOUR=red\nONLY=file\n").unwrap();
     let declared = declared(&format!("env = {{ COLOUR = \"blue\" }}\nenv_files = [{:?}]\n", file.path()));
 
-    let given = Given::gather(&declared.apps[0], Vec::new()).unwrap();
+    let given = Given::gather(&declared.apps[0], OfKind::default()).unwrap();
 
     assert_eq!((given.env["COLOUR"].as_str(), given.env["ONLY"].as_str()), ("blue", "file"));
+    let variables = ["COLOUR", "ONLY", "MORE"].map(|name| (name.to_owned(), "green".to_owned())).into();
+    let given = Given::gather(&declared.apps[0], OfKind { variables, ..OfKind::default() }).unwrap();
+    let value = |name: &str| given.env[name].clone();
+    assert_eq!([value("COLOUR"), value("ONLY"), value("MORE")], ["blue", "file", "green"], "the kind's own come last");
 }

@@ -10,7 +10,6 @@ use url::Url;
 use super::{RealmError, Unproved};
 use crate::app::proxy;
 use crate::config::{self, Declared};
-use crate::health::gate::served::Wanted;
 use crate::host::keycloak::{Admin, Keycloak, KeycloakError};
 use crate::host::probe::{ProbeError, Target};
 use crate::host::store::{AppDir, Store};
@@ -164,18 +163,7 @@ fn target(declared: &Declared, app: &config::App, address: SocketAddr) -> Result
         return Err(Absent::cold(why));
     };
     let (dir, body) = installed(declared, proxy)?;
-    let chain = proxy::known_chain(declared, &dir, &body)?;
-    if chain.is_empty() && !declared.proxy_address.is_loopback() {
-        let why = anyhow!(
-            "the administrator's password would go to whoever answers at {}, for no certificate of the proxy is known: \
-             give one as [proxy].certificate, and run `evenkeel proxy`",
-            declared.proxy_address
-        );
-        return Err(why.into());
-    }
-    let wanted = Wanted { chain, warn_days: 0, fail_days: 0 };
-    let is_known = !wanted.chain.is_empty();
-    Ok(Target::https(address, app.domain.as_str(), is_known.then_some(wanted)))
+    Ok(proxy::hearer(declared, &dir, &body, address, app)?)
 }
 
 fn user(body: &ReleaseBody) -> String {

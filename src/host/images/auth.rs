@@ -90,30 +90,32 @@ impl Auths {
     /// # Errors
     /// For text that is neither and for logins that cannot be read, all in one message.
     pub fn parse(text: &str) -> Result<Self, AuthsError> {
+        let text = text.trim_start_matches('\u{feff}');
         let is_json = text.trim_start().starts_with('{');
         if is_json { Self::of_config(text) } else { Self::of_lines(text) }
     }
 
+    /// Whatever a line says may be a secret in the wrong place: only its number is told.
     fn of_lines(text: &str) -> Result<Self, AuthsError> {
-        let lines = text.lines().map(str::trim).enumerate().map(|(index, line)| (index + 1, line));
-        let mut auths = BTreeMap::new();
-        let mut bad = Vec::new();
-        for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            match login_of_line(line) {
-                Some(auth) if !auths.contains_key(&host(&auth.server)) => {
-                    drop(auths.insert(host(&auth.server), auth));
-                }
-                Some(auth) => bad.push(format!("line {number} is the second login for {}", host(&auth.server))),
-                None => bad.push(format!("line {number} is not of the form `REGISTRY USER:TOKEN`")),
+        let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+        let (mut auths, mut seen, mut bad) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for (line, number) in lines {
+            let Some(auth) = login_of_line(line) else {
+                bad.push(format!("line {number} is not of the form `REGISTRY USER:TOKEN`"));
+                continue;
+            };
+            let registry = host(&auth.server);
+            match seen.insert(registry.clone(), number) {
+                None => drop(auths.insert(registry, auth)),
+                Some(first) => bad.push(format!("lines {first} and {number} are for the same registry")),
             }
         }
         if auths.is_empty() && bad.is_empty() {
             bad.push("it holds no login".to_owned());
         }
-        if bad.is_empty() {
-            Ok(Self { by_registry: auths, unsupported: Vec::new() })
-        } else {
-            Err(AuthsError(bad.join("; ")))
+        match bad.is_empty() {
+            true => Ok(Self { by_registry: auths, unsupported: Vec::new() }),
+            false => Err(AuthsError(bad.join("; "))),
         }
     }
 
@@ -201,10 +203,20 @@ fn login(entry: &Value) -> Result<Option<Login>, &'static str> {
 /// As in `ghcr.io keeper:token`.
 fn login_of_line(line: &str) -> Option<Auth> {
     let (registry, login) = line.split_once(char::is_whitespace)?;
-    let (user, token) = login.trim().split_once(':')?;
-    let is_whole = !user.is_empty() && !token.is_empty() && !host(registry).is_empty() && !registry.contains('@');
-    let server = if host(registry) == "docker.io" { HUB } else { registry }.to_owned();
-    is_whole.then(|| Auth { server, login: password_login(user, token) })
+    let (user, token) = login.trim_start().split_once(':')?;
+    let is_whole = !user.is_empty() && !token.is_empty() && !login.trim_start().contains(char::is_whitespace);
+    let registry_host = host(registry);
+    let server = if registry_host == "docker.io" { HUB } else { registry }.to_owned();
+    (is_whole && is_registry(&registry_host)).then(|| Auth { server, login: password_login(user, token) })
+}
+
+/// As images name one: with a dot or a port, but for this machine.
+fn is_registry(host: &str) -> bool {
+    let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let is_told_apart = name.contains('.') || name == "localhost" || port.is_some();
+    !name.is_empty() && is_name && is_told_apart && port.is_none_or(is_port)
 }
 
 fn password_login(user: &str, password: &str) -> Login {
@@ -272,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_file_may_have_a_line_for_each_registry() {
-        let text = "# of the host\n\n  ghcr.io   me:pass:word \nhttps://old.example.org/v1/ me:old\ndocker.io me:hub\n";
+        let text = "\u{feff}# of the host\n\n  ghcr.io   me:pass:word \nhttps://old.example.org/v1/ me:old\ndocker.io me:hub\nlocalhost:5000 me:a\n";
         let auths = Auths::parse(text).unwrap();
         let login = |user: &str, password: &str, server: &str| json!({"username": user, "password": password, "serveraddress": server});
         assert_eq!(decoded(auths.for_image("ghcr.io/a/b:1").unwrap()), login("me", "pass:word", "ghcr.io"));
@@ -286,8 +298,13 @@ mod tests {
         let form = "is not of the form `REGISTRY USER:TOKEN`";
         assert_eq!(
             told("a.org me:x\nme:hidden\n\na.org hidden\nhttps://a.org me:hidden\n"),
-            format!("line 2 {form}; line 4 {form}; line 5 is the second login for a.org")
+            format!("line 2 {form}; line 4 {form}; lines 1 and 5 are for the same registry")
         );
+        for turned in
+            ["me:hidden a.org", "me:hidden a.org:443", "me:hidden me:hidden", "me a:hidden", "a.org me:hid den"]
+        {
+            assert_eq!(told(&format!("{turned}\n")), format!("line 1 {form}"), "{turned}");
+        }
         for empty in ["", "\n# nothing\n"] {
             assert_eq!(told(empty), "it holds no login");
         }

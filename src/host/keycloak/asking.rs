@@ -79,7 +79,7 @@ impl Asking {
             Body::Json(value) => Some(("application/json", value.to_string().into())),
             Body::Form(text) => Some(("application/x-www-form-urlencoded", text.into())),
         };
-        let asked = call(&target, Call { method, path, token, body }, LONGEST_ANSWER);
+        let asked = call(&target, Call { method, path, token, header: None, body }, LONGEST_ANSWER);
         match timeout(left, asked).await {
             Ok(Ok(reply)) => told(&target.host, reply),
             Ok(Err(error)) => Err(without_reply(&target.host, path, error)),

@@ -21,6 +21,7 @@ const LOGIN_BOUND: usize = 4096;
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "a gate has a handful of them, and nearly all are pages")]
 pub enum Check {
     /// A page that the app itself has to answer.
     Page(HttpCheck),

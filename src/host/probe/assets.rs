@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use url::{Host, Position, Url};
 
 use super::ask::{Failure, Whose};
-use super::{ProbeError, Scheme, Target, Timeouts, get};
+use super::{ProbeError, Scheme, Target, Timeouts, get, names};
 use crate::health::gate::assets::{self, Asset, Kind, Loads};
 use crate::health::gate::served::Wanted;
 use crate::health::gate::{Answer, BODY_BOUND, Phase};
@@ -271,5 +271,5 @@ fn is_dialled(address: IpAddr) -> bool {
 }
 
 fn by_dns(host: String, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-    async move { tokio::net::lookup_host((host, port)).await.map(Iterator::collect) }.boxed()
+    names::addresses(host, port).boxed()
 }

@@ -22,6 +22,8 @@ pub struct Call<'c> {
     /// It begins with `/`.
     pub path: &'c str,
     pub token: Option<&'c SecretString>,
+    /// A header of the API's own that holds a secret.
+    pub header: Option<(&'static str, &'c SecretString)>,
     /// With its kind.
     pub body: Option<(&'static str, Bytes)>,
 }
@@ -73,6 +75,13 @@ fn in_words(error: &hyper::Error) -> String {
     }
 }
 
+fn hidden(text: &str) -> Result<HeaderValue, CallError> {
+    let unfit = |_| CallError::Unmade("a secret does not fit into a header".to_owned());
+    let mut value = HeaderValue::try_from(text).map_err(unfit)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 fn request(target: &Target, call: Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {
     let (kind, bytes) = call.body.unzip();
     let mut request = Request::builder()
@@ -85,10 +94,10 @@ fn request(target: &Target, call: Call<'_>) -> Result<Request<Full<Bytes>>, Call
         request = request.header(CONTENT_TYPE, kind);
     }
     if let Some(token) = call.token {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| CallError::Unmade("its token does not fit into a header".to_owned()))?;
-        value.set_sensitive(true);
-        request = request.header(AUTHORIZATION, value);
+        request = request.header(AUTHORIZATION, hidden(&format!("Bearer {}", token.expose_secret()))?);
+    }
+    if let Some((name, secret)) = call.header {
+        request = request.header(name, hidden(secret.expose_secret())?);
     }
     request.body(Full::new(bytes.unwrap_or_default())).map_err(|error| CallError::Unmade(error.to_string()))
 }
