@@ -195,6 +195,40 @@ rec {
     };
   };
 
+  # What the build server has besides; its runner is options.nix'.
+  drone = app // {
+    engine = optional (word "drone woodpecker") "woodpecker" ''
+      Which program the recipe runs: `"drone"` (Drone 2, the default) or `"woodpecker"` (Woodpecker 3).
+    '';
+    gitea = {
+      server = optional text "https://git.example.org" ''
+        The address of the Gitea whose users sign in. It has to be given.
+      '';
+      clientId = optional text "5b0b7e6c-1b0c-4f6b-9c80-0f4d9b3f0e11" ''
+        The id of the OAuth application that stands there for this server. It has to be given; its secret is the recipe's
+        `client_secret`.
+      '';
+    };
+    rpc = optional text "grpc.ci.example.org:443" ''
+      Where the runner reaches the server, with TLS, in case that is elsewhere: a host, and perhaps a port. Default: its
+      domain.
+    '';
+    builds = {
+      repositories = optional texts [ "org/notes" ] ''
+        Repositories whose settings are kept as follows. Default: none.
+      '';
+      timeoutMinutes = optional (types.ints.between 1 10080) 60 ''
+        After how many minutes a build of theirs is ended. Default: as it is there.
+      '';
+      trusted = optional types.bool true ''
+        Whether their builds are trusted, and so may do what can harm the host. Default: as it is there.
+      '';
+      token = optional path "/run/secrets/drone_admin" ''
+        A file with the token of a user who may set that: an administrator of the server. They need one.
+      '';
+    };
+  };
+
   # What the proxy has besides; `certificate` is services.evenkeel.certificate.
   proxy = app // {
     address = optional text "192.0.2.10" ''

@@ -1,6 +1,11 @@
 # What is refused when the configuration is evaluated: settings that would break the Swarm, lose data that is kept warm, or
 # show a secret. Each message tells a way out. The program's own check, which runs when the system is built, knows more.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cfg = config.services.evenkeel;
   settings = cfg.finalSettings;
@@ -9,6 +14,7 @@ let
       cfg
       config
       lib
+      pkgs
       settings
       ;
     refuse = condition: message: {
@@ -25,6 +31,7 @@ in
       ./refusals/host.nix
       ./refusals/files.nix
       ./refusals/apps.nix
+      ./refusals/drone.nix
     ];
     warnings = lib.optional (
       arguments.apps == [ ]

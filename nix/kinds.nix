@@ -6,6 +6,7 @@
 #   option  the same below services.evenkeel
 #   what    in the units' descriptions
 #   name    of the one app that it is; where it has none, the table holds tables of apps by their names
+#   units   its options that are none of the program's keys: other units are made of them
 [
   {
     verb = "proxy";
@@ -13,6 +14,14 @@
     option = "proxy";
     what = "the reverse proxy";
     name = "traefik";
+  }
+  {
+    verb = "drone";
+    key = "drone";
+    option = "drone";
+    what = "the build server";
+    name = "drone";
+    units = [ "runner" ];
   }
   {
     verb = "warm-keycloak";

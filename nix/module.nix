@@ -19,6 +19,7 @@ in
     ./settings.nix
     ./assertions.nix
     ./oneshot.nix
+    ./runner.nix
     ./telling.nix
     ./times.nix
     ./pruning.nix

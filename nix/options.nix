@@ -9,6 +9,7 @@ let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./app-options.nix { inherit lib; })
     app
+    drone
     optional
     path
     proxy
@@ -63,7 +64,7 @@ let
       A Docker `config.json` with the registries' logins, which stand below `auths`; credential helpers are not called.
     '';
     maxTests = optional types.int 2 ''
-      How many tests may run at once, 1 to 1000. Read and checked, not used yet. Default: 1.
+      How many tests, and how many builds of the runner, may run at once, 1 to 1000. Default: 1.
     '';
     webhook = optional text "/run/secrets/ntfy_address" ''
       Where alerts are posted: a web address or, where that is a secret, a file with it. Default: nowhere.
@@ -81,6 +82,44 @@ let
       Per cent in use, of bytes or of inodes, from which a person is told that Docker's disk or that of the state
       directory fills up. Looked at by {option}`services.evenkeel.prune`. Default: 85.
     '';
+  };
+
+  # Of the units alone: the program only writes what the runner has to know.
+  runner = {
+    enable = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = ''
+        Whether this host runs the builds, {option}`services.evenkeel.maxTests` at once. They are no containers: who may push to a
+        repository that the server builds runs programs here, as a user without rights.
+      '';
+    };
+    package = mkOption {
+      type = types.nullOr types.package;
+      default = (import ./runners.nix { inherit config lib pkgs; }).default;
+      defaultText = lib.literalMD "`pkgs.drone-runner-exec`, or `pkgs.woodpecker-agent` where that is the engine";
+      example = literalExpression "pkgs.drone-runner-exec";
+      description = ''
+        What runs them. Drone's is not free, so nixpkgs wants to be told that you take it:
+        `nixpkgs.config.allowUnfreePredicate = package: lib.getName package == "drone-runner-exec";`. A host without
+        a runner does not need that.
+      '';
+    };
+    packages = mkOption {
+      type = types.listOf types.package;
+      default = [
+        pkgs.bash
+        pkgs.git
+        pkgs.gnutar
+        pkgs.gzip
+      ];
+      defaultText = literalExpression "[ pkgs.bash pkgs.git pkgs.gnutar pkgs.gzip ]";
+      example = literalExpression "[ pkgs.bash pkgs.git pkgs.nix ]";
+      description = ''
+        What builds find on their `PATH`, beside {manpage}`coreutils(1)`, `find`, `grep` and `sed`. They need `git`.
+      '';
+    };
   };
 in
 {
@@ -126,6 +165,9 @@ in
     };
 
     proxy = group proxy (recipe "traefik") "The reverse proxy. Default: none is kept.";
+    drone = group (drone // { inherit runner; }) (recipe "drone") ''
+      A build server, Drone or Woodpecker, with sign-in by Gitea. Default: none is kept.
+    '';
     warmKeycloak = group app (recipe "keycloak") ''
       A Keycloak that is always up, for everything that needs an identity provider. Default: none is kept.
     '';
@@ -167,8 +209,8 @@ in
       nightly = {
         dates = default types.str "03:00" "02:30" ''
           When newer versions are looked for and taken, as {manpage}`systemd.time(7)` writes it, by the clock of the host
-          ({option}`time.timeZone`) where it names no zone. One timer starts the upgrades of the proxy, the Keycloak and the
-          apps, one after the other.
+          ({option}`time.timeZone`) where it names no zone. One timer starts the upgrades of the proxy, the build server, the
+          Keycloak and the apps, one after the other.
         '';
         randomizedDelay = default span "20min" "1h" ''
           How much later it may begin, so that not all hosts ask the registries at once.

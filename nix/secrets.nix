@@ -32,6 +32,7 @@ let
     ++ each (i: at "env_files/${i}") (app.env_files or [ ])
     ++ lib.concatLists (lib.mapAttrsToList (name: at "secrets/${name}") (app.secrets or { }))
     ++ each (i: check: at "gate/http/${i}/auth" (check.auth or null)) (app.gate.http or [ ])
+    ++ at "builds/token" (app.builds.token or null)
     ++ at "certificate/chain" (app.certificate.chain or null)
     ++ at "certificate/key" (app.certificate.key or null);
   ofApps = key: apps: lib.concatLists (lib.mapAttrsToList (name: ofApp (key ++ [ name ])) apps);
@@ -45,8 +46,13 @@ rec {
 
   appsOf = kind: (if kind ? name then ofApp else ofApps) [ kind.key ] (settings.${kind.key} or { });
 
-  # What a reconciler of that kind needs.
-  of = kind: logins ++ appsOf kind;
+  # What a reconciler of that kind needs. What the builds' settings need is no reason to end its unit: the program warns.
+  of = kind: logins ++ lib.filter (file: file.key != bestEffort) (appsOf kind);
+  bestEffort = [
+    "drone"
+    "builds"
+    "token"
+  ];
 
   all = logins ++ alerts ++ lib.concatMap appsOf (import ./kinds.nix);
 

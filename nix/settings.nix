@@ -21,7 +21,9 @@ let
       value;
 
   isUsed = _: v: v != null && v != { };
-  tableOf = kind: value: if kind ? name then keys value else lib.mapAttrs (_: keys) value;
+  # null where the one app of a kind is not declared.
+  ofOne = kind: value: if value == null then null else keys (removeAttrs value (kind.units or [ ]));
+  tableOf = kind: value: if kind ? name then ofOne kind value else lib.mapAttrs (_: keys) value;
   tables = lib.listToAttrs (
     map (kind: lib.nameValuePair kind.key (tableOf kind cfg.${kind.option})) (import ./kinds.nix)
   );

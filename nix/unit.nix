@@ -57,7 +57,7 @@ let
   };
 in
 {
-  inherit stateDirectory stateMode;
+  inherit sandbox stateDirectory stateMode;
 
   # A service that runs `evenkeel ARGUMENTS`. `evenkeel-failed@` tells when it fails, unless it is `quiet`.
   # `credentials`: as secrets.nix names them. `asksEngine`: whether it waits for Docker and its disk; what tells of

@@ -13,6 +13,7 @@ mod machine;
 mod nights;
 mod relaying;
 mod rendered;
+mod runner;
 mod settings;
 mod switching;
 

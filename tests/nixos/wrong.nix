@@ -113,4 +113,22 @@ in
     settings.services.evenkeel.configFile = "/etc/mine.toml";
     says = "The option `services.evenkeel.configFile' is read-only";
   };
+  runner-without-a-server = {
+    settings.services.evenkeel.drone.runner.enable = true;
+    says = "The option `services.evenkeel.drone.recipe.url' was accessed but has no value defined";
+  };
+  engine-that-nobody-knows = {
+    settings.services.evenkeel.drone = {
+      recipe = { inherit url; };
+      engine = "jenkins";
+    };
+    says = "A definition for option `services.evenkeel.drone.engine' is not of type";
+  };
+  builds-without-end = {
+    settings.services.evenkeel.drone = {
+      recipe = { inherit url; };
+      builds.timeoutMinutes = 0;
+    };
+    says = "A definition for option `services.evenkeel.drone.builds.timeoutMinutes' is not of type";
+  };
 }

@@ -29,6 +29,9 @@ impl Rendered {
         // It checks the configuration, as a build on NixOS would have it do.
         let program = concat!("evenkeel=", env!("CARGO_BIN_EXE_evenkeel"));
         render.args(["--package", &format!("evenkeel={PREFIX}"), "--program", program]);
+        for runner in ["drone-runner-exec", "woodpecker-agent"] {
+            render.args(["--package", &format!("{runner}=/opt/{runner}")]);
+        }
         let output = render.output().unwrap();
         assert!(output.status.success(), "{}\n{settings}", String::from_utf8_lossy(&output.stderr));
         rendered

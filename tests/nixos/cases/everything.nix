@@ -1,4 +1,5 @@
 # Each option at another value than its own default.
+{ pkgs, ... }:
 let
   app = name: {
     recipe = {
@@ -91,6 +92,31 @@ in
     };
     proxy = app "front" // {
       address = "192.0.2.10";
+    };
+    drone = app "builds" // {
+      engine = "drone";
+      secrets = {
+        rpc_secret = "/run/secrets/drone_rpc";
+        client_secret = "/run/secrets/drone_client";
+      };
+      gitea = {
+        server = "https://git.example.org/gitea";
+        clientId = "5b0b7e6c-1b0c-4f6b-9c80-0f4d9b3f0e11";
+      };
+      rpc = "builds.example.net:8443";
+      builds = {
+        timeoutMinutes = 90;
+        trusted = true;
+        repositories = [
+          "org/notes"
+          "org/wiki"
+        ];
+        token = "/run/secrets/drone_admin";
+      };
+      runner = {
+        enable = true;
+        packages = [ pkgs.jq ];
+      };
     };
     warmKeycloak = app "login";
     apps.notes = app "notes";
