@@ -58,7 +58,7 @@ apt_install() {
     in_root "$root" apt-get -qq update
     in_root "$root" apt-get -qq -y --no-install-recommends install "$@" >"$cache/apt/log" 2>&1 || die "$(tail -20 "$cache/apt/log")"
     umount "$root/var/lib/apt/lists" "$root/var/cache/apt/archives"
-    rm -rf "$root"/etc/apt/{sources.list,apt.conf.d/00build} "$root"/var/log/{apt,dpkg.log,alternatives.log} "$root"/var/cache/debconf/*-old
+    rm -rf "$root"/etc/apt/{sources.list,apt.conf.d/00build} "$root"/var/cache/apt/*.bin "$root"/var/log/{apt,dpkg.log,alternatives.log} "$root"/var/cache/debconf/*-old
 }
 
 # unpack_deb ROOT PACKAGE: its files only, no scripts, no dependencies.

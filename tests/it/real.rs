@@ -5,6 +5,7 @@
 
 mod apps;
 pub mod certificate;
+mod drone;
 mod gates;
 mod keycloak;
 mod proxy;
