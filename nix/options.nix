@@ -61,7 +61,8 @@ let
       Its addresses. Default: `"10.200.0.0/16"`. Take a /16: a small one is exhausted in days, since Docker leaks addresses.
     '';
     registryAuth = optional path "/run/secrets/rendered/docker-config.json" ''
-      A Docker `config.json` with the registries' logins, which stand below `auths`; credential helpers are not called.
+      A file with the registries' logins: a Docker `config.json`, where they stand below `auths` (credential helpers are not
+      called), or a line `REGISTRY USER:TOKEN` for each.
     '';
     maxTests = optional types.int 2 ''
       How many tests, and how many builds of the runner, may run at once, 1 to 1000. Default: 1.
