@@ -79,6 +79,18 @@ impl Swarm {
         Ok(())
     }
 
+    /// Says once more to each replicated service that runs nothing that it does: Swarm may go on restarting a task of a
+    /// service that was scaled to nothing while the task ended, until something is written of the service (moby#36527,
+    /// moby#40190; seen on 20.10 with a crash loop).
+    pub async fn quiesce_again(&self, stack: &StackName) -> Result<(), EngineError> {
+        for (name, service) in self.services_of(stack).await? {
+            if is_told_to_run_nothing(&service) {
+                self.update_service(&name, &service.spec).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is left of a stack that was quiesced: containers of its services, and of these `names`, that are told to run
     /// nothing or are gone. With `all`, of those too that are meant to run. What a node had that is down does not count: it
     /// holds no volume of this one, and its end is never told.

@@ -19,6 +19,8 @@ use crate::upgrade::volumes::{holders, written_since};
 
 /// What Swarm and the Engine may take beyond a container's grace period.
 const SLOW: Duration = Duration::from_secs(120);
+/// After so long beyond the grace period what has not ended is not about to.
+const FORGOTTEN: Duration = Duration::from_secs(45);
 /// How long Swarm may call an update under way of a stack that runs nothing.
 const SETTLE: Duration = Duration::from_secs(120);
 /// How long after a container's end its event may come.
@@ -52,7 +54,9 @@ impl OnHost<'_> {
         let swarm = self.keeper.swarm;
         let names = names(transaction);
         let grace = self.grace(transaction).await?;
-        let deadline = Instant::now() + grace + SLOW;
+        let begun = Instant::now();
+        let deadline = begun + grace + SLOW;
+        let mut asks_again = begun + grace + FORGOTTEN;
         let mut changes = swarm.changes().await?;
         let mut stopped = BTreeSet::new();
         let mut is_judged = !clean;
@@ -77,6 +81,13 @@ impl OnHost<'_> {
             }
             if left.has_ended() {
                 self.remove_ended(&left).await?;
+            } else if Instant::now() >= asks_again {
+                warn!(
+                    left = left.in_words(),
+                    "the app's containers do not end; Swarm is told again that none is wanted"
+                );
+                swarm.quiesce_again(&self.stack).await?;
+                asks_again += FORGOTTEN;
             }
             let new = left.orphans.iter().filter(|id| stopped.insert((*id).clone()));
             try_join_all(new.map(|id| swarm.end_container(id, grace))).await?;

@@ -238,6 +238,26 @@ async fn a_service_on_the_network_of_the_host_is_written_again_as_it_was_read() 
 }
 
 #[tokio::test]
+async fn what_is_to_run_nothing_is_told_so_again_and_nothing_else_is_touched() {
+    let stack = Stack::empty("again").await;
+    let (idle, busy) = (stack.named("idle"), stack.named("busy"));
+    for name in ["idle", "busy"] {
+        stack.swarm.create_service(&stack.service(name)).await.unwrap();
+    }
+    stack.until_running(2).await;
+    stack.swarm.scale_to_nothing(&idle).await.unwrap();
+    let before = stack.observe().await.services;
+
+    stack.swarm.quiesce_again(&stack.name).await.unwrap();
+
+    let after = stack.observe().await.services;
+    assert!(after[&idle].index > before[&idle].index, "nothing reaches who decides about tasks without a write");
+    assert_eq!(after[&idle].spec, before[&idle].spec);
+    assert_eq!(after[&busy], before[&busy]);
+    stack.clear().await;
+}
+
+#[tokio::test]
 async fn writers_at_the_same_time_all_get_through() {
     let stack = Stack::empty("race").await;
     let name = stack.named("web");
