@@ -12,7 +12,7 @@ const MAJOR: &str = "2.0.0+2";
 fn each_night_ends_as_its_versions_deserve_and_people_are_told_once() {
     let recipes = APPS.map(|name| (name, recipe()));
     let mut machine = Machine::installed(
-        &apps(&APPS, "prune.watermark = 1;"),
+        &apps(&APPS, "prune.watermark = 99;"),
         &[],
         &recipes.each_ref().map(|(name, recipe)| (*name, recipe)),
     );
@@ -25,7 +25,7 @@ fn each_night_ends_as_its_versions_deserve_and_people_are_told_once() {
     takes_what_is_good_and_tells_the_rest(&machine);
     says_nothing_twice(&machine);
     tells_of_a_silence_once(&machine);
-    prunes_and_tells_of_a_disk_once(&machine);
+    prunes_and_tells_of_a_disk_once(&mut machine);
     makes_the_shared_network_again(&mut machine);
 }
 
@@ -66,8 +66,9 @@ fn tells_of_a_silence_once(machine: &Machine) {
     assert_eq!(told[before.len()..], ["host silent -"], "{}", machine.journal());
 }
 
-/// Every disk has reached this watermark.
-fn prunes_and_tells_of_a_disk_once(machine: &Machine) {
+fn prunes_and_tells_of_a_disk_once(machine: &mut Machine) {
+    // Every disk has reached this watermark.
+    machine.switch(&apps(&APPS, "prune.watermark = 1;"));
     let is_of_disk = |told: &String| told == "host disk-low -";
     let (before, mut told) = (machine.told_to_people(), Vec::new());
     for is_first in [true, false] {
