@@ -44,7 +44,7 @@ pub enum Why {
 
 /// The first kind of which one word is in the sentence. Docker Hub says of an image that is not there that access is
 /// denied, and the limit's sentence may speak of logins, so the order matters.
-const SIGNS: [(Why, &[&str]); 10] = [
+const SIGNS: [(Why, &[&str]); 12] = [
     (Why::Limit, &["toomanyrequests", "too many requests", "rate limit"]),
     (Why::Full, &["no space left on device", "disk quota exceeded"]),
     (
@@ -53,6 +53,9 @@ const SIGNS: [(Why, &[&str]); 10] = [
     ),
     (Why::Plain, &["server gave http response to https client"]),
     (Why::Untrusted, &["x509: ", "certificate"]),
+    // Of a tag, and of the address of a layer: neither is the login's time.
+    (Why::Missing, &["was deleted or has expired"]),
+    (Why::Ill, &["request has expired"]),
     (Why::Expired, &["expired"]),
     (Why::Login, &["unauthorized", "no basic auth credentials", "denied", "authentication required", "forbidden"]),
     (Why::Missing, &["manifest unknown", "name unknown", "not found", "not known to registry", "does not exist"]),
@@ -81,6 +84,9 @@ const SIGNS: [(Why, &[&str]); 10] = [
     ),
 ];
 
+/// What has its time among all that can expire, where it is a login.
+const OF_A_LOGIN: [&str; 4] = ["token", "authorization", "credential", "password"];
+
 impl Refusal {
     /// Reads the Engine's sentence about an image.
     pub fn read(reference: &Reference, had_login: bool, words: &str) -> Self {
@@ -88,7 +94,8 @@ impl Refusal {
         let tagged = format!("{}:", reference.familiar());
         let is_name = |word: &&str| word.contains('/') || word.starts_with(&tagged);
         let small = words.split_whitespace().filter(|word| !is_name(word)).collect::<Vec<_>>().join(" ").to_lowercase();
-        let found = SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| small.contains(sign)));
+        let has = |signs: &[&str]| signs.iter().any(|sign| small.contains(sign));
+        let found = SIGNS.iter().find(|(why, signs)| has(signs) && (*why != Why::Expired || has(&OF_A_LOGIN)));
         Self {
             registry: reference.registry().to_owned(),
             why: match found.map_or(Why::Other, |(why, _)| *why) {
@@ -189,6 +196,22 @@ mod tests {
         ];
         for (words, why) in table {
             assert_eq!(read(words, false).why, why, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_else_has_expired_is_not_taken_for_the_login() {
+        let table = [
+            ("unknown: Tag 2.2.23 was deleted or has expired. To pull, revive via time machine", Why::Missing),
+            ("error parsing HTTP 403 response body: AccessDenied: Request has expired", Why::Ill),
+            ("denied: the subscription has expired", Why::Login),
+            ("the lease has expired", Why::Other),
+            ("denied: Your authorization token has expired. Reauthenticate and try again.", Why::Expired),
+            ("unauthorized: expired token", Why::Expired),
+            ("unauthorized: your credentials have expired", Why::Expired),
+        ];
+        for (words, why) in table {
+            assert_eq!(read(words, true).why, why, "{words}");
         }
     }
 
