@@ -29,11 +29,12 @@ pub struct Seen {
     pub unseen: Vec<String>,
 }
 
-/// What tells one file system from another. Each subvolume of btrfs has a number of its own, over the same room.
+/// What tells one file system from another. Each subvolume of btrfs has a number of its own, over the same room; half of its
+/// long number is that of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     Number(u64),
-    Btrfs { blocks: u64, free: u64, size: u64 },
+    Btrfs { half: u32 },
 }
 
 /// The file systems of these places, each once.
@@ -58,9 +59,9 @@ pub fn look(places: impl IntoIterator<Item = (Role, PathBuf)>) -> Seen {
 
 // The fields' widths differ between machines.
 #[allow(clippy::unnecessary_cast)]
-fn identity(number: u64, room: &StatFs) -> Identity {
-    match room.f_type as u64 & 0xffff_ffff {
-        BTRFS => Identity::Btrfs { blocks: room.f_blocks as u64, free: room.f_bfree as u64, size: room.f_bsize as u64 },
+fn identity(number: u64, long_number: u64, kind: &StatFs) -> Identity {
+    match kind.f_type as u64 & 0xffff_ffff {
+        BTRFS => Identity::Btrfs { half: long_number as u32 },
         _ => Identity::Number(number),
     }
 }
@@ -70,7 +71,7 @@ fn shares(path: &Path) -> rustix::io::Result<(Identity, Option<Share>, Option<Sh
     let (stat, room) = (stat(path)?, statvfs(path)?);
     // The field's width differs between machines.
     #[allow(clippy::unnecessary_cast)]
-    let identity = identity(stat.st_dev as u64, &statfs(path)?);
+    let identity = identity(stat.st_dev as u64, room.f_fsid, &statfs(path)?);
     let share = |all: u64, free: u64, ours: u64, unit: u64| {
         let share = Share {
             all: all.saturating_sub(free).saturating_add(ours).saturating_mul(unit),
@@ -245,13 +246,15 @@ mod tests {
 
     #[test]
     fn subvolumes_over_the_same_room_are_one_file_system_and_others_are_told_apart_by_number() {
-        let mut room = statfs("/").unwrap();
-        room.f_type = 0;
-        assert_ne!(identity(1, &room), identity(2, &room));
-        room.f_type = BTRFS as _;
-        assert_eq!(identity(1, &room), identity(2, &room));
-        let mut other = room;
-        other.f_bfree += 1;
-        assert_ne!(identity(1, &room), identity(1, &other));
+        let mut kind = statfs("/").unwrap();
+        kind.f_type = 0;
+        assert_ne!(identity(1, 7, &kind), identity(2, 7, &kind));
+        kind.f_type = BTRFS as _;
+        assert_eq!(identity(1, 5 << 32 | 7, &kind), identity(2, 256 << 32 | 7, &kind));
+        // Also one that is written to between two looks.
+        let mut later = kind;
+        later.f_bfree += 1;
+        assert_eq!(identity(1, 7, &kind), identity(2, 7, &later));
+        assert_ne!(identity(1, 7, &kind), identity(1, 8, &kind));
     }
 }
