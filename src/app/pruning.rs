@@ -87,10 +87,11 @@ pub async fn watch_disks(
     (low, disks::watch(store, &disks, watermark, now, usage).await)
 }
 
-/// The disks that are too full now, each in a sentence.
+/// The disks that are too full now, each in a sentence with its way out.
 pub async fn low_disks(declared: &Declared, store: &Store, swarm: &Swarm) -> Vec<String> {
     let seen = disks::look(places(declared, store, Some(swarm.engine())).await);
-    policy::low_disks(&seen.disks, declared.prune.watermark).iter().map(policy::LowDisk::sentence).collect()
+    let low = policy::low_disks(&seen.disks, declared.prune.watermark);
+    low.iter().map(|low| format!("{}{}", low.sentence(), low.way_out())).collect()
 }
 
 /// Where an Engine that does not answer keeps its data, the states know.

@@ -41,7 +41,7 @@ pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     }
     leftovers(&host, arguments)?;
     for low in app::pruning::low_disks(&host.declared, &host.store, &host.swarm).await {
-        super::tell(&format!("evenkeel: warning: {low}; `evenkeel prune` makes room"));
+        super::tell(&format!("evenkeel: warning: {low}"));
     }
     if let Some(tight) = host.tight_network().await {
         super::tell(&format!("evenkeel: warning: {tight}"));

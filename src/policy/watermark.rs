@@ -76,6 +76,11 @@ impl LowDisk {
         format!("the file system of {places} {how} (prune.watermark: {} %)", self.watermark)
     }
 
+    /// A prune removes images, which lie only where Docker keeps them.
+    pub fn way_out(&self) -> &'static str {
+        if self.disk.has(Role::Docker) { "; `evenkeel prune` makes room" } else { "" }
+    }
+
     /// The alert, with what takes the room there.
     pub fn alert(&self, usage: &Usage, now: Timestamp) -> Alert {
         let places: Vec<&str> = self.disk.places.iter().map(|place| place.role.word()).collect();
@@ -150,6 +155,15 @@ mod tests {
         assert_eq!(on(8, 79), [""; 0]);
         assert_eq!(on(9, 84), [""; 0]);
         assert_eq!(on(10, 86), once);
+    }
+
+    #[test]
+    fn a_prune_is_named_only_for_the_disk_on_which_it_makes_room() {
+        let way_out = |roles: &[Role]| low_disks(&[disk(roles, 90, None)], WATERMARK)[0].way_out();
+        assert_eq!(way_out(&[Role::State]), "");
+        for roles in [&[Role::Docker][..], &[Role::Docker, Role::State]] {
+            assert_eq!(way_out(roles), "; `evenkeel prune` makes room");
+        }
     }
 
     #[test]
