@@ -164,7 +164,11 @@ impl Keeper<'_> {
         let told = |line: &str| self.progress.waiting_for(&format!("image {reference}: {line}"));
         self.images.pull(reference, self.auths.for_image(reference), told).await?;
         match self.images.id(reference).await? {
-            Some(pulled) if pulled == id => Ok(reference.to_owned()),
+            Some(pulled) if pulled == id => {
+                let here = Resolved { reference: reference.to_owned(), id: Some(pulled), silent: None };
+                self.keep(&here).await;
+                Ok(here.reference)
+            }
             _ => Err(Unapplied::Other(Outcome::Error(format!(
                 "image {reference} is gone from this machine, and what its registry gives under that name is not the one \
                  that ran ({id})"
