@@ -24,6 +24,15 @@ pub(super) const IMAGE: &str = "/TaskTemplate/ContainerSpec/Image";
 /// How many references are asked about at the same time: a registry that hangs costs its time once.
 const AT_ONCE: usize = 8;
 
+/// What came from its registry.
+struct Fetched {
+    reference: String,
+    /// Its id, where it got its keep tag with this.
+    kept: Option<String>,
+    /// Whether this machine had the same image before, by another name or by none.
+    was_here: bool,
+}
+
 impl Keeper<'_> {
     /// Has every image that the plan needs on this node, and the plan name exactly these.
     ///
@@ -50,13 +59,14 @@ impl Keeper<'_> {
 
     async fn fetch(&self, missing: Vec<&mut Resolved>, reserve: u64) -> Result<(), Outcome> {
         let bounds = Bounds { root: self.swarm.info().await?.data_root, reserve };
-        let mut pulled = Vec::new();
+        let (before, mut fetched) = (self.images.all().await?, Vec::new());
         for image in missing {
             if let Err(in_the_way) = self.pull(image, &bounds).await {
-                self.drop_fetched(&pulled, &in_the_way).await;
+                self.drop_fetched(&fetched, &in_the_way).await;
                 return Err(in_the_way);
             }
-            pulled.push((image.reference.clone(), self.keep(image).await));
+            let was_here = image.id.as_ref().is_some_and(|id| before.contains(id));
+            fetched.push(Fetched { reference: image.reference.clone(), kept: self.keep(image).await, was_here });
         }
         Ok(())
     }
@@ -77,21 +87,24 @@ impl Keeper<'_> {
     }
 
     /// Where the disk has no room for all images of a release, those that came are only in the way.
-    async fn drop_fetched(&self, pulled: &[(String, Option<String>)], in_the_way: &Outcome) {
+    async fn drop_fetched(&self, fetched: &[Fetched], in_the_way: &Outcome) {
         if !matches!(in_the_way, Outcome::Blocked(_)) {
             return;
         }
-        for (reference, kept) in pulled {
-            if let Err(cause) = self.drop_one(reference, kept.as_deref()).await {
+        for image in fetched {
+            if let Err(cause) = self.drop_one(image).await {
                 warn!(cause = %cause, "an image that was fetched for nothing could not be removed");
             }
         }
     }
 
-    async fn drop_one(&self, reference: &str, kept: Option<&str>) -> Result<(), ImageError> {
-        self.images.remove(reference).await?;
-        if let Some(id) = kept {
-            self.images.let_go(id).await?;
+    /// Of an image that was here by another name, only what this run has given it.
+    async fn drop_one(&self, image: &Fetched) -> Result<(), ImageError> {
+        self.images.remove(&image.reference).await?;
+        match &image.kept {
+            Some(id) if image.was_here => drop(self.images.untag(id).await?),
+            Some(id) => drop(self.images.let_go(id).await?),
+            None => {}
         }
         Ok(())
     }

@@ -25,6 +25,14 @@ impl Images {
         }
     }
 
+    /// The ids of all images that are here, with a name or without.
+    pub async fn all(&self) -> Result<BTreeSet<String>, ImageError> {
+        let list = self.engine.get("/images/json", &[("all", "1")]).await;
+        let list = list.map_err(|e| e.during("look at the images that are here"))?;
+        let ids = list.as_array().into_iter().flatten().filter_map(|image| image["Id"].as_str());
+        Ok(ids.map(str::to_owned).collect())
+    }
+
     /// The ids of all images that have a keep tag.
     pub async fn kept(&self) -> Result<BTreeSet<String>, ImageError> {
         let filters = serde_json::json!({"reference": [REPOSITORY]}).to_string();
