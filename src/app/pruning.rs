@@ -19,7 +19,7 @@ use crate::host::disks::{self, Seen};
 use crate::host::engine::Engine;
 use crate::host::images::{FOR_OTHERS, Freed, ImageError, Images};
 use crate::host::progress::Progress;
-use crate::host::store::{Slot, SlotAttempt, Store};
+use crate::host::store::{self, Slot, SlotAttempt, Store};
 use crate::host::swarm::Swarm;
 use crate::host::who::who;
 use crate::model::alert::HOST;
@@ -225,12 +225,11 @@ impl Pruner<'_> {
         let mut told = false;
         loop {
             let by = match self.slot() {
-                Ok(Ok(slot)) => return Ok(Some(slot)),
+                Ok(Ok(slot)) => return Ok(slot),
                 Ok(Err(by)) => by,
                 Err(cause) => {
-                    // On a full disk no upgrade begins, and pruning is what makes room.
-                    warn!(cause = format!("{cause:#}"), "going on without the run slot");
-                    return Ok(None);
+                    let why = format!("no image is removed: it is not known who is at work: {cause:#}");
+                    return Err(Outcome::Blocked(why));
                 }
             };
             if started_by_systemd() && begun.elapsed() >= WITHIN {
@@ -244,15 +243,21 @@ impl Pruner<'_> {
         }
     }
 
-    /// The inner `Err` says who is at work.
-    fn slot(&self) -> anyhow::Result<Result<Slot, String>> {
+    /// The inner `Err` says who is at work. `None` where nobody is, and nobody can begin an upgrade either.
+    fn slot(&self) -> anyhow::Result<Result<Option<Slot>, String>> {
         if let Some(by) = self.store.at_work(None)? {
             return Ok(Err(by));
         }
-        match self.store.slot()? {
-            SlotAttempt::Held { by } => Ok(Err(by)),
+        match self.store.slot() {
+            Ok(SlotAttempt::Held { by }) => Ok(Err(by)),
             // Whoever begins an upgrade from here on waits.
-            SlotAttempt::Taken(slot) => Ok(self.store.at_work(None)?.map_or(Ok(slot), Err)),
+            Ok(SlotAttempt::Taken(slot)) => Ok(self.store.at_work(None)?.map_or(Ok(Some(slot)), Err)),
+            Err(cause) if store::is_unwritable(&cause) => {
+                // Pruning is what makes room.
+                warn!(cause = format!("{cause:#}"), "going on without the run slot");
+                Ok(Ok(None))
+            }
+            Err(cause) => Err(cause),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 /// What files that are on their way begin with; a killed run leaves them behind.
@@ -96,6 +96,25 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// A cause, and what an operator does about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}; {way_out}")]
+struct Explained {
+    // In the sentence already, so it is no source.
+    cause: io::Error,
+    way_out: &'static str,
+}
+
+/// Whether this says that nothing can be written to a disk: it is full, or was mounted for reading.
+pub fn is_unwritable(error: &anyhow::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let kind = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<Explained>() {
+        Some(explained) => Some(explained.cause.kind()),
+        None => cause.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    error.chain().filter_map(kind).any(|kind| matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem))
+}
+
 /// Adds the way out to the causes that an operator can remove.
 pub(in crate::host) fn explained(cause: io::Error) -> anyhow::Error {
     use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull};
@@ -107,5 +126,26 @@ pub(in crate::host) fn explained(cause: io::Error) -> anyhow::Error {
         NotADirectory | AlreadyExists => "a file stands where a folder has to be: move it away",
         _ => return cause.into(),
     };
-    anyhow!("{cause}; {way_out}")
+    Explained { cause, way_out }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_takes_nothing_is_told_apart_from_any_other_cause() {
+        let told = |kind: io::ErrorKind| {
+            let cause: Result<()> = Err(explained(kind.into()));
+            cause.context("open the lock").unwrap_err()
+        };
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem] {
+            assert!(is_unwritable(&told(kind)), "{kind}");
+        }
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Other, io::ErrorKind::NotADirectory] {
+            assert!(!is_unwritable(&told(kind)), "{kind}");
+        }
+        let words = format!("{:#}", told(io::ErrorKind::StorageFull));
+        assert_eq!(words, "open the lock: no storage space; free some space on its file system");
+    }
 }

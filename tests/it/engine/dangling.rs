@@ -212,6 +212,10 @@ fn a_prune_waits_for_who_is_at_work_and_takes_nothing_where_it_is_not_known_what
     fs::write(app.join("state.json"), serde_json::to_string(&state).unwrap()).unwrap();
     takes_nothing("what an app needs is not known: ");
     fs::remove_file(app.join("state.json")).unwrap();
+    // A lock that nobody can look at may be held.
+    std::os::unix::fs::symlink("lock", app.join("lock")).unwrap();
+    takes_nothing("it is not known who is at work: ");
+    fs::remove_file(app.join("lock")).unwrap();
 
     // A first install has no state before its images are here.
     fs::write(app.join("lock"), "pid 1 somebody else\n").unwrap();
