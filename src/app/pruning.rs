@@ -35,6 +35,15 @@ use crate::reconcile::release;
 const WITHIN: Duration = Duration::from_secs(30 * 60);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
+/// How long it is left alone that nobody seems to need.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// An image without a name, since it was made: a build may be under way.
+    pub made: SignedDuration,
+    /// A keep tag, since it was given: a release may be on its way that something is in the way of tonight.
+    pub kept: SignedDuration,
+}
+
 /// How a prune has ended.
 #[derive(Debug)]
 pub struct Pruned {
@@ -45,20 +54,22 @@ pub struct Pruned {
     pub untold: Option<anyhow::Error>,
 }
 
-/// Removes dangling images that were made longer ago than this, and looks at the disks. Never fails: what went wrong is in
+/// Removes dangling images and keep tags that are older than this, and looks at the disks. Never fails: what went wrong is in
 /// what it gives.
 pub async fn prune(
     declared: &Declared,
     store: &Store,
     engine: anyhow::Result<Engine>,
-    older_than: SignedDuration,
+    older_than: Ages,
     now: Timestamp,
 ) -> Pruned {
     let mut warnings = Vec::new();
     let (outcome, engine) = match engine {
         Ok(engine) => {
             let pruner = Pruner { store, swarm: Swarm::new(engine.clone()), images: Images::new(engine.clone()) };
-            let pruned = pruner.prune(now.saturating_sub(older_than).unwrap_or(now), &mut warnings).await;
+            let before = |age| now.saturating_sub(age).unwrap_or(now);
+            let before = Before { made: before(older_than.made), kept: before(older_than.kept) };
+            let pruned = pruner.prune(before, &mut warnings).await;
             (pruned.unwrap_or_else(|outcome| outcome), Some(engine))
         }
         Err(cause) => (Outcome::from(cause), None),
@@ -178,6 +189,13 @@ async fn of_services(state: &State, swarm: &Swarm, images: &Images) -> Result<BT
     Ok(ids.into_iter().map(|(reference, id)| (id, reference)).collect())
 }
 
+/// The same as [`Ages`], from now.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    made: Timestamp,
+    kept: Timestamp,
+}
+
 struct Pruner<'a> {
     store: &'a Store,
     swarm: Swarm,
@@ -185,7 +203,7 @@ struct Pruner<'a> {
 }
 
 impl Pruner<'_> {
-    async fn prune(&self, made_before: Timestamp, warnings: &mut Vec<String>) -> Result<Outcome, Outcome> {
+    async fn prune(&self, before: Before, warnings: &mut Vec<String>) -> Result<Outcome, Outcome> {
         let _slot = self.quiet().await?;
         // Listed before the states are read, so that none goes that a run beside this one has just recorded.
         let kept = self.images.kept().await?;
@@ -195,9 +213,9 @@ impl Pruner<'_> {
         if let Some(why) = self.not_known(&needed, kept.len())? {
             return Err(Outcome::Blocked(format!("no image is removed: {why}")));
         }
-        let made_room = self.make_room(&unkept, &needed, made_before, warnings).await?;
-        let let_go = self.let_go(kept.difference(&needed.ids()), warnings).await?;
-        let freed = self.images.prune_dangling(made_before).await?;
+        let made_room = self.make_room(&unkept, &needed, before.made, warnings).await?;
+        let let_go = self.let_go(kept.difference(&needed.ids()), before.kept, warnings).await?;
+        let freed = self.images.prune_dangling(before.made).await?;
         if freed.is_none() {
             warnings.push(format!(
                 "other images without a name stay for now: somebody else has been pruning for more than {} minutes",
@@ -307,15 +325,16 @@ impl Pruner<'_> {
         }
     }
 
-    /// Takes away tags that nothing needs. Gives how many those were.
+    /// Takes away tags that nothing needs, and that were given before this time. Gives how many those were.
     async fn let_go(
         &self,
         needless: impl Iterator<Item = &String>,
+        kept_before: Timestamp,
         warnings: &mut Vec<String>,
     ) -> Result<usize, Outcome> {
         let mut let_go = 0;
         for id in needless {
-            match self.images.let_go(id).await {
+            match self.images.let_go(id, kept_before).await {
                 Ok(is_gone) => let_go += usize::from(is_gone),
                 Err(cause) if cause.is_unreachable() => return Err(cause.into()),
                 Err(cause) => warnings.push(format!("an image that nothing needs keeps its tag for now: {cause}")),

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use super::world;
-use crate::app::pruning::{self, Pruned};
+use crate::app::pruning::{self, Ages, Pruned};
 use crate::config;
 use crate::host::store::Store;
 use crate::model::outcome::Outcome;
@@ -19,6 +19,10 @@ pub struct Arguments {
     /// Leave images that were made within this time: a build may be under way.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
     older_than: Duration,
+
+    /// Leave images that were kept for a release within this time: what is in its way may be gone by tomorrow.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = time)]
+    let_go_after: Duration,
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -31,7 +35,8 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
     let store = Store::for_reading(&declared.state_dir);
     let engine = world::engine(&declared).await;
     notify::ready();
-    let older_than = SignedDuration::try_from(arguments.older_than).unwrap_or(SignedDuration::MAX);
+    let age = |age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    let older_than = Ages { made: age(arguments.older_than), kept: age(arguments.let_go_after) };
     let Pruned { outcome, warnings, untold } =
         pruning::prune(&declared, &store, engine, older_than, Timestamp::now()).await;
     for warning in warnings {

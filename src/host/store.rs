@@ -27,8 +27,8 @@ use crate::model::secret::HostKey;
 pub use history::{DamagedLine, LONGEST as LONGEST_HISTORY};
 pub use lock::{Lock, LockAttempt};
 pub(in crate::host) use lock::{alone, is_taken, open_lock};
-pub use place::{InDoubt, is_unwritable};
 pub(in crate::host) use place::{BESIDE, explained, make_folder, put_if_missing, replace, sync_folder};
+pub use place::{InDoubt, is_unwritable};
 pub use slot::{Slot, SlotAttempt};
 pub use state::StateError;
 

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use serde_json::Value;
 use tracing::warn;
 
@@ -49,7 +50,10 @@ impl Keeper<'_> {
     /// As [`Keeper::fetch_images`].
     pub async fn fetch_images_beside(&self, plan: &mut Plan, reserve: u64) -> Result<Vec<String>, Outcome> {
         let mut resolved = self.resolved(&plan.images()).await?;
-        let missing: Vec<&mut Resolved> = resolved.values_mut().filter(|image| image.id.is_none()).collect();
+        let (here, missing): (Vec<_>, Vec<_>) = resolved.values_mut().partition(|image| image.id.is_some());
+        for image in here {
+            self.keep_on(image).await;
+        }
         if !missing.is_empty() {
             self.fetch(missing, reserve).await?;
         }
@@ -72,7 +76,7 @@ impl Keeper<'_> {
     }
 
     /// Gives an image its keep tag as soon as it is here: Docker's own prune, which waits for nobody, would take it until a
-    /// container runs it. Gives the id where it had none before. A tag that no release comes to need goes with the next
+    /// container runs it. Gives the id where it had none before. A tag that no release comes to need goes with a later
     /// `prune`.
     async fn keep(&self, pulled: &Resolved) -> Option<String> {
         let id = pulled.id.as_ref()?;
@@ -83,6 +87,16 @@ impl Keeper<'_> {
                 warn!(cause = %cause, "an image that was fetched could not be kept; a prune would take it now");
                 None
             }
+        }
+    }
+
+    /// What waits night by night for a release that something is in the way of is not fetched anew for it: its keep tag is
+    /// given again, and is as young as this run.
+    async fn keep_on(&self, image: &Resolved) {
+        let Some(id) = &image.id else { return };
+        let keep = async || Ok::<_, ImageError>(self.images.is_kept(id).await? && self.images.keep(id).await?);
+        if let Err(cause) = keep().await {
+            warn!(cause = %cause, "an image that is needed soon may have to be fetched again");
         }
     }
 
@@ -103,7 +117,7 @@ impl Keeper<'_> {
         self.images.remove(&image.reference).await?;
         match &image.kept {
             Some(id) if image.was_here => drop(self.images.untag(id).await?),
-            Some(id) => drop(self.images.let_go(id).await?),
+            Some(id) => drop(self.images.let_go(id, Timestamp::MAX).await?),
             None => {}
         }
         Ok(())

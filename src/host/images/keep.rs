@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tracing::debug;
 
@@ -48,15 +49,19 @@ impl Images {
         Ok(self.id(&tag(id)).await?.is_some())
     }
 
-    /// Takes a keep tag away, and the image with it where that has no other tag: also one that came by its digest, which
-    /// the image store of containerd keeps by the name of that digest, and which no prune takes there. As long as a
-    /// container uses such a one, its tag stays, so that whoever looks next finds it again. Gives whether the tag went.
+    /// Takes a keep tag away that was given before this time, and the image with it where that has no other tag: also one
+    /// that came by its digest, which the image store of containerd keeps by the name of that digest, and which no prune
+    /// takes there. As long as a container uses such a one, its tag stays, so that whoever looks next finds it again. Gives
+    /// whether the tag went.
     ///
     /// Whoever lists the kept images first, and only then reads which ones are needed, takes none that a run beside it has
     /// just kept and recorded.
-    pub async fn let_go(&self, id: &str) -> Result<bool, ImageError> {
+    pub async fn let_go(&self, id: &str, kept_before: Timestamp) -> Result<bool, ImageError> {
         let tag = tag(id);
         let Some(image) = self.inspect(&parsed(&tag)?).await? else { return Ok(false) };
+        if last_tagged(&image).is_some_and(|at| at >= kept_before) {
+            return Ok(false);
+        }
         let names = |key: &str| image[key].as_array().into_iter().flatten().filter_map(Value::as_str);
         if names("RepoTags").all(|name| name == tag) {
             if self.is_used(image["Id"].as_str().unwrap_or(id)).await? {
@@ -110,10 +115,29 @@ impl Images {
     }
 }
 
+/// What the Engine does not tell, such as of an image from an older one, was long ago.
+fn last_tagged(image: &Value) -> Option<Timestamp> {
+    image["Metadata"]["LastTagTime"].as_str()?.parse().ok()
+}
+
 fn tag(id: &str) -> String {
     format!("{REPOSITORY}:{}", hash(id))
 }
 
 fn hash(id: &str) -> &str {
     id.strip_prefix("sha256:").unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_an_image_was_tagged_last_is_read_as_the_engine_tells_it() {
+        let told = |time: &str| last_tagged(&serde_json::json!({"Metadata": {"LastTagTime": time}}));
+        let noon: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
+        assert_eq!(told("2026-11-01T13:00:00.000000000+01:00"), Some(noon));
+        assert!(told("0001-01-01T00:00:00Z").is_some_and(|at| at < noon), "never");
+        assert_eq!(last_tagged(&serde_json::json!({"Metadata": {}})), None);
+    }
 }

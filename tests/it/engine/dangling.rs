@@ -18,6 +18,9 @@ use crate::world::{Said, World};
 
 const APP: &str = "shelf";
 const KEEP: &str = "evenkeel/keep";
+/// However young what nobody needs is: a tag, or that and an image without a name.
+const LET_GO: &[&str] = &["prune", "--let-go-after", "0s"];
+const ALL: &[&str] = &["prune", "--let-go-after", "0s", "--older-than", "0s"];
 
 /// Docker's own program, as an operator has it.
 struct Docker {
@@ -169,6 +172,8 @@ fn no_prune_without_all_takes_an_image_that_a_release_needs_and_those_without_a_
     let tag = Docker::keep_tag(&docker.build("foreign", "foreign"));
     docker.does(&["tag", "foreign", &tag]);
     let said = world.ok(&["prune"]);
+    assert!(said.out == "prune: converged\n" && docker.has(&tag), "a release may be on its way: {said:#?}");
+    let said = world.ok(LET_GO);
     assert!(said.out.starts_with("prune: applied: let go of 1 image that no release names any more"), "{said:#?}");
     assert!(!docker.has(&tag) && docker.has("foreign"));
 
@@ -194,7 +199,7 @@ fn a_prune_waits_for_who_is_at_work_and_takes_nothing_where_it_is_not_known_what
     docker.does(&["tag", "foreign", &tag]);
     let junk = docker.leave_behind();
     let takes_nothing = |why: &str| {
-        let said = world.run(&["prune", "--older-than", "0s"]);
+        let said = world.run(ALL);
         let told = format!("prune: blocked: no image is removed: {why}");
         assert!(said.code == 12 && said.out.starts_with(&told), "{said:#?}");
         assert!(docker.keeps(&id) && docker.has(&junk), "{why}");
@@ -221,7 +226,7 @@ fn a_prune_waits_for_who_is_at_work_and_takes_nothing_where_it_is_not_known_what
     fs::write(app.join("lock"), "pid 1 somebody else\n").unwrap();
     let lock = fs::File::open(app.join("lock")).unwrap();
     lock.lock().unwrap();
-    let mut prune = world.start_with_log(&["prune", "--older-than", "0s"]);
+    let mut prune = world.start_with_log(ALL);
     let mut log = std::io::BufReader::new(prune.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut log, &mut line).unwrap();
@@ -238,11 +243,11 @@ fn a_prune_waits_for_who_is_at_work_and_takes_nothing_where_it_is_not_known_what
     let acts = || world.ok(&["history"]).out.matches("prune: ").count();
     let before = acts();
     for _ in 0..2 {
-        assert_eq!(world.ok(&["prune"]).out, "prune: converged\n");
+        assert_eq!(world.ok(LET_GO).out, "prune: converged\n");
     }
     assert!(docker.keeps(&id) && acts() == before);
     docker.does(&["rm", "user"]);
-    let said = world.ok(&["prune"]);
+    let said = world.ok(LET_GO);
     assert_eq!(said.out, "prune: applied: let go of 1 image that no release names any more\n");
     assert!(!docker.has(&id) && acts() == before + 1);
 }
@@ -268,7 +273,7 @@ fn on_a_full_docker_disk_what_nobody_needs_goes_and_what_a_release_needs_stays()
     fill_up(&docker.engine.data_root());
     let refused = docker.command(&["tag", &needed, "no-room"]).output().unwrap();
     assert!(!refused.status.success(), "there is room for a tag: {refused:?}");
-    let said = world.run(&["prune", "--older-than", "0s"]);
+    let said = world.run(ALL);
     assert!(docker.has(&needed) && !docker.has(&junk), "{said:#?}");
     // With the room of that one, there is some for a tag.
     assert!(said.code == 0 && docker.keeps(&needed), "{said:#?}");
@@ -281,7 +286,7 @@ fn on_a_full_docker_disk_what_nobody_needs_goes_and_what_a_release_needs_stays()
     docker.build("other", "new");
     thread::sleep(Duration::from_millis(1100));
     fill_up(&docker.engine.data_root());
-    let said = world.ok(&["prune", "--older-than", "0s"]);
+    let said = world.ok(ALL);
     assert!(docker.keeps(&needed) && !docker.has(&junk), "{said:#?}");
     assert!(said.err.contains("an image that nothing needs keeps its tag for now: "), "{said:#?}");
 }

@@ -95,9 +95,9 @@ fn an_image_that_came_by_its_digest_goes_with_its_tag_as_soon_as_no_container_us
         images.pull(&name, auths.for_image(&name), |_| ()).await.unwrap();
         let user = engine.post("/containers/create", &[], &json!({"Image": pushed.id, "Cmd": ["true"]})).await.unwrap();
         assert!(images.keep(&pushed.id).await.unwrap());
-        assert!(!images.let_go(&pushed.id).await.unwrap() && is_here().await);
+        assert!(!images.let_go(&pushed.id, jiff::Timestamp::MAX).await.unwrap() && is_here().await);
         engine.delete(&format!("/containers/{}", user["Id"].as_str().unwrap()), &[]).await.unwrap();
         assert!(images.keep(&pushed.id).await.unwrap() && images.id(&name).await.unwrap().is_some());
-        assert!(images.let_go(&pushed.id).await.unwrap() && !is_here().await);
+        assert!(images.let_go(&pushed.id, jiff::Timestamp::MAX).await.unwrap() && !is_here().await);
     });
 }

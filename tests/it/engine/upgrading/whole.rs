@@ -189,11 +189,11 @@ async fn a_release_comes_back_as_the_image_that_it_ran_whatever_its_name_stands_
     assert_eq!(index(&bench.stack.observe().await), index(&observed));
 
     // Kept for as long as it runs, whoever lets go of it.
-    bench.images.let_go(&recorded).await.unwrap();
+    bench.images.let_go(&recorded, jiff::Timestamp::MAX).await.unwrap();
     assert_eq!(bench.images.id(&recorded).await.unwrap().as_ref(), Some(&recorded));
     drop(host);
     bench.stack.clear().await;
-    bench.images.let_go(&recorded).await.unwrap();
+    bench.images.let_go(&recorded, jiff::Timestamp::MAX).await.unwrap();
     assert!(!bench.images.kept().await.unwrap().contains(&recorded));
     bench.clear().await;
 }
