@@ -91,7 +91,11 @@ pub async fn watch_disks(
     engine: Option<&Engine>,
     now: Timestamp,
 ) -> (Vec<String>, anyhow::Result<()>) {
-    let Seen { disks, unseen } = disks::look(places(declared, store, engine).await);
+    let told = data_root(engine).await;
+    if let Some(root) = &told {
+        disks::note_root(store, root);
+    }
+    let Seen { disks, unseen } = disks::look(places(declared, store, told));
     let watermark = declared.prune.watermark;
     let low = policy::low_disks(&disks, watermark).iter().map(policy::LowDisk::sentence).chain(unseen).collect();
     let usage = async || usage(store, engine).await;
@@ -100,19 +104,22 @@ pub async fn watch_disks(
 
 /// The disks that are too full now, each in a sentence with its way out.
 pub async fn low_disks(declared: &Declared, store: &Store, swarm: &Swarm) -> Vec<String> {
-    let seen = disks::look(places(declared, store, Some(swarm.engine())).await);
+    let seen = disks::look(places(declared, store, data_root(Some(swarm.engine())).await));
     let low = policy::low_disks(&seen.disks, declared.prune.watermark);
     low.iter().map(|low| format!("{}{}", low.sentence(), low.way_out())).collect()
 }
 
-/// Where an Engine that does not answer keeps its data, the states know.
-async fn places(declared: &Declared, store: &Store, engine: Option<&Engine>) -> Vec<(Role, PathBuf)> {
-    let told = match engine {
-        Some(engine) => Swarm::new(engine.clone()).info().await.ok().map(|info| info.data_root),
-        None => None,
-    };
+/// Where the Engine says that it keeps its data.
+async fn data_root(engine: Option<&Engine>) -> Option<PathBuf> {
+    let info = Swarm::new(engine?.clone()).info().await.ok()?;
+    Some(info.data_root).filter(|root| root.is_absolute())
+}
+
+/// Where an Engine that is not asked keeps its data, the last look that did ask knows; before any did, the states. Theirs
+/// may be old: of an app that was left alone since the data was moved.
+fn places(declared: &Declared, store: &Store, told: Option<PathBuf>) -> Vec<(Role, PathBuf)> {
     let recorded = || states(store).ok()?.into_iter().find_map(|(_, state)| state.ok()?.data_root);
-    let docker = told.filter(|root| root.is_absolute()).or_else(recorded);
+    let docker = told.or_else(|| disks::known_root(store)).or_else(recorded);
     docker.map(|root| (Role::Docker, root)).into_iter().chain([(Role::State, declared.state_dir.clone())]).collect()
 }
 

@@ -105,6 +105,29 @@ pub fn snapshots(store: &Store) -> Option<u64> {
     Some(listed.filter_map(|listed| Some(listed.manifest.ok()?.bytes())).sum())
 }
 
+/// Where the Engine said last that it keeps its data.
+pub fn known_root(store: &Store) -> Option<PathBuf> {
+    // What is wrong with the file is told by who writes it.
+    read(store).ok()?.docker_root
+}
+
+/// Writes down where the Engine says that it keeps its data. A full disk may have no room for it; then the next one tries
+/// again.
+pub fn note_root(store: &Store, root: &Path) {
+    let note = || {
+        make_folder(store.dir())?;
+        let _alone = alone(&lock(store))?;
+        let before = read(store)?;
+        if before.docker_root.as_deref() == Some(root) {
+            return Ok(());
+        }
+        write(store, &Disks { docker_root: Some(root.to_owned()), ..before })
+    };
+    if let Err(cause) = note() {
+        warn!(cause = format!("{cause:#}"), "where Docker keeps its data could not be written down");
+    }
+}
+
 /// Writes an alert for each of these that has crossed the watermark and was not told of. `usage` is asked then only.
 ///
 /// # Errors
@@ -216,6 +239,18 @@ mod tests {
         fs::remove_file(folder.path().join("alerts")).unwrap();
         assert_eq!(watched(&store, &[], 2).await.unwrap(), 1, "also where the disk cannot be looked at any more");
         assert_eq!(watched(&store, &full(), 3).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn where_docker_keeps_its_data_is_known_to_who_asks_no_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(known_root(&store), None);
+        watched(&store, &full(), 0).await.unwrap();
+        note_root(&store, Path::new("/data"));
+        assert_eq!(known_root(&store), Some("/data".into()));
+        assert_eq!(watched(&store, &full(), 1).await.unwrap(), 1, "what was told is known as before");
+        assert_eq!(known_root(&store), Some("/data".into()));
     }
 
     #[tokio::test]

@@ -63,16 +63,22 @@ pub struct Disks {
     pub schema: u32,
     /// What is above its watermark and was told.
     pub told: BTreeMap<String, Told>,
+    /// Where the Engine said last that it keeps its data: for who looks without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker_root: Option<PathBuf>,
     /// Alerts that have to be written yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub due: Vec<Alert>,
 }
 
 /// When it was told that something is above its watermark, and which one that was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     pub ts: Timestamp,
     pub watermark: u8,
+    /// Of which place; `None` where that was not written down yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
 }
 
 /// Why a text tells nothing of disks.
@@ -86,7 +92,7 @@ pub enum DisksError {
 
 impl Default for Disks {
     fn default() -> Self {
-        Self { schema: SCHEMA, told: BTreeMap::new(), due: Vec::new() }
+        Self { schema: SCHEMA, told: BTreeMap::new(), docker_root: None, due: Vec::new() }
     }
 }
 
@@ -174,7 +180,8 @@ mod tests {
         assert_eq!(Disks::parse(br#"{"schema": 2, "colour": "red"}"#), Err(DisksError::Newer(2)));
         assert!(matches!(Disks::parse(b"{\"schema\""), Err(DisksError::Form(_))));
         let disks = Disks {
-            told: [("docker-bytes".to_owned(), Told { ts: Timestamp::UNIX_EPOCH, watermark: 85 })].into(),
+            told: [("docker-bytes".to_owned(), Told { ts: Timestamp::UNIX_EPOCH, watermark: 85, path: None })].into(),
+            docker_root: Some("/var/lib/docker".into()),
             ..Disks::default()
         };
         assert_eq!(Disks::parse(&serde_json::to_vec(&disks).unwrap()), Ok(disks));

@@ -1,14 +1,15 @@
 //! Whether a file system has become too full, told once per crossing.
 //!
 //! What was told is told again only after it fell well below the watermark: a disk that goes up and down by a few per
-//! cent each day crosses it once. The surprise: what is told belongs to a place, not to a file system. When a place is
-//! moved to another disk, or two of them are parted, nobody is told of the same thing twice. Whoever raises the watermark
-//! says that what was told is no news any more: to come to the higher one is another crossing.
+//! cent each day crosses it once. The surprise: what is told belongs to a place, not to a file system. When another disk is
+//! mounted at a place, or two of them are parted, nobody is told of the same thing twice; what has another path is another
+//! place. Whoever raises the watermark says that what was told is no news any more: to come to the higher one is another
+//! crossing.
 
 use jiff::Timestamp;
 
 use crate::model::alert::{Alert, Reason};
-use crate::model::disk::{Disk, Disks, Measure, Role, Share, Told, Usage};
+use crate::model::disk::{Disk, Disks, Measure, Place, Role, Share, Told, Usage};
 
 /// So many per cent below the watermark a crossing is over.
 const WELL_BELOW: u8 = 5;
@@ -34,20 +35,27 @@ pub fn low_disks(seen: &[Disk], watermark: u8) -> Vec<LowDisk> {
 /// as it is known.
 pub fn crossed(known: &Disks, seen: &[Disk], watermark: u8, now: Timestamp) -> (Disks, Vec<LowDisk>) {
     let mut known = known.clone();
+    for (place, key) in seen.iter().flat_map(every_key) {
+        if known.told.get(&key).and_then(|told| told.path.as_ref()).is_some_and(|path| *path != place.path) {
+            known.told.remove(&key);
+        }
+    }
     for disk in seen {
         let over = Measure::ALL.into_iter().filter(|measure| is_over(disk.share(*measure), watermark));
-        for key in over.flat_map(|measure| keys(disk, measure)) {
+        for (_, key) in over.flat_map(|measure| keys(disk, measure)) {
             known.told.remove(&key);
         }
     }
     let reaches = |told: &Told| told.watermark >= watermark;
-    let is_told = |low: &LowDisk| keys(&low.disk, low.measure).any(|key| known.told.get(&key).is_some_and(reaches));
+    let is_told =
+        |low: &LowDisk| keys(&low.disk, low.measure).any(|(_, key)| known.told.get(&key).is_some_and(reaches));
     let crossed: Vec<LowDisk> = low_disks(seen, watermark).into_iter().filter(|low| !is_told(low)).collect();
     for low in low_disks(seen, watermark) {
-        for key in keys(&low.disk, low.measure) {
-            let told = known.told.entry(key).or_insert(Told { ts: now, watermark });
+        for (place, key) in keys(&low.disk, low.measure) {
+            let new = Told { ts: now, watermark, path: Some(place.path.clone()) };
+            let told = known.told.entry(key).or_insert_with(|| new.clone());
             if !reaches(told) {
-                *told = Told { ts: now, watermark };
+                *told = new;
             }
         }
     }
@@ -60,8 +68,12 @@ fn is_over(share: Option<Share>, watermark: u8) -> bool {
     share.is_none_or(|share| share.percent() < well_below)
 }
 
-fn keys(disk: &Disk, measure: Measure) -> impl Iterator<Item = String> {
-    disk.places.iter().map(move |place| format!("{}-{}", place.role.word(), measure.word()))
+fn every_key(disk: &Disk) -> impl Iterator<Item = (&Place, String)> {
+    Measure::ALL.into_iter().flat_map(move |measure| keys(disk, measure))
+}
+
+fn keys(disk: &Disk, measure: Measure) -> impl Iterator<Item = (&Place, String)> {
+    disk.places.iter().map(move |place| (place, format!("{}-{}", place.role.word(), measure.word())))
 }
 
 impl LowDisk {
@@ -120,7 +132,6 @@ fn used(disk: &Disk, usage: &Usage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::disk::Place;
 
     const WATERMARK: u8 = 85;
 
@@ -184,6 +195,22 @@ mod tests {
         let parted = [disk(&[Role::Docker], 90, None), disk(&[Role::State], 90, None)];
         assert_eq!(told(&mut known, &parted, 2), ["state bytes"]);
         assert_eq!(told(&mut known, &[disk(&[Role::Docker, Role::State], 90, None)], 3), [""; 0]);
+    }
+
+    #[test]
+    fn a_place_that_has_moved_elsewhere_is_another_one() {
+        let mut known = Disks::default();
+        let moved = |percent| {
+            let mut disk = disk(&[Role::Docker], percent, None);
+            disk.places[0].path = "/elsewhere".into();
+            disk
+        };
+        assert_eq!(told(&mut known, &[disk(&[Role::Docker], 90, None)], 0), ["docker bytes"]);
+        assert_eq!(told(&mut known, &[moved(90)], 1), ["docker bytes"]);
+        assert_eq!(told(&mut known, &[moved(82)], 2), [""; 0]);
+        // One that was told before paths were written down is not told again.
+        known.told.values_mut().for_each(|told| told.path = None);
+        assert_eq!(told(&mut known, &[moved(90)], 3), [""; 0]);
     }
 
     #[test]
