@@ -142,6 +142,7 @@ impl BuildServer {
             200..=299 => self.repository(&reply.body),
             // A reverse proxy's own word for what is not there. The server's is empty, or JSON.
             404 if is_page => Err(self.away("nobody answers behind the proxy (it says 404)")),
+            401 if !is_own_no(reply) => Err(self.odd("something in front of it asks for a login (401)".to_owned())),
             401 => Err(BuildsError::TokenRefused { server, said: said() }),
             403 => Err(BuildsError::Forbidden { server, said: said() }),
             404 => Err(BuildsError::Unknown { server, said: said() }),
@@ -187,7 +188,7 @@ impl BuildServer {
             None => String::from_utf8_lossy(&reply.body).into_owned(),
         };
         // A page is no sentence.
-        let words = if words.trim_start().starts_with('<') { String::new() } else { words };
+        let words = if is_markup(&words) { String::new() } else { words };
         let words = words.replace(self.token.expose_secret(), "(the token)");
         telemetry::one_line(&words).chars().take(LONGEST_SAYING).collect()
     }
@@ -198,7 +199,18 @@ pub async fn refuses_runner(target: &Target, ci: &Ci, secret: &SecretString) -> 
     let Some((path, header)) = ci.ping else { return false };
     let body = Some(("application/json", Bytes::from_static(b"{}")));
     let asked = Call { method: Method::POST, path, token: None, header: Some((header, secret)), body };
-    matches!(timeout(ANSWER_WITHIN, call(target, asked, LONGEST_ANSWER)).await, Ok(Ok(Reply { status: 401, .. })))
+    let answer = timeout(ANSWER_WITHIN, call(target, asked, LONGEST_ANSWER)).await;
+    matches!(answer, Ok(Ok(reply)) if is_own_no(&reply))
+}
+
+/// Whether a server of builds itself says that it does not know a secret. A middleware of the proxy has the same status for
+/// whoever did not log in, and then names a way to do so, or shows a page. These servers do neither.
+fn is_own_no(reply: &Reply) -> bool {
+    reply.status == 401 && !reply.asks_login && !is_markup(&String::from_utf8_lossy(&reply.body))
+}
+
+fn is_markup(words: &str) -> bool {
+    words.trim_start().starts_with('<')
 }
 
 /// The settings that a change names.

@@ -134,6 +134,34 @@ async fn a_refused_token_a_missing_right_and_an_unknown_repository_are_told_apar
     }
 }
 
+/// As basic or forward authentication in front of the server does.
+#[tokio::test]
+async fn a_login_that_somebody_else_asks_for_refuses_no_token() {
+    for say in logins_of_others() {
+        let odd = told(&[say]).await;
+        let sentence = "what Drone answers is not understood: something in front of it asks for a login (401)";
+        assert_eq!(odd.to_string(), sentence);
+        assert!(!odd.is_of_all() && !odd.may_pass());
+        assert_eq!(client(&script(&[say]).await, BuildEngine::Drone).takes_token().await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_somebody_else_asks_for_refuses_no_runner() {
+    for (say, refuses) in logins_of_others().map(|say| (say, false)).into_iter().chain([(Then::Say(EMPTY_NO), true)]) {
+        let server = script(&[say]).await;
+        let asked = client(&server, BuildEngine::Drone);
+        assert_eq!(refuses_runner(&asked.target, asked.ci, &asked.token).await, refuses);
+    }
+}
+
+const EMPTY_NO: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+
+fn logins_of_others() -> [Then; 2] {
+    let basic = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"ci\"\r\nContent-Length: 0\r\n\r\n";
+    [Then::Say(basic), say("401 Unauthorized", "text/html", "\n<html>Sign in</html>")]
+}
+
 /// As Drone does for who is no administrator.
 #[tokio::test]
 async fn a_change_that_is_answered_with_success_and_not_made_is_told() {

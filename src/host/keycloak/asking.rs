@@ -89,7 +89,7 @@ impl Asking {
 }
 
 fn told(host: &str, reply: Reply) -> Result<Told, KeycloakError> {
-    let Reply { status, is_json, body } = reply;
+    let Reply { status, is_json, body, .. } = reply;
     if is_from_proxy(status, is_json) {
         return Err(KeycloakError::Away(format!(
             "nobody answers behind the proxy as {host} (the proxy says {status})"

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +32,8 @@ pub struct Call<'c> {
 pub struct Reply {
     pub status: u16,
     pub is_json: bool,
+    /// It names a way to log in (`WWW-Authenticate`).
+    pub asks_login: bool,
     pub body: Bytes,
 }
 
@@ -60,12 +62,13 @@ pub async fn call(target: &Target, call: Call<'_>, longest: usize) -> Result<Rep
     let status = answer.status().as_u16();
     let is_json =
         answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let asks_login = answer.headers().contains_key(WWW_AUTHENTICATE);
     let read = Limited::new(answer.into_body(), longest).collect().await;
     let body = read.map_err(|error| match error.is::<LengthLimitError>() {
         true => CallError::TooLong(longest),
         false => CallError::Broken(error.to_string()),
     })?;
-    Ok(Reply { status, is_json, body: body.to_bytes() })
+    Ok(Reply { status, is_json, asks_login, body: body.to_bytes() })
 }
 
 fn in_words(error: &hyper::Error) -> String {
