@@ -202,8 +202,8 @@ pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timesta
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
         telling::after(host, &app.name, before, &outcome, &report, now);
-        // Nobody is kept from the app meanwhile, and who breaks it off loses nothing.
-        if report.stands {
+        // Nobody is kept from the app meanwhile.
+        if report.stands && !report.gave_way {
             report.warnings.extend(asking::ask(host, app, options).await);
         }
         if telemetry::under_journal() {
