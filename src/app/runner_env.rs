@@ -61,7 +61,7 @@ pub async fn by_hand(declared: &Declared, app: &config::App) -> Result<Stands, O
 }
 
 /// The engine of a release, as the secret says that it shares; the declared one where that says nothing.
-fn engine_of(body: &ReleaseBody, declared: BuildEngine) -> BuildEngine {
+pub(super) fn engine_of(body: &ReleaseBody, declared: BuildEngine) -> BuildEngine {
     let shares = |engine: &BuildEngine| body.secret_named(engine.ci().shared_secret).is_some();
     let engines = std::iter::once(declared).chain(ENGINES.into_iter().map(|(_, other)| other));
     engines.into_iter().find(shares).unwrap_or(declared)
