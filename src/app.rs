@@ -201,7 +201,7 @@ pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timesta
         let mut report = Report::default();
         let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
         log(&outcome);
-        telling::after(host, &app.name, before, &outcome, &report, now);
+        telling::after(host, &app.name, before, &outcome, &report, now).await;
         // Nobody is kept from the app meanwhile.
         if report.stands && !report.gave_way {
             report.warnings.extend(asking::ask(host, app, options).await);

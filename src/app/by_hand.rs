@@ -88,7 +88,7 @@ pub async fn grant(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) 
         let before = telling::before(&host.store, &app.name);
         let outcome = granted(host, app, wish, now).await.unwrap_or_else(|outcome| outcome);
         super::log(&outcome);
-        telling::after(host, &app.name, before, &outcome, &Report { closed: true, ..Report::default() }, now);
+        telling::after(host, &app.name, before, &outcome, &Report { closed: true, ..Report::default() }, now).await;
         outcome
     };
     work.instrument(error_span!("by_hand", app = %app.name)).await

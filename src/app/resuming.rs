@@ -48,7 +48,7 @@ async fn finish_all(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome
         let outcome = finish.await.unwrap_or_else(|outcome| outcome);
         super::log(&outcome);
         let closed = !self::open(&host.store).iter().any(|(open, _)| *open == app);
-        telling::after(host, &app, before, &outcome, &Report { closed, ..Report::default() }, now);
+        telling::after(host, &app, before, &outcome, &Report { closed, ..Report::default() }, now).await;
         told.push((app, outcome));
     }
     Ok(told)

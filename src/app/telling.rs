@@ -1,24 +1,30 @@
 //! What a run leaves to be read when it has ended: alerts, a line of history, metrics.
 //!
-//! The border: none of it makes a run fail or wait; what cannot be written is told in the log and by the next run. The
-//! surprise: an app without a state that can be read (never installed, or damaged) has told facts, too. They are kept
-//! beside the alerts until there is a state.
+//! The border: none of it makes a run fail, or wait for more than a moment; what cannot be written is told in the log and
+//! by the next run. The surprise: an app without a state that can be read (never installed, or damaged) has told facts,
+//! too. They are kept beside the alerts until there is a state.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::{Host, proxy};
 use crate::config::Declared;
 use crate::host::alerts::Alerts;
 use crate::host::metrics;
-use crate::host::store::{LockAttempt, StateError, Store};
+use crate::host::store::{Lock, LockAttempt, StateError, Store};
 use crate::host::who::who;
-use crate::model::alert::{self, of_the_host};
+use crate::model::alert::of_the_host;
 use crate::model::app::AppName;
 use crate::model::history::Line;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::upgrade::told::{self, Ending, HeldBack};
+
+/// Whoever writes or looks holds an app for less. Who holds it for longer is a run, and tells at its own end.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a run knows beside its outcome.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +51,15 @@ pub fn before(store: &Store, app: &AppName) -> Option<String> {
 }
 
 /// Tells how a run has ended. Called once at the end of each, its lock given back.
-pub fn after(host: &Host, app: &AppName, before: Option<String>, outcome: &Outcome, report: &Report, now: Timestamp) {
-    let told = tell(&host.store, app, outcome, report, now).unwrap_or_else(|error| {
+pub async fn after(
+    host: &Host,
+    app: &AppName,
+    before: Option<String>,
+    outcome: &Outcome,
+    report: &Report,
+    now: Timestamp,
+) {
+    let told = tell_once_free(&host.store, app, outcome, report, now).await.unwrap_or_else(|error| {
         warn!(cause = format!("{error:#}"), "alerts could not be written; the next run writes them");
         Told::default()
     });
@@ -71,7 +84,9 @@ pub fn host_failed(declared: &Declared, why: &anyhow::Error, now: Timestamp) {
     let outcome = Outcome::from(anyhow::anyhow!("{why:#}"));
     let told = Store::open(&declared.state_dir).and_then(|store| {
         let host = of_the_host();
-        tell(&store, &host, &outcome, &Report::default(), now)?;
+        if let LockAttempt::Taken(lock) = store.app(&host).lock()? {
+            tell(&store, &host, &lock, &outcome, &Report::default(), now)?;
+        }
         record(&store, &host, &outcome, None, None, now);
         Ok(store)
     });
@@ -109,24 +124,39 @@ struct Told {
     is_in_history: bool,
 }
 
-/// Makes due what has to be told and writes it.
-fn tell(store: &Store, app: &AppName, outcome: &Outcome, report: &Report, now: Timestamp) -> anyhow::Result<Told> {
-    let (dir, alerts) = (store.app(app), Alerts::of(store));
-    if app.as_str() != alert::HOST {
-        alerts.forget_beside(&of_the_host())?;
-    }
-    let lock = match dir.lock()? {
-        LockAttempt::Taken(lock) => lock,
-        LockAttempt::Held { by } => {
-            debug!(%by, "another run tells");
-            return Ok(Told::default());
-        }
+/// Tells, unless another run is at the app by now.
+async fn tell_once_free(
+    store: &Store,
+    app: &AppName,
+    outcome: &Outcome,
+    report: &Report,
+    now: Timestamp,
+) -> anyhow::Result<Told> {
+    Alerts::of(store).forget_beside(&of_the_host())?;
+    let dir = store.app(app);
+    let free = dir.lock_waiting(|by| debug!(%by, "somebody else holds the app; it is waited for a moment"));
+    let Ok(lock) = timeout(LOCK_WITHIN, free).await else {
+        debug!("another run tells");
+        return Ok(Told::default());
     };
+    tell(store, app, &lock?, outcome, report, now)
+}
+
+/// Makes due what has to be told and writes it.
+fn tell(
+    store: &Store,
+    app: &AppName,
+    lock: &Lock,
+    outcome: &Outcome,
+    report: &Report,
+    now: Timestamp,
+) -> anyhow::Result<Told> {
+    let (dir, alerts) = (store.app(app), Alerts::of(store));
     let (state, memory) = match dir.read_state() {
         Ok(Some(state)) => (state, Memory::State),
         Ok(None) => (alerts.beside(app)?, Memory::BesideAlerts),
         Err(StateError::Damaged { .. }) => {
-            dir.keep_aside(&lock)?;
+            dir.keep_aside(lock)?;
             (alerts.beside(app)?, Memory::BesideAlerts)
         }
         Err(StateError::Newer { .. }) => (alerts.beside(app)?, Memory::BesideAlerts),
@@ -137,7 +167,7 @@ fn tell(store: &Store, app: &AppName, outcome: &Outcome, report: &Report, now: T
         Ending { outcome, held: report.held.as_ref(), looked: report.looked, closed: report.closed, by_systemd };
     let mut told = told::ended(&state, &ending, now);
     let mut write = |state: &State| match memory {
-        Memory::State => dir.write_state(&lock, state),
+        Memory::State => dir.write_state(lock, state),
         Memory::BesideAlerts => alerts.put_beside(app, state),
     };
     if told != state {
@@ -204,8 +234,29 @@ mod tests {
     use super::*;
     use crate::model::history::Decided;
 
-    #[test]
-    fn what_a_killed_run_decided_comes_into_the_history_once_and_in_the_words_of_who_lives_to_tell_it() {
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_the_app_for_a_moment_only_keeps_nothing_from_being_told() {
+        let app: AppName = "wiki".parse().unwrap();
+        let now: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+        for (held, is_told) in [(Duration::from_millis(1500), true), (Duration::from_secs(60), false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path()).unwrap();
+            let dir = store.app(&app);
+            let LockAttempt::Taken(lock) = dir.lock().unwrap() else { panic!("nobody else is here") };
+            let (outcome, report) = (Outcome::Unhealthy("it does not come up".to_owned()), Report::default());
+            let telling = tell_once_free(&store, &app, &outcome, &report, now);
+            let giving_back = async {
+                tokio::time::sleep(held).await;
+                drop(lock);
+            };
+            let (told, ()) = tokio::join!(telling, giving_back);
+            told.unwrap();
+            assert_eq!(Alerts::of(&store).waiting().unwrap().len(), usize::from(is_told), "held for {held:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_run_decided_comes_into_the_history_once_and_in_the_words_of_who_lives_to_tell_it() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let app: AppName = "wiki".parse().unwrap();
@@ -225,15 +276,16 @@ mod tests {
             dir.write_state(&lock, &State { decided, ..State::new(&"wiki_example_org".parse().unwrap()) }).unwrap();
         };
         let closed = Report { closed: true, ..Report::default() };
-        let ended =
-            |outcome: &Outcome, report: &Report| tell(&store, &app, outcome, report, now).unwrap().is_in_history;
+        let ended = async |outcome: &Outcome, report: &Report| {
+            tell_once_free(&store, &app, outcome, report, now).await.unwrap().is_in_history
+        };
 
         commit();
-        assert!(!ended(&Outcome::Converged, &Report::default()), "what was decided is not what this run did");
-        assert!(!ended(&Outcome::Converged, &Report::default()));
+        assert!(!ended(&Outcome::Converged, &Report::default()).await, "what was decided is not what this run did");
+        assert!(!ended(&Outcome::Converged, &Report::default()).await);
         let upgraded = Outcome::Upgraded("1.0.0+1 -> 1.1.0+1 passed its gate".to_owned());
         commit();
-        assert!(ended(&upgraded, &closed));
+        assert!(ended(&upgraded, &closed).await);
         let mut lines = Vec::new();
         store.history(|line| lines.push(line.unwrap())).unwrap();
         let told = decided.line("wiki");
