@@ -419,7 +419,12 @@ impl<'a> Run<'a> {
         (self.state.installing, self.state.changing) = (None, None);
         self.state.frozen = read.frozen.clone();
         self.dir.write_state(&self.lock, &self.state)?;
-        winding_up::follow(&End { host: self.host, app: &self.app.name, dir: &self.dir, lock: &self.lock });
+        winding_up::follow(&End {
+            declared: &self.host.declared,
+            app: &self.app.name,
+            dir: &self.dir,
+            lock: &self.lock,
+        });
         self.keep_images(&before).await;
         Ok(())
     }

@@ -81,7 +81,7 @@ impl Desk<'_> {
         let outcome = ends::outcome(self.app, ended, &state);
         if let Ended::Closed { transaction, .. } = ended {
             let Self { host, app, dir, lock, .. } = self;
-            winding_up::follow(&End { host, app, dir, lock });
+            winding_up::follow(&End { declared: &host.declared, app, dir, lock });
             self.point_at_failed(&state, transaction);
             self.tidy(&state).await;
         }

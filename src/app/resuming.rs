@@ -30,7 +30,7 @@ use crate::model::transaction::{Fault, FaultKind, Step, Transaction};
 /// When it cannot be told what is open, or the slot is somebody else's.
 pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome)>, Outcome> {
     let told = finish_all(host, now).await;
-    winding_up::catch_up(host, now);
+    winding_up::catch_up(&host.declared, &host.store, now);
     told
 }
 
@@ -96,7 +96,7 @@ async fn finish(host: &Host, app: &AppName, _slot: &Slot, now: Timestamp) -> Res
     let Some(state) = dir.read_state()?.filter(|state| state.open.is_some()) else { return Ok(Outcome::Converged) };
     let progress = Progress::new(app.as_str());
     let (outcome, _) = Desk { host, app, dir: &dir, lock: &lock, progress: &progress }.finish(&state).await?;
-    log_warnings(&winding_up::wind_up(&End { host, app, dir: &dir, lock: &lock }));
+    log_warnings(&winding_up::wind_up(&End { declared: &host.declared, app, dir: &dir, lock: &lock }));
     Ok(outcome)
 }
 

@@ -11,9 +11,11 @@ use anyhow::{Context as _, anyhow};
 use super::{recorded, turn};
 use crate::config::{self, Declared, Special};
 use crate::host::store::{AppDir, Lock, Store};
+use crate::model::app::AppName;
 use crate::model::ci::{BuildEngine, Ci, ENGINES, Runner};
 use crate::model::outcome::Outcome;
 use crate::model::runner_env;
+use crate::model::secret::SecretBytes;
 use crate::model::state::ReleaseBody;
 
 /// How the file stands now.
@@ -22,29 +24,51 @@ pub enum Stands {
     Written(PathBuf),
     /// It was so already.
     Unchanged(PathBuf),
-    /// No release has passed its gate yet, so there is nothing that a runner could be told.
+    /// No release has passed its gate yet, or the app has no runner, so there is nothing that one could be told.
     NotInstalled,
 }
 
-/// Writes the file of an app that has a runner, unless it stands there already; `None` for any other app.
+/// Writes the file of an app that has a runner, unless it stands there already.
 ///
 /// # Errors
 /// Why it cannot be written, with the way out; the one from before stands then. Nothing of the secret is told.
-pub(super) fn keep(
-    declared: &Declared,
-    app: &config::App,
-    dir: &AppDir,
-    lock: &Lock,
-) -> Result<Option<Stands>, Outcome> {
+pub(super) fn keep(declared: &Declared, app: &config::App, dir: &AppDir, lock: &Lock) -> Result<Stands, Outcome> {
+    let Some(bytes) = wanted(declared, app, dir)? else { return Ok(Stands::NotInstalled) };
+    let is_new = dir.keep_runner_env(lock, &bytes)?;
+    let path = dir.runner_env_file();
+    Ok(if is_new { Stands::Written(path) } else { Stands::Unchanged(path) })
+}
+
+/// Whether [`keep`] would write it. Only looks, without the lock.
+///
+/// # Errors
+/// As [`keep`] has it.
+pub(super) fn is_behind(declared: &Declared, app: &config::App, dir: &AppDir) -> Result<bool, Outcome> {
+    let Some(bytes) = wanted(declared, app, dir)? else { return Ok(false) };
+    Ok(!dir.has_runner_env(&bytes)?)
+}
+
+/// What is told of the file where the app is not declared as it was installed: nobody knows how it should be by now.
+pub fn stale(app: &AppName, dir: &AppDir) -> Option<String> {
+    let path = dir.runner_env_file();
+    path.exists().then(|| {
+        format!(
+            "{} may not be what the server runs with any more, since {app} is not declared as it was installed: declare it so, \
+             or stop the runner and remove the file",
+            path.display()
+        )
+    })
+}
+
+/// How the file is to be; `None` where nobody could be told anything.
+fn wanted(declared: &Declared, app: &config::App, dir: &AppDir) -> Result<Option<SecretBytes>, Outcome> {
     let Special::Drone(drone) = &app.special else { return Ok(None) };
-    let Some(current) = recorded(app, dir)?.current else { return Ok(Some(Stands::NotInstalled)) };
+    let Some(current) = recorded(app, dir)?.current else { return Ok(None) };
     let ci = engine_of(&current.body, drone.engine).ci();
     let secret = secret(&current.body, ci, dir)?;
     let server = drone.rpc.as_deref().unwrap_or(app.domain.as_str());
     let runner = Runner { server, secret: &secret, capacity: declared.max_tests };
-    let is_new = dir.keep_runner_env(lock, &runner_env::file(ci, runner))?;
-    let path = dir.runner_env_file();
-    Ok(Some(if is_new { Stands::Written(path) } else { Stands::Unchanged(path) }))
+    Ok(Some(runner_env::file(ci, runner)))
 }
 
 /// The same by hand, without a run. Leaves a host on which the app was never installed as it is.
@@ -57,7 +81,7 @@ pub async fn by_hand(declared: &Declared, app: &config::App) -> Result<Stands, O
     }
     let dir = Store::open(&declared.state_dir)?.app(&app.name);
     let lock = turn::lock(&dir, &app.name).await??;
-    Ok(keep(declared, app, &dir, &lock)?.unwrap_or(Stands::NotInstalled))
+    keep(declared, app, &dir, &lock)
 }
 
 /// The engine of a release, as the secret says that it shares; the declared one where that says nothing.

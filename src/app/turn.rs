@@ -234,7 +234,7 @@ impl Run<'_> {
 
     /// The last thing while the app is held.
     pub(super) fn wind_up(&mut self) {
-        let end = End { host: self.host, app: &self.app.name, dir: &self.dir, lock: &self.lock };
+        let end = End { declared: &self.host.declared, app: &self.app.name, dir: &self.dir, lock: &self.lock };
         self.report.warnings.extend(winding_up::wind_up(&end));
     }
 

@@ -24,12 +24,20 @@ impl AppDir {
     /// When it cannot be read or written; the one from before stands then.
     pub fn keep_runner_env(&self, lock: &Lock, bytes: &SecretBytes) -> Result<bool> {
         self.ensure_locked_by(lock)?;
-        let path = self.runner_env_file();
-        if self.is_ours_alone(&path) && read_if_there(&path)?.is_some_and(|there| there == bytes.expose()) {
+        if self.has_runner_env(bytes)? {
             return Ok(false);
         }
-        replace(&path, bytes.expose())?;
+        replace(&self.runner_env_file(), bytes.expose())?;
         Ok(true)
+    }
+
+    /// Whether it stands there so, readable by us alone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_runner_env(&self, bytes: &SecretBytes) -> Result<bool> {
+        let path = self.runner_env_file();
+        Ok(self.is_ours_alone(&path) && read_if_there(&path)?.is_some_and(|there| there == bytes.expose()))
     }
 
     /// Whether it is a plain file that nobody else may read; one that somebody opened to others is replaced.
