@@ -25,12 +25,15 @@ pub(super) struct End<'a> {
 enum Known<'a> {
     /// Also of an app of which nothing is recorded.
     AsDeclared(&'a App),
+    /// It is not declared any more, or elsewhere.
     Otherwise,
+    /// Its state cannot be read, which every run says itself.
+    Unread,
 }
 
 impl<'a> Known<'a> {
     fn of(declared: &'a Declared, app: &AppName, dir: &AppDir) -> Self {
-        let Ok(state) = dir.read_state() else { return Known::Otherwise };
+        let Ok(state) = dir.read_state() else { return Known::Unread };
         match declared.app(app.as_str()) {
             Some(app) if state.is_none_or(|state| state.stack == app.stack.as_str()) => Known::AsDeclared(app),
             Some(_) | None => Known::Otherwise,
@@ -65,6 +68,7 @@ pub(super) fn wind_up(end: &End<'_>) -> Vec<String> {
     match end.known() {
         Known::AsDeclared(app) => end.runner_env(app),
         Known::Otherwise => runner_env::stale(end.app, end.dir).into_iter().collect(),
+        Known::Unread => Vec::new(),
     }
 }
 
@@ -93,6 +97,7 @@ fn caught_up(declared: &Declared, app: &AppName, dir: &AppDir) -> Vec<String> {
     let is_behind = match Known::of(declared, app, dir) {
         Known::AsDeclared(app) => runner_env::is_behind(declared, app, dir),
         Known::Otherwise => return runner_env::stale(app, dir).into_iter().collect(),
+        Known::Unread => return Vec::new(),
     };
     match is_behind {
         Ok(false) => Vec::new(),
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_nobody_keeps_any_more_is_told() {
+    fn a_file_that_nobody_keeps_any_more_is_told_and_one_of_an_unreadable_state_is_left_to_that() {
         let installed = Installed::new();
         let elsewhere = DRONE.replace("[drone]\n", "[drone]\ndomain = \"ci.example.org\"\n");
         for config in ["", &elsewhere] {
@@ -192,6 +197,11 @@ mod tests {
                 let [told] = &told[..] else { panic!("{told:#?}") };
                 assert!(told.contains("drone is not declared as it was installed"), "{told}");
             }
+        }
+        std::fs::write(installed.dir.path().join("state.json"), "{").unwrap();
+        for config in ["", DRONE] {
+            assert_eq!(installed.wound_up(config), [""; 0]);
+            assert_eq!(installed.caught_up(config), [""; 0]);
         }
     }
 }

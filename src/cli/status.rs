@@ -210,6 +210,9 @@ fn leftovers(host: &Host, arguments: &Which) -> anyhow::Result<()> {
     for name in host.store.apps()? {
         if host.declared.app(name.as_str()).is_none() {
             super::answer(&format!("{name:<16} is no longer declared: its stack and volumes are left alone\n"));
+            if let Some(stale) = app::runner_env::stale(&name, &host.store.app(&name)) {
+                super::tell(&format!("evenkeel: warning: {stale}"));
+            }
         }
     }
     Ok(())
