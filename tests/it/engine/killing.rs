@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
-use super::recorder::{Moment, Recorder, is_write};
+use super::recorder::{Moment, Recorder, is_stack_write};
 use super::scene::{APP, Scene, each};
 use crate::engine::private::PrivateEngine;
 
@@ -37,14 +37,14 @@ impl Doomed {
     /// Whether it has come to its end.
     fn is_reached(&mut self, moment: Moment, request: &str) -> bool {
         let asked = moment == Moment::Asked;
-        if is_write(request) && asked {
+        if is_stack_write(request) && asked {
             (self.writes, self.requests) = (self.writes + 1, 0);
         } else if asked {
             self.requests += 1;
         }
         match self.when {
-            When::Before(write) => asked && is_write(request) && self.writes == write,
-            When::After(write) => !asked && is_write(request) && self.writes == write,
+            When::Before(write) => asked && is_stack_write(request) && self.writes == write,
+            When::After(write) => !asked && is_stack_write(request) && self.writes == write,
             When::Waiting { write, requests } => asked && self.writes == write && self.requests == requests,
             When::Recording => asked && self.writes > 0 && request.ends_with("/info"),
         }

@@ -65,9 +65,13 @@ pub fn writes(requests: &[String]) -> Vec<&String> {
     requests.iter().filter(|request| is_write(request)).collect()
 }
 
-/// Without the tags by which images are kept, which are nothing of the stack's.
 pub fn stack_writes(requests: &[String]) -> Vec<&String> {
-    requests.iter().filter(|request| is_write(request) && !request.contains("/tag?repo=evenkeel%2Fkeep")).collect()
+    requests.iter().filter(|request| is_stack_write(request)).collect()
+}
+
+/// Without the tags by which images are kept, which are nothing of the stack's.
+pub fn is_stack_write(request: &str) -> bool {
+    is_write(request) && !request.contains("/tag?repo=evenkeel%2Fkeep")
 }
 
 pub fn is_write(request: &str) -> bool {
