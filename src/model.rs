@@ -7,6 +7,7 @@ pub mod ci;
 pub mod diagnostic;
 pub mod disk;
 pub mod history;
+pub mod kept;
 pub mod nights;
 pub mod observed;
 pub mod outcome;

@@ -15,7 +15,8 @@ use super::alerts::Alerts;
 use super::engine::Engine;
 use super::store::{Store, alone, make_folder, read_if_there, replace};
 use crate::model::alert;
-use crate::model::disk::{Disk, Disks, DisksError, Place, Role, Share, Usage};
+use crate::model::disk::{Disk, Disks, Place, Role, Share, Usage};
+use crate::model::kept::KeptError;
 use crate::policy;
 
 /// The kind of file system, as the kernel numbers it.
@@ -169,7 +170,7 @@ fn read(store: &Store) -> Result<Disks> {
     let Some(text) = read_if_there(&file)? else { return Ok(Disks::default()) };
     match Disks::parse(&text) {
         Ok(disks) => Ok(disks),
-        Err(newer @ DisksError::Newer(_)) => Err(newer).with_context(|| format!("read {}", file.display())),
+        Err(newer @ KeptError::Newer { .. }) => Err(newer).with_context(|| format!("read {}", file.display())),
         Err(damage) => {
             warn!(file = %file.display(), %damage, "which disks were told of is not known any more; they are told again");
             Ok(Disks::default())

@@ -14,7 +14,8 @@ use tracing::warn;
 use super::alerts::Alerts;
 use super::store::{Store, alone, make_folder, read_if_there, replace};
 use crate::model::alert::{self, Alert};
-use crate::model::nights::{Nights, NightsError};
+use crate::model::kept::KeptError;
+use crate::model::nights::Nights;
 use crate::policy;
 
 /// Notes that a night of these kinds was good.
@@ -48,7 +49,7 @@ fn read(store: &Store) -> Result<Nights> {
     let Some(text) = read_if_there(&file)? else { return Ok(Nights::default()) };
     match Nights::parse(&text) {
         Ok(nights) => Ok(nights),
-        Err(newer @ NightsError::Newer(_)) => Err(newer).with_context(|| format!("read {}", file.display())),
+        Err(newer @ KeptError::Newer { .. }) => Err(newer).with_context(|| format!("read {}", file.display())),
         Err(damage) => {
             warn!(file = %file.display(), %damage, "when the last good nights were is not known any more; it is counted anew");
             Ok(Nights::default())

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
+use super::kept::{self, KeptError};
 
 pub const SCHEMA: u32 = 1;
 
@@ -81,15 +82,6 @@ pub struct Told {
     pub path: Option<PathBuf>,
 }
 
-/// Why a text tells nothing of disks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DisksError {
-    #[error("{0}")]
-    Form(String),
-    #[error("schema {0} instead of {SCHEMA}: a newer evenkeel wrote it")]
-    Newer(u32),
-}
-
 impl Default for Disks {
     fn default() -> Self {
         Self { schema: SCHEMA, told: BTreeMap::new(), docker_root: None, due: Vec::new() }
@@ -99,17 +91,8 @@ impl Default for Disks {
 impl Disks {
     /// # Errors
     /// For what is damaged, and for what was written by a newer program.
-    pub fn parse(text: &[u8]) -> Result<Self, DisksError> {
-        #[derive(Deserialize)]
-        struct Schema {
-            schema: u32,
-        }
-        let damaged = |cause: serde_json::Error| DisksError::Form(cause.to_string());
-        let Schema { schema } = serde_json::from_slice(text).map_err(damaged)?;
-        if schema > SCHEMA {
-            return Err(DisksError::Newer(schema));
-        }
-        serde_json::from_slice(text).map_err(damaged)
+    pub fn parse(text: &[u8]) -> Result<Self, KeptError> {
+        kept::parse(text, SCHEMA)
     }
 }
 
@@ -177,8 +160,11 @@ mod tests {
 
     #[test]
     fn what_a_newer_program_wrote_is_told_apart_from_damage() {
-        assert_eq!(Disks::parse(br#"{"schema": 2, "colour": "red"}"#), Err(DisksError::Newer(2)));
-        assert!(matches!(Disks::parse(b"{\"schema\""), Err(DisksError::Form(_))));
+        assert_eq!(
+            Disks::parse(br#"{"schema": 2, "colour": "red"}"#),
+            Err(KeptError::Newer { found: 2, known: SCHEMA })
+        );
+        assert!(matches!(Disks::parse(b"{\"schema\""), Err(KeptError::Form(_))));
         let disks = Disks {
             told: [("docker-bytes".to_owned(), Told { ts: Timestamp::UNIX_EPOCH, watermark: 85, path: None })].into(),
             docker_root: Some("/var/lib/docker".into()),

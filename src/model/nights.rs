@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::kept::{self, KeptError};
+
 pub const SCHEMA: u32 = 1;
 
 /// By the verb that keeps a kind.
@@ -28,15 +30,6 @@ pub struct Night {
     pub told: Option<Timestamp>,
 }
 
-/// Why a text tells of no nights.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NightsError {
-    #[error("{0}")]
-    Form(String),
-    #[error("schema {0} instead of {SCHEMA}: a newer evenkeel wrote it")]
-    Newer(u32),
-}
-
 impl Default for Nights {
     fn default() -> Self {
         Self { schema: SCHEMA, kinds: BTreeMap::new() }
@@ -46,17 +39,8 @@ impl Default for Nights {
 impl Nights {
     /// # Errors
     /// For what is damaged, and for what was written by a newer program.
-    pub fn parse(text: &[u8]) -> Result<Self, NightsError> {
-        #[derive(Deserialize)]
-        struct Schema {
-            schema: u32,
-        }
-        let damaged = |cause: serde_json::Error| NightsError::Form(cause.to_string());
-        let Schema { schema } = serde_json::from_slice(text).map_err(damaged)?;
-        if schema > SCHEMA {
-            return Err(NightsError::Newer(schema));
-        }
-        serde_json::from_slice(text).map_err(damaged)
+    pub fn parse(text: &[u8]) -> Result<Self, KeptError> {
+        kept::parse(text, SCHEMA)
     }
 }
 
