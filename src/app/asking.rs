@@ -67,6 +67,7 @@ async fn of_drone(host: &Host, app: &App, drone: &Drone, options: Options) -> Ve
 
 /// A change to another engine may have gone back: the declared one's questions mean nothing to the one that runs.
 fn other_engine(dir: &AppDir, declared: BuildEngine) -> Option<String> {
+    // What cannot be read is told by the run itself, before anything is asked.
     let current = dir.read_state().ok()??.current?;
     let runs = runner_env::engine_of(&current.body, declared);
     (runs != declared).then(|| {

@@ -109,7 +109,7 @@ pub async fn low_disks(declared: &Declared, store: &Store, swarm: &Swarm) -> Vec
     low.iter().map(|low| format!("{}{}", low.sentence(), low.way_out())).collect()
 }
 
-/// Where the Engine says that it keeps its data.
+/// Where the Engine says that it keeps its data. One that does not answer is told by whoever asks more of it.
 async fn data_root(engine: Option<&Engine>) -> Option<PathBuf> {
     let info = Swarm::new(engine?.clone()).info().await.ok()?;
     Some(info.data_root).filter(|root| root.is_absolute())
