@@ -256,7 +256,7 @@ impl Nights {
         self.world.table(APP, &table);
     }
 
-    /// Starts a run and kills it when its journal stands at this step.
+    /// Starts a run and kills it when its journal stands at this step. All that it asked of the Engine is written down then.
     pub fn kill_at(&self, arguments: &[&str], step: &str) {
         let mut run = self.world.start(arguments);
         let deadline = Instant::now() + super::DEADLINE * 3;
@@ -267,6 +267,7 @@ impl Nights {
             thread::sleep(Duration::from_millis(2));
         }
         kill(&mut run);
+        self.recorder.catch_up();
     }
 }
 

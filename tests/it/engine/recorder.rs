@@ -4,8 +4,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+/// What lies in a socket is read at once, also on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
 
 /// What a hook is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +23,18 @@ pub enum Moment {
 /// Called at each moment of each request, in the thread of its connection. `false` ends the connection then and there.
 type Hook = dyn Fn(Moment, &str) -> bool + Send + Sync;
 
+/// How many connections may still bring requests.
+#[derive(Default)]
+struct Readers {
+    number: Mutex<usize>,
+    fewer: Condvar,
+}
+
 /// Threads of their own, so that it serves other processes and outlives a test's runtime.
 pub struct Recorder {
     socket: PathBuf,
     requests: Arc<Mutex<Vec<String>>>,
+    readers: Arc<Readers>,
     _dir: tempfile::TempDir,
 }
 
@@ -38,15 +50,22 @@ impl Recorder {
         let socket = dir.path().join("docker.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let requests = Arc::<Mutex<Vec<String>>>::default();
+        let readers = Arc::<Readers>::default();
         let (engine, log, hook) =
             (engine.to_owned(), Arc::clone(&requests), Arc::<Hook>::from(Box::new(hook) as Box<Hook>));
+        let reading = Arc::clone(&readers);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (engine, log, hook) = (engine.clone(), Arc::clone(&log), Arc::clone(&hook));
-                thread::spawn(move || pass_on(client, &engine, &log, &hook));
+                let reader = Reader::begins(&reading);
+                thread::spawn(move || {
+                    // Both sides see for themselves that it ended.
+                    let _ = pass_on(client, &engine, &log, &hook);
+                    drop(reader);
+                });
             }
         });
-        Self { socket, requests, _dir: dir }
+        Self { socket, requests, readers, _dir: dir }
     }
 
     /// As in `DOCKER_HOST`.
@@ -54,9 +73,39 @@ impl Recorder {
         format!("unix://{}", self.socket.display())
     }
 
+    /// Waits until everything is written down that was asked on connections which have ended: whoever was killed leaves
+    /// requests behind that are yet to be read. Nobody else may have one open.
+    pub fn catch_up(&self) {
+        // Connections are taken in their order, so once this one has ended all before it are counted.
+        let mut last = UnixStream::connect(&self.socket).unwrap();
+        last.shutdown(Shutdown::Write).unwrap();
+        // A reset is an end, too.
+        let _ = last.read_to_end(&mut Vec::new());
+        let number = self.readers.number.lock().unwrap();
+        let (number, _) = self.readers.fewer.wait_timeout_while(number, SOON, |number| *number > 0).unwrap();
+        assert_eq!(*number, 0, "somebody has a connection open still");
+    }
+
     /// Takes what was asked since the last time, each as `GET /v1.41/services?filters=…`.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.requests.lock().unwrap())
+    }
+}
+
+/// One connection whose requests are read, until it is dropped.
+struct Reader(Arc<Readers>);
+
+impl Reader {
+    fn begins(readers: &Arc<Readers>) -> Self {
+        *readers.number.lock().unwrap() += 1;
+        Self(Arc::clone(readers))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        *self.0.number.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.fewer.notify_all();
     }
 }
 
@@ -168,5 +217,26 @@ fn pass_chunks(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<()> {
         if size == 0 {
             return Ok(());
         }
+    }
+}
+
+#[test]
+fn what_was_asked_by_one_who_is_gone_is_written_down_once_the_recorder_has_caught_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = UnixListener::bind(dir.path().join("engine.sock")).unwrap();
+    let recorder = Recorder::in_front_of(&dir.path().join("engine.sock"));
+    thread::spawn(move || {
+        for asked in engine.incoming().map_while(Result::ok) {
+            thread::spawn(move || io::copy(&mut &asked, &mut io::sink()));
+        }
+    });
+    for number in 0..100 {
+        let mut client = UnixStream::connect(&recorder.socket).unwrap();
+        write!(client, "POST /{number} HTTP/1.1\r\n\r\n").unwrap();
+        drop(client);
+
+        recorder.catch_up();
+
+        assert_eq!(recorder.take(), [format!("POST /{number}")]);
     }
 }
