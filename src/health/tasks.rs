@@ -17,21 +17,25 @@ pub(super) fn of<'a>(service: &'a Service, observed: &'a Observed) -> impl Itera
     observed.tasks.iter().filter(|task| task.service == service.id)
 }
 
-/// The newest task of each slot (of each node, for global services) that runs the present spec; of a job, in its
-/// present run. Not what is on a node that is down.
+/// The task of each slot (of each node, for global services) that runs the present spec; of a job, in its present run.
+/// Of several the newest that is wanted, and where none is, the newest. Not what is on a node that is down.
+///
+/// Swarm may take back what it has just made: a rollback while a task of the failed spec is replaced makes one of the
+/// restored spec beside the old task that it then goes on with (seen on 20.10, where the update was start-first).
 pub(super) fn current<'a>(expected: &Expected, service: &'a Service, observed: &'a Observed) -> Vec<&'a Task> {
     let by_node = matches!(expected.mode, Mode::Global | Mode::GlobalJob);
     let run = of(service, observed).filter_map(|task| task.job_iteration).max().unwrap_or_default();
-    let mut newest: BTreeMap<(u64, &str), &Task> = BTreeMap::new();
+    let rank = |task: &'a Task| (is_wanted(task), &task.created, &task.id);
+    let mut first: BTreeMap<(u64, &str), &Task> = BTreeMap::new();
     let present = |task: &&Task| task.up_to_date && task.job_iteration.unwrap_or_default() == run && !task.is_lost();
     for task in of(service, observed).filter(present) {
         let key = if by_node { (0, task.node.as_str()) } else { (task.slot, "") };
-        let entry = newest.entry(key).or_insert(task);
-        if (&task.created, &task.id) > (&entry.created, &entry.id) {
+        let entry = first.entry(key).or_insert(task);
+        if rank(task) > rank(entry) {
             *entry = task;
         }
     }
-    newest.into_values().collect()
+    first.into_values().collect()
 }
 
 /// Tasks of the present spec that ended badly, as far as Swarm remembers them; of a service that is to stay, also those
