@@ -18,6 +18,7 @@ pub mod secret;
 pub mod state;
 pub mod transaction;
 pub mod version;
+pub mod warm;
 
 /// Two digits a byte, in small letters.
 pub fn hex(bytes: &[u8]) -> String {

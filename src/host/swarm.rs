@@ -6,6 +6,7 @@
 
 mod alone;
 mod by_name;
+mod cache;
 mod endings;
 mod ghost;
 mod headroom;

@@ -15,6 +15,7 @@ use super::app::StackName;
 use super::history::Decided;
 use super::transaction::Transaction;
 use super::version::Revision;
+use super::warm::Warm;
 
 pub const SCHEMA: u32 = 1;
 
@@ -77,6 +78,9 @@ pub struct State {
     /// Snapshots that were taken by hand.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub kept: BTreeSet<String>,
+    /// Of a canonical that was seeded, or is being seeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<Warm>,
 }
 
 /// The release to go back to by hand.
@@ -256,6 +260,7 @@ impl State {
             due_alerts: Vec::new(),
             alerted: BTreeSet::new(),
             kept: BTreeSet::new(),
+            warm: None,
         }
     }
 
@@ -295,7 +300,9 @@ impl State {
     }
 
     fn transactions(&self) -> impl Iterator<Item = &Transaction> {
-        self.open.as_deref().into_iter().chain(self.stuck.iter().map(|stuck| stuck.transaction.as_ref()))
+        let stuck = self.stuck.iter().map(|stuck| stuck.transaction.as_ref());
+        let work = self.warm.iter().filter_map(|warm| Some(&warm.work.as_ref()?.transaction));
+        self.open.as_deref().into_iter().chain(stuck).chain(work)
     }
 }
 

@@ -7,6 +7,7 @@ mod data;
 mod deploy;
 mod look;
 mod stop;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,7 +91,10 @@ impl<'a> OnHost<'a> {
             Act::SeeStandstill => self.see_standstill(transaction).await,
             Act::Deploy(side) => self.deploy(*side, transaction).await,
             Act::Judge(side) => self.judge(*side, transaction).await,
-            Act::Note | Act::Archive(_) | Act::Seal | Act::ReadBack => DONE,
+            Act::Clear => self.clear(transaction).await,
+            Act::Make => self.make(transaction).await,
+            Act::Find => self.find(transaction).await,
+            Act::Note | Act::Archive(_) | Act::Seal | Act::ReadBack | Act::Verify => DONE,
             Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) | Act::GiveBack(_) => DONE,
         }
     }
@@ -101,8 +105,8 @@ const DONE: Performed = Ok(Ok(Fact::Nothing));
 
 impl Effects for OnHost<'_> {
     async fn perform(&mut self, act: &Act, transaction: &Transaction) -> Performed {
-        use Act::{Archive, Exchange, GiveBack, ReadBack, Seal, SetAside, Unpack};
-        if let Archive(_) | Seal | ReadBack | Unpack(_) | Exchange(_) | SetAside(_) | GiveBack(_) = act {
+        use Act::{Archive, Exchange, GiveBack, ReadBack, Seal, SetAside, Unpack, Verify};
+        if let Archive(_) | Seal | ReadBack | Unpack(_) | Exchange(_) | SetAside(_) | GiveBack(_) | Verify = act {
             return self.copy(act, transaction).await;
         }
         let ending = self.ending.clone();

@@ -4,6 +4,7 @@
 //! surprise: before the new release is deployed, an app is put back also where the journal cannot be written, since a
 //! later run would do the same from the step that it still names.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Error, Result, ensure};
@@ -14,7 +15,7 @@ use super::close::closed;
 use super::step::{self, Act, End, Happened, Next, RETRY, When, Whose};
 use crate::host::store::InDoubt;
 use crate::model::state::State;
-use crate::model::transaction::{Step, Transaction};
+use crate::model::transaction::{Step, Transaction, Volume};
 
 /// Where the state is kept.
 pub trait Journal {
@@ -48,7 +49,7 @@ pub enum Fact {
     Nothing,
     /// Whether nothing of the app runs.
     Standstill(bool),
-    Indexes(std::collections::BTreeMap<String, u64>),
+    Indexes(BTreeMap<String, u64>),
     /// The snapshot of this transaction is whole and was read back.
     Sealed(String),
     /// A volume's unpacked folder.
@@ -61,6 +62,28 @@ pub enum Fact {
         volume: String,
         mountpoint: PathBuf,
     },
+    /// The stack's volumes, and the inodes of the folders that are their data.
+    Found {
+        volumes: BTreeMap<String, Volume>,
+        inodes: BTreeMap<String, u64>,
+    },
+}
+
+impl Fact {
+    /// What the journal knows with it.
+    pub fn into_journal(self, open: &mut Transaction, now: Timestamp) {
+        match self {
+            Fact::Nothing => {}
+            Fact::Standstill(true) => open.deployed = Some(now),
+            // Whatever runs may have been running since the last proof.
+            Fact::Standstill(false) => drop(open.deployed.get_or_insert(open.step_began)),
+            Fact::Indexes(indexes) => open.indexes = indexes,
+            Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
+            Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),
+            Fact::SetAside { volume, mountpoint } => drop(open.set_aside.insert(volume, mountpoint)),
+            Fact::Found { volumes, inodes } => (open.volumes, open.staged) = (volumes, inodes),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -194,17 +217,7 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
 
     fn learn(&mut self, fact: Fact) {
         let now = self.effects.now();
-        let open = self.state.open.as_mut().expect("it is open");
-        match fact {
-            Fact::Nothing => {}
-            Fact::Standstill(true) => open.deployed = Some(now),
-            // Whatever runs may have been running since the last proof.
-            Fact::Standstill(false) => drop(open.deployed.get_or_insert(open.step_began)),
-            Fact::Indexes(indexes) => open.indexes = indexes,
-            Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
-            Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),
-            Fact::SetAside { volume, mountpoint } => drop(open.set_aside.insert(volume, mountpoint)),
-        }
+        fact.into_journal(self.state.open.as_mut().expect("it is open"), now);
     }
 
     /// Does what the table says.
@@ -306,11 +319,11 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
     }
 }
 
-fn unwritten(cause: &Error) -> String {
+pub(crate) fn unwritten(cause: &Error) -> String {
     format!("the journal cannot be written: {cause:#}")
 }
 
-fn words(happened: &Happened) -> &str {
+pub(crate) fn words(happened: &Happened) -> &str {
     match happened {
         Happened::Done => "",
         Happened::No(why) | Happened::Failed { why, .. } => why,

@@ -80,6 +80,16 @@ pub enum Act {
     /// Gives a volume the data back that it had when the way back by hand began. What was put in its place stays beside it
     /// as the failed data. Nothing is done where nothing had taken its place.
     GiveBack(String),
+    /// Reads back the snapshot that the journal names.
+    Verify,
+    /// Removes the stack's volumes with their data, but those that are left out. Only of a canonical, whose data is a
+    /// snapshot.
+    Clear,
+    /// Has the volumes of the snapshot that the journal names be there, and no others of the stack; gives them to the
+    /// journal. Only of a canonical.
+    Make,
+    /// Gives the stack's volumes to the journal, with the folders that are their data now.
+    Find,
 }
 
 /// How a step, or one act of it, ended.

@@ -33,6 +33,7 @@ impl OnHost<'_> {
             Act::Exchange(volume) => self.exchange(volume, transaction).await,
             Act::SetAside(volume) => return self.set_aside(volume, transaction).await,
             Act::GiveBack(volume) => return self.give_back(volume, transaction).await,
+            Act::Verify => self.verify_named(transaction).await,
             _ => return DONE,
         };
         performed(copied)
@@ -68,6 +69,14 @@ impl OnHost<'_> {
             }
             read => read,
         }
+    }
+
+    async fn verify_named(&mut self, transaction: &Transaction) -> Result<Fact, CopyError> {
+        let (snapshots, id) = (self.keeper.dir.snapshots(), transaction.snapshot.clone());
+        let id = id.context("the journal names no snapshot")?;
+        let verify = move |watch: &Watch<'_>| snapshots.verify(&id, watch);
+        self.on_a_thread("the snapshot to be read back", verify).await?;
+        Ok(Fact::Nothing)
     }
 
     async fn verify(&mut self, transaction: &Transaction) -> Result<Fact, CopyError> {
@@ -135,7 +144,7 @@ impl OnHost<'_> {
     }
 
     /// Does what blocks, and shows how far it is.
-    async fn on_a_thread<T: Send + 'static>(
+    pub(super) async fn on_a_thread<T: Send + 'static>(
         &self,
         what: &str,
         work: impl FnOnce(&Watch<'_>) -> Result<T, CopyError> + Send + 'static,
@@ -180,7 +189,7 @@ impl Done {
     }
 }
 
-fn performed(copied: Result<Fact, CopyError>) -> Performed {
+pub(super) fn performed(copied: Result<Fact, CopyError>) -> Performed {
     match copied {
         Ok(fact) => Ok(Ok(fact)),
         Err(CopyError::Damaged(damage)) => Ok(Err(format!("the snapshot is not as it was stored: {damage}"))),

@@ -102,6 +102,10 @@ fn word(act: &Act) -> &'static str {
         Act::Exchange(_) => "Exchange",
         Act::SetAside(_) => "SetAside",
         Act::GiveBack(_) => "GiveBack",
+        Act::Verify => "Verify",
+        Act::Clear => "Clear",
+        Act::Make => "Make",
+        Act::Find => "Find",
     }
 }
 
