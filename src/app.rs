@@ -9,6 +9,7 @@ mod approving;
 mod asking;
 mod builds;
 pub mod by_hand;
+pub mod canonical;
 mod drone;
 pub mod ends;
 mod examine;
@@ -86,7 +87,7 @@ pub use standing::{Aside, Snapshot, Standing, standing};
 /// The reconciler of an app.
 ///
 /// # Errors
-/// For kinds that this version does not keep.
+/// Why what is declared cannot be kept.
 fn reconciler<'a>(
     declared: &'a Declared,
     store: &'a Store,
@@ -94,13 +95,9 @@ fn reconciler<'a>(
 ) -> Result<Box<dyn Reconciler + 'a>, Outcome> {
     match app.kind {
         Kind::Proxy => Ok(Box::new(proxy::Proxy::new(declared, app))),
-        Kind::App => Ok(Box::new(live::Live::new(declared, store, app))),
+        Kind::App | Kind::Canonical => Ok(Box::new(live::Live::new(declared, store, app))),
         Kind::WarmKeycloak => Ok(Box::new(warm_keycloak::WarmKeycloak(live::Live::new(declared, store, app)))),
         Kind::Drone => Ok(Box::new(drone::Drone::new(live::Live::new(declared, store, app))?)),
-        Kind::Canonical => Err(Outcome::Error(format!(
-            "this version of evenkeel does not keep [{}]; nothing is done",
-            app.kind.table()
-        ))),
     }
 }
 
@@ -199,7 +196,11 @@ pub async fn keep(host: &Host, app: &config::App, options: Options, now: Timesta
     let work = async {
         let before = telling::before(&host.store, &app.name);
         let mut report = Report::default();
-        let outcome = turn::take(host, app, options, now, &mut report).await.unwrap_or_else(|outcome| outcome);
+        let ended = match app.kind {
+            Kind::Canonical => canonical::settle(host, app, now, &mut report).await,
+            _ => turn::take(host, app, options, now, &mut report).await,
+        };
+        let outcome = ended.unwrap_or_else(|outcome| outcome);
         log(&outcome);
         telling::after(host, &app.name, before, &outcome, &report, now).await;
         // Nobody is kept from the app meanwhile.

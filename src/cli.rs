@@ -5,6 +5,7 @@
 mod alerts;
 mod app;
 mod approve;
+mod canonical;
 mod check;
 mod generate;
 mod history;
@@ -124,6 +125,15 @@ enum Verb {
         #[command(flatten)]
         options: Reconcile,
     },
+    /// Keep canonicals: apps whose data is kept warm while nothing of them runs.
+    ///
+    /// Without a verb, what was broken off is finished or undone, what runs is ended, and records are held against what is
+    /// there; nothing is ever deployed by that. What is done to a canonical waits for the run slot, which upgrades, sweeps and
+    /// CI runs share, and says who has it.
+    #[command(
+        after_help = "Examples:\n  evenkeel canonical\n  evenkeel canonical seed wiki\n  evenkeel canonical deploy wiki"
+    )]
+    Canonical(canonical::Arguments),
     /// Make this node a Swarm manager and create the shared overlay network; once per boot.
     ///
     /// Adopts a Swarm and a network that are there already, and writes nothing then.
@@ -307,6 +317,7 @@ async fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Drone(options) => told(config, app::only(Kind::Drone, config, options.into()).await),
         Verb::WarmKeycloak(options) => told(config, app::only(Kind::WarmKeycloak, config, options.into()).await),
         Verb::App { names, options } => told(config, app::apps(config, &names, options.into()).await),
+        Verb::Canonical(arguments) => told(config, canonical::run(config, &arguments).await),
         Verb::Swarm => told(config, swarm::run(config).await),
         Verb::Plan(arguments) => plan::run(config, &arguments).await,
         Verb::Approve(arguments) => approve::run(config, &arguments).await,

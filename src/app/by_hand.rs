@@ -116,7 +116,7 @@ async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) ->
 }
 
 /// Should this be broken off, the app would be down until the pause is over: nobody else finishes it.
-fn paused(app: &AppName, pause: &Pause, now: Timestamp) -> String {
+pub(super) fn paused(app: &AppName, pause: &Pause, now: Timestamp) -> String {
     format!(
         "{}; should what is begun now be broken off, nobody would finish it while that lasts, so `evenkeel unpause {app}` \
          first, then this again; nothing was touched",
@@ -125,7 +125,7 @@ fn paused(app: &AppName, pause: &Pause, now: Timestamp) -> String {
 }
 
 /// Nothing is judged through a proxy that is between two versions. What any other app has open is in nobody's way.
-fn proxy_first(app: &AppName, proxy: Option<&AppName>, open: &[(AppName, Transaction)]) -> Option<Outcome> {
+pub(super) fn proxy_first(app: &AppName, proxy: Option<&AppName>, open: &[(AppName, Transaction)]) -> Option<Outcome> {
     let (name, transaction) = open.iter().find(|(name, _)| Some(name) == proxy && name != app)?;
     Some(Outcome::Blocked(format!(
         "{} of {name} is to be finished first, since {app} is judged through it: run `evenkeel resume`, then this again; \

@@ -150,7 +150,7 @@ impl Desk<'_> {
         Keeper { hidden, ..self.host.keeper_by_record(self.dir, state, self.progress) }
     }
 
-    fn tools(&self, state: &State) -> Result<(OnHost<'_>, OnDisk<'_>), Outcome> {
+    pub(super) fn tools(&self, state: &State) -> Result<(OnHost<'_>, OnDisk<'_>), Outcome> {
         let (stack, ending) = (self.stack(state)?, Ending::listen()?);
         let effects = OnHost::new(self.keeper(state), self.lock, stack, ending);
         let proxy = self.host.declared.of(Kind::Proxy).next();
@@ -169,7 +169,7 @@ impl Desk<'_> {
     }
 
     /// Removes what nobody names any more. Whatever cannot be removed now is found again by a later run.
-    async fn tidy(&self, state: &State) {
+    pub(super) async fn tidy(&self, state: &State) {
         let volumes = self.host.swarm.volumes().await.unwrap_or_default();
         let on_disk = self.tidy_disk(state, &volumes);
         for tidied in [on_disk, self.tidy_swarm(state).await, self.tidy_images().await] {

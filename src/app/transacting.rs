@@ -39,6 +39,11 @@ impl Beginning {
         Transaction { before, ..self.of(draft.purpose, old, draft.snapshot) }
     }
 
+    /// What is done to a canonical: its release is the old one, since nothing newer comes after it.
+    pub fn warm(self, old: Old, before: Option<Old>, snapshot: Option<String>) -> Transaction {
+        Transaction { before, step: Step::Redeploy, ..self.of(Purpose::Take, old, snapshot) }
+    }
+
     fn of(self, purpose: Purpose, old: Old, snapshot: Option<String>) -> Transaction {
         Transaction {
             id: id(self.now, self.random),

@@ -133,7 +133,7 @@ pub(super) fn slot(host: &Host, patience: Patience) -> Result<Slot, Break> {
 }
 
 /// The slot once it is free; or how a unit's run ends where another run has it for too long.
-async fn free_slot(store: &Store, app: &AppName, is_unit: bool) -> Result<Result<Slot, Outcome>, Outcome> {
+pub(super) async fn free_slot(store: &Store, app: &AppName, is_unit: bool) -> Result<Result<Slot, Outcome>, Outcome> {
     let progress = Progress::new(app.as_str());
     let mut told = false;
     // What a run of ours does with it has bounds of its own.

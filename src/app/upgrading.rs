@@ -159,7 +159,12 @@ impl Run<'_> {
 
     /// The target as it will be deployed: images at hand and by their digests, the bytes of its secrets on disk.
     /// So many bytes stay free `beside` the images.
-    async fn candidate(&self, target: &Target, observed: &Observed, beside: u64) -> Result<Candidate, Outcome> {
+    pub(super) async fn candidate(
+        &self,
+        target: &Target,
+        observed: &Observed,
+        beside: u64,
+    ) -> Result<Candidate, Outcome> {
         let keeper = self.keeper();
         let mut plan = keeper.plan(observed, &target.read.desired).await?;
         for note in keeper.fetch_images_beside(&mut plan, beside).await? {

@@ -1,4 +1,4 @@
-//! `proxy`, `drone`, `warm-keycloak` and `app`: what systemd runs.
+//! `proxy`, `drone`, `warm-keycloak`, `canonical` and `app`: what systemd runs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +36,16 @@ pub async fn apps(config: &Path, names: &[String], options: Options) -> anyhow::
     let host = world::host(config).await?;
     let apps = chosen(&host, names, |app| app.kind == Kind::App)?;
     Ok(keep_all(&host, config, &apps, options).await)
+}
+
+/// The reconciler of canonicals; there may be none.
+pub async fn canonicals(config: &Path, names: &[String]) -> anyhow::Result<u8> {
+    let host = world::host(config).await?;
+    for name in names {
+        super::canonical::enrolled(&host, name)?;
+    }
+    let apps = chosen(&host, names, |app| app.kind == Kind::Canonical)?;
+    Ok(keep_all(&host, config, &apps, Options { no_upgrade: true, ..Options::default() }).await)
 }
 
 /// The named apps, or all that `by_default` takes; names that are not declared are told all at once.

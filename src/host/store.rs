@@ -13,6 +13,7 @@ mod runner_env;
 mod secrets;
 mod slot;
 mod state;
+mod warm;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -31,6 +32,7 @@ pub(in crate::host) use place::{BESIDE, explained, make_folder, put_if_missing, 
 pub use place::{InDoubt, is_unwritable};
 pub use slot::{Slot, SlotAttempt};
 pub use state::StateError;
+pub use warm::Recorded;
 
 const KEY_LENGTH: usize = 32;
 /// Enough for the largest state of an app, so that a full disk is met before anything is touched.

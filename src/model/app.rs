@@ -40,8 +40,7 @@ impl Kind {
     /// Whether this version has a reconciler for it.
     pub fn is_kept(self) -> bool {
         match self {
-            Kind::Proxy | Kind::Drone | Kind::WarmKeycloak | Kind::App => true,
-            Kind::Canonical => false,
+            Kind::Proxy | Kind::Drone | Kind::WarmKeycloak | Kind::Canonical | Kind::App => true,
         }
     }
 }

@@ -91,6 +91,8 @@ pub enum Purpose {
     Idle,
     /// Nothing runs any more, and the volumes are those of the snapshot.
     Restore,
+    /// The volumes are stored once more: their snapshot is gone.
+    Seal,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -161,6 +163,7 @@ impl Purpose {
             Purpose::Quick => "quick upgrade",
             Purpose::Idle => "idling",
             Purpose::Restore => "restore",
+            Purpose::Seal => "storing",
         }
     }
 

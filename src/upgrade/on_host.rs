@@ -31,6 +31,7 @@ use crate::reconcile::{Applied, Keeper};
 use data::Eager;
 
 pub use look::{nodes, volumes};
+pub use whole::inode;
 
 /// How long what failed is left alone before it is tried again.
 const REST: Duration = Duration::from_secs(5);

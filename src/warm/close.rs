@@ -73,6 +73,7 @@ fn refuse(state: &mut State, work: &Work, now: Timestamp) {
 /// The history's line, where what ends decided about a known-good.
 fn decided(state: &State, work: &Work, end: End, now: Timestamp) -> Option<Decided> {
     let outcome = match (end, work.purpose) {
+        (End::Committed, Purpose::Seal) => return None,
         (End::Committed, Purpose::Seed) => "applied",
         (End::Committed, _) => "upgraded",
         (End::Undone, Purpose::Promote) => "rolled-back",

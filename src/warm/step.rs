@@ -11,6 +11,7 @@
 //! | quick | deploy, judge | broken off: withdraw, dirty; a No is left for reading |
 //! | idle | rest | halt, dirty |
 //! | restore | halt, make, put-back | dirty |
+//! | seal | rest, store | nothing was touched |
 
 use std::iter;
 
@@ -54,7 +55,7 @@ pub fn first(purpose: Purpose, whole: bool) -> Step {
         Purpose::Deploy if whole => Step::Deploy,
         Purpose::Deploy => Step::Halt,
         Purpose::Quick => Step::Deploy,
-        Purpose::Idle => Step::Rest,
+        Purpose::Idle | Purpose::Seal => Step::Rest,
     }
 }
 
@@ -64,7 +65,7 @@ pub fn status(purpose: Purpose, step: Step, was: Option<Status>) -> Status {
         (Purpose::Seed, _) => Status::Seeding,
         (Purpose::Promote, _) => Status::Promoting,
         (Purpose::Deploy, Step::Deploy | Step::Judge) => Status::Deployed,
-        (Purpose::Idle, Step::Rest) => was.unwrap_or(Status::Dirty),
+        (Purpose::Idle, Step::Rest) | (Purpose::Seal, _) => was.unwrap_or(Status::Dirty),
         (Purpose::Deploy | Purpose::Quick | Purpose::Idle | Purpose::Restore, _) => Status::Dirty,
     }
 }
@@ -120,6 +121,9 @@ pub fn next(work: &Work, happened: &Happened, tried_enough: bool) -> Next {
         },
         Purpose::Restore if found => Next::Go(Step::Halt),
         Purpose::Restore => Next::Close(End::Spoiled),
+        // What is stored now is the only copy, and is not touched.
+        Purpose::Seal if found => Next::Go(work.step),
+        Purpose::Seal => Next::Close(End::Refused),
     }
 }
 

@@ -32,7 +32,6 @@ const LAYERS: &[(&str, u8)] = &[
     ("warm::close", 3),
     ("warm::run", 5),
     ("warm", 5),
-    ("app::canonical", 8),
     ("app::drone", 7),
     ("app::live", 7),
     ("app::proxy", 7),

@@ -87,7 +87,8 @@ impl AppDir {
         Ok(Timestamp::from_second(metadata.mtime())?)
     }
 
-    pub(super) fn state_file(&self) -> PathBuf {
+    /// Where it is.
+    pub fn state_file(&self) -> PathBuf {
         self.dir.join("state.json")
     }
 }

@@ -1,0 +1,250 @@
+//! `canonical`: apps whose data is kept warm while nothing of them runs.
+//!
+//! The known-good is a release that passed its gate on fresh volumes, with the sealed snapshot of what it made; both stand
+//! in the app's state and change in one rename. The border: what comes next is decided in `warm::step`. The surprise: idle
+//! means scaled to nothing, not removed. Removing a stack leaks addresses on the shared overlay, and a service that is told
+//! to run nothing stays so when the Engine starts again.
+
+mod ends;
+mod making;
+mod reality;
+mod settling;
+mod using;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tracing::{Instrument, error_span, warn};
+
+use super::telling::{self, Report};
+use super::{Host, Options, Run, by_hand, pausing, resuming, turn};
+use crate::config;
+use crate::host::store::Slot;
+use crate::model::app::Kind;
+use crate::model::outcome::Outcome;
+use crate::model::state::State;
+use crate::model::transaction::Old;
+use crate::model::version::Revision;
+use crate::model::warm::{Purpose, Record, SCHEMA, Status, Warm, Work};
+use crate::reconcile::{Gate, release};
+use crate::upgrade::run::{Effects as _, Journal};
+use crate::warm::run::{self, Ended};
+use crate::warm::step;
+
+pub use settling::settle;
+
+/// What a green cold run has shown to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub revision: Revision,
+}
+
+/// What is asked of a canonical.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// The first known-good, of this version or of the declared one.
+    Seed(Option<String>),
+    /// Another known-good.
+    Promote(Verified),
+    /// The known-good release on the data that it left.
+    Deploy,
+    /// The same, and then a commit over it.
+    Quick(String),
+    Idle {
+        restore: bool,
+    },
+}
+
+/// Does what is asked, once the run slot is free. Never fails: what went wrong is the outcome.
+pub async fn grant(host: &Host, app: &config::App, ask: &Ask, now: Timestamp) -> Outcome {
+    told(host, app, now, async {
+        let slot = host.store.slot_waiting(|by| warn!("{by} has the run slot; waiting for it to end")).await?;
+        granted(host, app, ask, &slot, now).await
+    })
+    .await
+}
+
+/// The same for whoever has the slot.
+pub async fn grant_within(host: &Host, app: &config::App, ask: &Ask, slot: &Slot, now: Timestamp) -> Outcome {
+    told(host, app, now, granted(host, app, ask, slot, now)).await
+}
+
+async fn told(
+    host: &Host,
+    app: &config::App,
+    now: Timestamp,
+    work: impl Future<Output = Result<Outcome, Outcome>>,
+) -> Outcome {
+    let work = async {
+        let before = telling::before(&host.store, &app.name);
+        let outcome = work.await.unwrap_or_else(|outcome| outcome);
+        super::log(&outcome);
+        telling::after(host, &app.name, before, &outcome, &Report { closed: true, ..Report::default() }, now).await;
+        outcome
+    };
+    work.instrument(error_span!("canonical", app = %app.name)).await
+}
+
+async fn granted(host: &Host, app: &config::App, ask: &Ask, _slot: &Slot, now: Timestamp) -> Result<Outcome, Outcome> {
+    if app.kind != Kind::Canonical {
+        return Err(Outcome::Blocked(format!(
+            "{} is declared as [{}], and only what is enrolled as [canonical.NAME] is kept warm",
+            app.name,
+            app.kind.table()
+        )));
+    }
+    let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
+    if let Some(first) = by_hand::proxy_first(&app.name, proxy, &resuming::open(&host.store)) {
+        return Err(first);
+    }
+    let dir = host.store.app(&app.name);
+    let lock = match turn::lock(&dir, &app.name).await? {
+        Ok(lock) => lock,
+        Err(waiting) => return Ok(waiting),
+    };
+    if let Some(pause) = pausing::paused(&dir, &app.name, now)? {
+        return Err(Outcome::Blocked(by_hand::paused(&app.name, &pause, now)));
+    }
+    let mut run = Run::begin(host, app, dir, lock, None, Options::default(), now)?;
+    run.mend_record();
+    run.finish_work().await?;
+    match ask {
+        Ask::Seed(version) => run.seed(version.as_deref()).await,
+        Ask::Promote(verified) => run.promote(verified).await,
+        Ask::Deploy => run.deploy().await,
+        Ask::Quick(commit) => run.quick(commit).await,
+        Ask::Idle { restore } => run.idle(*restore).await,
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn warm_status(&self) -> Option<Status> {
+        self.state.warm.as_ref().map(|warm| warm.status)
+    }
+
+    /// Finishes or undoes what an earlier run left open; how that ended, where something was.
+    ///
+    /// # Errors
+    /// Where it is still open.
+    pub(super) async fn finish_work(&mut self) -> Result<Option<Outcome>, Outcome> {
+        if self.state.warm.as_ref().is_none_or(|warm| warm.work.is_none()) {
+            return Ok(None);
+        }
+        let mut state = self.state.clone();
+        let desk = self.desk();
+        let (mut effects, journal) = desk.tools(&state)?;
+        let mut journal = Recording { journal, run: self };
+        let ended = run::resume(&mut state, &mut effects, &mut journal).await;
+        drop((effects, journal));
+        match ended {
+            Some(ended) => self.after_work(&ended, true).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Begins work on the canonical and follows it to its end.
+    pub(super) async fn work(&mut self, purpose: Purpose, what: Begun) -> Result<Outcome, Outcome> {
+        // They are found when they are needed: the release to be deployed may bring others.
+        let beginning = self.beginning(&what.gate, BTreeMap::new());
+        let transaction = beginning.warm(what.old, what.before, what.snapshot);
+        let work = Work {
+            purpose,
+            step: step::first(purpose, what.whole),
+            transaction,
+            was: self.warm_status(),
+            was_why: self.state.warm.as_ref().and_then(|warm| warm.why.clone()),
+            put_back: false,
+            no: None,
+            refused: false,
+            notes: what.notes,
+        };
+        let mut state = self.state.clone();
+        let desk = self.desk();
+        let (mut effects, journal) = desk.tools(&state)?;
+        if effects.is_asked_to_end() {
+            return Err(Outcome::Waiting("this run was asked to end before it had begun anything".to_owned()));
+        }
+        let mut journal = Recording { journal, run: self };
+        let ended = run::begin(&mut state, work, &mut effects, &mut journal).await?;
+        drop((effects, journal));
+        self.after_work(&ended, false).await
+    }
+
+    /// What is on disk counts: what is in memory may be ahead of it where the journal could not be written.
+    async fn after_work(&mut self, ended: &Ended, found: bool) -> Result<Outcome, Outcome> {
+        let Some(state) = self.dir.read_state()? else {
+            return Err(Outcome::Error(format!("the state of {} is gone", self.app.name)));
+        };
+        self.state = state;
+        match ended {
+            Ended::Closed { end, work } => {
+                self.desk().tidy(&self.state).await;
+                Ok(ends::outcome(&self.app.name, *end, work, self.state.current.as_ref(), found))
+            }
+            Ended::Open { why } => Err(ends::left_open(&self.app.name, &self.state, why)),
+        }
+    }
+
+    /// The current release as something to be deployed.
+    pub(super) fn known_good(&self) -> Result<(Old, Gate), Outcome> {
+        let current = self.state.current.clone().ok_or_else(|| ends::not_seeded(&self.app.name))?;
+        let desired = release::desired(&self.app.stack, &current.body, &self.dir)?;
+        let gate = self.reconciler.gate(&desired);
+        let old = Old { release: current, frozen: self.state.frozen.clone(), gate: gate.kept() };
+        Ok((old, gate))
+    }
+
+    /// Writes `canonical.json` as the state has it. Nobody decides by it, so what cannot be written is a warning.
+    fn write_record(&self, state: &State) {
+        if let Err(cause) = self.dir.write_record(&self.lock, &self.record(state)) {
+            warn!(cause = format!("{cause:#}"), "canonical.json could not be written; the next run writes it");
+        }
+    }
+
+    pub(super) fn record(&self, state: &State) -> Record {
+        let revision = state.current.as_ref().map(|current| &current.body.revision);
+        Record {
+            schema: SCHEMA,
+            recipe: self.app.recipe.url.clone(),
+            domain: self.app.domain.to_string(),
+            version: revision.and_then(|revision| revision.version.clone()),
+            commit: revision.map(|revision| revision.commit.to_string()),
+            status: state.warm.as_ref().map(|warm| warm.status),
+            ts: state.warm.as_ref().map_or(self.now, |warm| warm.since),
+        }
+    }
+
+    /// Writes the state, and the record that follows from it.
+    pub(super) fn write_warm(&mut self, warm: Warm) -> Result<(), Outcome> {
+        self.state.warm = Some(warm);
+        self.dir.write_state(&self.lock, &self.state)?;
+        self.write_record(&self.state);
+        Ok(())
+    }
+}
+
+/// What a work begins with.
+pub(super) struct Begun {
+    pub old: Old,
+    pub gate: Gate,
+    pub before: Option<Old>,
+    /// What is put back where it has to be.
+    pub snapshot: Option<String>,
+    /// The volumes are as the known-good release left them.
+    pub whole: bool,
+    pub notes: Vec<String>,
+}
+
+/// A journal that is followed by `canonical.json`.
+struct Recording<'a, 'b, J> {
+    journal: J,
+    run: &'a Run<'b>,
+}
+
+impl<J: Journal> Journal for Recording<'_, '_, J> {
+    fn write(&mut self, state: &State) -> anyhow::Result<()> {
+        self.journal.write(state)?;
+        self.run.write_record(state);
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! A known-good: the first one, and another one in its place.
+//!
+//! Both are read as a first install would: the volumes are fresh, so nothing that was frozen with older data counts. What
+//! is deployed over a known-good for a while (`quick`) is read as its upgrade.
+
+use super::super::Run;
+use super::super::reading::Read;
+use super::super::upgrading::Target;
+use super::super::view::{DeclaredRelease, Fetch, Sources};
+use super::{Begun, Verified, ends};
+use crate::config;
+use crate::model::observed::Observed;
+use crate::model::outcome::Outcome;
+use crate::model::state::{Release, State};
+use crate::model::transaction::Old;
+use crate::model::version::{Revision, Wanted};
+use crate::model::warm::{Purpose, Status};
+use crate::policy;
+use crate::reconcile::Gate;
+
+impl Run<'_> {
+    pub(super) async fn seed(&mut self, version: Option<&str>) -> Result<Outcome, Outcome> {
+        match self.warm_status() {
+            None | Some(Status::Lost) => {}
+            Some(status) => return Err(ends::seeded_already(&self.app.name, status, self.state.current.as_ref())),
+        }
+        let wanted = match version {
+            Some(version) => version.parse().map_err(|_| ends::no_version(version))?,
+            None => self.app.wanted.clone(),
+        };
+        let observed = self.settled().await?;
+        if let Some(others) = self.made_by_others(&observed)? {
+            return Err(others);
+        }
+        let (revision, read) = self.read_anew(wanted, &observed).await?;
+        let (old, gate) = self.as_release(revision, read, &observed).await?;
+        self.work(Purpose::Seed, Begun { old, gate, before: None, snapshot: None, whole: false, notes: Vec::new() })
+            .await
+    }
+
+    pub(super) async fn promote(&mut self, verified: &Verified) -> Result<Outcome, Outcome> {
+        match self.warm_status() {
+            Some(Status::Idle | Status::Dirty) => {}
+            None | Some(Status::Lost) => return Err(ends::not_seeded(&self.app.name)),
+            Some(status) => return Err(ends::in_use(&self.app.name, status)),
+        }
+        let (known, _) = self.known_good()?;
+        let wanted = verified.revision.version.as_deref().and_then(|version| version.parse().ok());
+        let wanted = wanted.map(Wanted::Version).ok_or_else(|| ends::untagged(&verified.revision))?;
+        let observed = self.settled().await?;
+        let (revision, read) = self.read_anew(wanted, &observed).await?;
+        if revision != verified.revision {
+            return Err(ends::moved(&verified.revision, &revision));
+        }
+        if read.key == known.release.key && revision == known.release.body.revision {
+            return Ok(Outcome::Converged);
+        }
+        let (old, gate) = self.as_release(revision, read, &observed).await?;
+        let snapshot = known.release.snapshot.clone();
+        let before = Some(known);
+        self.work(Purpose::Promote, Begun { old, gate, before, snapshot, whole: false, notes: Vec::new() }).await
+    }
+
+    /// A commit over what is deployed, read as an upgrade of it.
+    pub(super) async fn over(&mut self, commit: &str) -> Result<Outcome, Outcome> {
+        let wanted = match commit.parse() {
+            Ok(Wanted::Commit(commit)) => Wanted::Commit(commit),
+            _ => return Err(ends::no_commit(commit)),
+        };
+        let (known, _) = self.known_good()?;
+        let observed = self.settled().await?;
+        let sources = self.sources_of(wanted, true).await?;
+        let lives = |name: &str, bytes: &_| self.view().lives(&observed, name, bytes);
+        let chosen = &sources.chosen;
+        let read = self.view().read_at(&sources.given, &chosen.tree, &chosen.revision, &lives, self.now);
+        let read = read.map_err(|refused| refused.outcome)?;
+        let (old, gate) = self.as_release(chosen.revision.clone(), read, &observed).await?;
+        let snapshot = known.release.snapshot.clone();
+        let before = Some(known);
+        self.work(Purpose::Quick, Begun { old, gate, before, snapshot, whole: true, notes: Vec::new() }).await
+    }
+
+    /// The recipe at what is wanted, as for an app of which nothing is there yet.
+    async fn read_anew(&self, wanted: Wanted, observed: &Observed) -> Result<(Revision, Read), Outcome> {
+        let sources = self.sources_of(wanted, false).await?;
+        let state = self.anew();
+        let view = self.host.view(self.app, &*self.reconciler, &self.dir, &state, &self.progress);
+        let lives = |name: &str, bytes: &_| view.lives(observed, name, bytes);
+        let declared = view.declared_release(&sources, &lives, self.now).map_err(|refused| refused.outcome)?;
+        let DeclaredRelease { revision, read, .. } = declared;
+        Ok((revision, read))
+    }
+
+    async fn sources_of(&self, wanted: Wanted, only_if_missing: bool) -> Result<Sources, Outcome> {
+        let app = config::App { wanted, ..self.app.clone() };
+        let state = self.anew();
+        let fetch = if only_if_missing { Fetch::IfMissing } else { Fetch::Latest };
+        self.host.view(&app, &*self.reconciler, &self.dir, &state, &self.progress).sources(fetch, self.now).await
+    }
+
+    fn anew(&self) -> State {
+        State { current: None, ..self.state.clone() }
+    }
+
+    /// What was read as it will be deployed: images at hand and by their digests, the bytes of its secrets on disk.
+    async fn as_release(&self, revision: Revision, read: Read, observed: &Observed) -> Result<(Old, Gate), Outcome> {
+        let gate = self.reconciler.gate(&read.desired);
+        let target = Target { revision, read, notes: None, why: None, images: Vec::new() };
+        let new = self.candidate(&target, observed, 0).await?;
+        let release = Release { body: new.body, key: new.key, since: self.now.to_string(), snapshot: None };
+        Ok((Old { release, frozen: new.frozen, gate: new.gate }, gate))
+    }
+
+    /// Where the stack is there and nobody here made it.
+    fn made_by_others(&self, observed: &Observed) -> Result<Option<Outcome>, Outcome> {
+        if self.state.current.is_some() && self.state.warm.is_none() {
+            return Ok(Some(ends::always_ran(&self.app.name, &self.dir.state_file())));
+        }
+        if self.dir.read_state()?.is_some() {
+            return Ok(None);
+        }
+        let there = policy::is_unrecorded(&self.app.stack, &Wanted::Latest, observed);
+        Ok(there.map(|_| ends::made_by_others(&self.app.stack)))
+    }
+}

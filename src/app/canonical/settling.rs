@@ -1,0 +1,163 @@
+//! The reconciler: what was broken off is finished, records are held against reality, and every canonical is left idle.
+//!
+//! The border: nothing is deployed here, ever. The surprise: the run slot is taken before the app, and only where something
+//! is to be done, so a run that finds all at rest waits for nobody.
+
+use jiff::Timestamp;
+use tracing::warn;
+
+use super::super::telling::Report;
+use super::super::turn::{self, Break, Patience};
+use super::super::{Host, Options, Run, pausing, started_by_systemd};
+use super::reality::{Snapshot, Volumes};
+use super::{Begun, ends};
+use crate::config;
+use crate::host::store::{Recorded, Slot};
+use crate::host::who::who;
+use crate::model::outcome::Outcome;
+use crate::model::warm::{Purpose, Record, Status, Warm};
+
+/// Leaves a canonical idle, with a record that is true.
+///
+/// # Errors
+/// What was in the way, as the outcome.
+pub async fn settle(host: &Host, app: &config::App, now: Timestamp, report: &mut Report) -> Result<Outcome, Outcome> {
+    let dir = host.store.app(&app.name);
+    let mut slot = None;
+    loop {
+        let lock = match turn::lock(&dir, &app.name).await? {
+            Ok(lock) => lock,
+            Err(waiting) => {
+                report.gave_way = true;
+                return Ok(waiting);
+            }
+        };
+        if let Some(paused) = pausing::left_alone(&host.store, &app.name, now)? {
+            return Ok(paused);
+        }
+        let mut run = Run::begin(host, app, dir.clone(), lock, None, Options::default(), now)?;
+        if slot.is_some() || !run.has_to_act().await? {
+            run.mend_record();
+            let ended = run.settled_down().await;
+            report.closed = slot.is_some();
+            report.warnings.extend(run.report.warnings);
+            return ended;
+        }
+        drop(run);
+        slot = match free(host, app).await? {
+            Ok(slot) => Some(slot),
+            Err(waiting) => {
+                report.gave_way = true;
+                return Ok(waiting);
+            }
+        };
+    }
+}
+
+/// The run slot; or how this ends where somebody else has it and is not waited for.
+async fn free(host: &Host, app: &config::App) -> Result<Result<Slot, Outcome>, Outcome> {
+    match turn::slot(host, Patience::GivesWay) {
+        Ok(slot) => Ok(Ok(slot)),
+        Err(Break::GivesWay(waiting)) => Ok(Err(waiting)),
+        Err(Break::Ended(outcome)) => Err(outcome),
+        Err(Break::WantsSlot) => turn::free_slot(&host.store, &app.name, started_by_systemd()).await,
+    }
+}
+
+impl Run<'_> {
+    /// Whether anything is to be done that only one run of this host may do at a time.
+    async fn has_to_act(&self) -> Result<bool, Outcome> {
+        let Some(warm) = &self.state.warm else { return Ok(false) };
+        if warm.work.is_some() || warm.status == Status::Deployed {
+            return Ok(true);
+        }
+        let stored = warm.status != Status::Idle || self.snapshot() == Snapshot::Whole;
+        Ok(!stored || (warm.status != Status::Lost && !self.nothing_runs().await?))
+    }
+
+    async fn settled_down(&mut self) -> Result<Outcome, Outcome> {
+        let finished = self.finish_work().await?.unwrap_or(Outcome::Converged);
+        let then = self.put_to_rest().await?;
+        Ok(turn::both(finished, then))
+    }
+
+    async fn put_to_rest(&mut self) -> Result<Outcome, Outcome> {
+        let Some(warm) = self.state.warm.clone() else {
+            self.report.warnings.push(ends::nothing_yet(&self.app.name));
+            return Ok(Outcome::Converged);
+        };
+        if warm.status == Status::Lost {
+            self.report.warnings.push(ends::still_lost(&self.app.name));
+            return Ok(Outcome::Converged);
+        }
+        let rested = match self.nothing_runs().await? {
+            true if warm.status != Status::Deployed => Outcome::Converged,
+            _ => self.end_what_runs(&warm).await?,
+        };
+        let checked = self.checked().await?;
+        Ok(turn::both(rested, checked))
+    }
+
+    async fn end_what_runs(&mut self, warm: &Warm) -> Result<Outcome, Outcome> {
+        if warm.status == Status::Idle {
+            let why = "its services were started by somebody else".to_owned();
+            self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Dirty, &who(), self.now) })?;
+        }
+        let (old, gate) = self.known_good()?;
+        let snapshot = old.release.snapshot.clone();
+        self.work(Purpose::Idle, Begun { old, gate, before: None, snapshot, whole: true, notes: Vec::new() }).await
+    }
+
+    /// What is idle is held against what is there.
+    async fn checked(&mut self) -> Result<Outcome, Outcome> {
+        let Some(warm) = self.state.warm.clone() else { return Ok(Outcome::Converged) };
+        let volumes = match warm.status {
+            Status::Idle => self.volumes_left().await?,
+            Status::Dirty => Volumes::Gone(Vec::new()),
+            _ => return Ok(Outcome::Converged),
+        };
+        match (volumes, self.snapshot()) {
+            (Volumes::Whole, Snapshot::Whole) => Ok(Outcome::Converged),
+            (Volumes::Whole, Snapshot::Gone) => self.store_once_more().await,
+            (Volumes::Gone(names) | Volumes::Other(names), Snapshot::Whole) if !names.is_empty() => {
+                let why = format!("volume {} is not what it left any more", names.join(", "));
+                let told = ends::comes_back(&why);
+                self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Dirty, &who(), self.now) })?;
+                Ok(told)
+            }
+            (_, Snapshot::Whole) => Ok(Outcome::Converged),
+            (_, Snapshot::Gone) => Err(self.is_lost("its volumes are not what the known-good left")?),
+        }
+    }
+
+    async fn store_once_more(&mut self) -> Result<Outcome, Outcome> {
+        let (old, gate) = self.known_good()?;
+        let notes = vec!["the snapshot of the known-good was gone".to_owned()];
+        self.work(Purpose::Seal, Begun { old, gate, before: None, snapshot: None, whole: true, notes }).await
+    }
+
+    /// Neither volumes nor snapshot are there: written down, and told.
+    pub(super) fn is_lost(&mut self, damage: &str) -> Result<Outcome, Outcome> {
+        let why = format!("{damage}, and its snapshot is gone or damaged");
+        let told = ends::is_lost(&self.app.name, &why);
+        self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Lost, &who(), self.now) })?;
+        Ok(told)
+    }
+
+    /// Has `canonical.json` say what the state says.
+    pub(super) fn mend_record(&mut self) {
+        if self.state.warm.is_none() && self.state.current.is_none() {
+            return;
+        }
+        match self.dir.record() {
+            Ok(Recorded::Whole(found)) if found == (Record { ts: found.ts, ..self.record(&self.state) }) => return,
+            Ok(Recorded::Damaged(why)) => self.report.warnings.push(format!(
+                "{} was damaged ({why}) and was written again from state.json",
+                self.dir.record_file().display()
+            )),
+            Ok(Recorded::Missing | Recorded::Whole(_)) => {}
+            Err(cause) => warn!(cause = format!("{cause:#}"), "canonical.json cannot be read"),
+        }
+        self.write_record(&self.state);
+    }
+}

@@ -1,0 +1,113 @@
+//! `canonical`: what systemd runs, and what people and CI ask of a canonical.
+
+use std::path::Path;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::{app, world};
+use crate::app::Host;
+use crate::app::canonical::{self, Ask};
+use crate::config::App;
+use crate::model::app::Kind;
+use crate::model::outcome::Outcome;
+use crate::telemetry::notify;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// Canonicals by their names in the configuration [default: all].
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make the first known-good: deploy on fresh volumes, gate, end, store the data.
+    ///
+    /// Where the gate says no, nothing of it is kept. What has a known-good already is not seeded: see `promote`. One whose
+    /// volumes and snapshot are both lost is seeded anew.
+    #[command(
+        after_help = "Examples:\n  evenkeel canonical seed wiki\n  evenkeel canonical seed wiki --version 2.4.0+1.9.1"
+    )]
+    Seed {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A version's tag, or a commit [default: as the configuration says].
+        #[arg(long, value_name = "VERSION")]
+        version: Option<String>,
+    },
+    /// Run the known-good release on its warm data.
+    ///
+    /// Where that data is gone or was written by something else, it is put back from the snapshot first, and that is said.
+    /// It runs until `idle`, or until the next run of `canonical`.
+    #[command(
+        after_help = "Examples:\n  evenkeel canonical deploy wiki\n  evenkeel canonical deploy wiki --quick 1f0c2a9"
+    )]
+    Deploy {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Then upgrade it in place to this commit of the recipe (7 hex digits or more). Its data is not used again after
+        /// that: the snapshot comes back. A commit is never promoted by this.
+        #[arg(long, value_name = "COMMIT")]
+        quick: Option<String>,
+    },
+    /// End what runs of it, wait for its containers, and keep its volumes.
+    #[command(after_help = "Examples:\n  evenkeel canonical idle wiki\n  evenkeel canonical idle wiki --restore")]
+    Idle {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Throw away what was written since, and put the known-good's snapshot back.
+        #[arg(long)]
+        restore: bool,
+    },
+}
+
+pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
+    match &arguments.verb {
+        None => app::canonicals(config, &arguments.names).await,
+        Some(Verb::Seed { name, version }) => ask(config, name, &Ask::Seed(version.clone())).await,
+        Some(Verb::Deploy { name, quick: None }) => ask(config, name, &Ask::Deploy).await,
+        Some(Verb::Deploy { name, quick: Some(commit) }) => ask(config, name, &Ask::Quick(commit.clone())).await,
+        Some(Verb::Idle { name, restore }) => ask(config, name, &Ask::Idle { restore: *restore }).await,
+    }
+}
+
+async fn ask(config: &Path, name: &str, ask: &Ask) -> anyhow::Result<u8> {
+    let host = world::host(config).await?;
+    let canonical = enrolled(&host, name)?;
+    notify::ready();
+    let outcome = canonical::grant(&host, canonical, ask, Timestamp::now()).await;
+    Ok(told(canonical, &outcome))
+}
+
+/// One line, as a reconciler tells it.
+fn told(canonical: &App, outcome: &Outcome) -> u8 {
+    super::answer_styled(&app::line(canonical, outcome));
+    app::ended_with(&[(canonical.name.clone(), outcome.clone())])
+}
+
+/// The canonical of this name.
+///
+/// # Errors
+/// What is not enrolled, with what is.
+pub fn enrolled<'a>(host: &'a Host, name: &str) -> anyhow::Result<&'a App> {
+    let canonicals = || host.declared.of(Kind::Canonical);
+    if let Some(found) = canonicals().find(|app| app.name.as_str() == name) {
+        return Ok(found);
+    }
+    let known: Vec<&str> = canonicals().map(|app| app.name.as_str()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    match host.declared.app(name) {
+        Some(other) => bail!(
+            "{name} is declared as [{}], and only what is enrolled as [canonical.NAME] is kept warm; enrolled: {known}",
+            other.kind.table()
+        ),
+        None => {
+            bail!("{name} is not enrolled: add a [canonical.{name}] table that names its recipe; enrolled: {known}")
+        }
+    }
+}
