@@ -34,6 +34,8 @@ mod upgrades;
 mod upgrading;
 mod verdict_recording;
 mod verdict_volumes;
+mod warming;
+mod warmth;
 mod writing;
 
 use std::time::Duration;
