@@ -13,6 +13,7 @@ pub mod observed;
 pub mod outcome;
 pub mod pause;
 pub mod realm;
+pub mod run_result;
 pub mod runner_env;
 pub mod secret;
 pub mod state;

@@ -13,6 +13,7 @@ pub mod hold;
 pub mod line;
 mod lost;
 mod moved;
+pub mod promotion;
 pub mod reaping;
 pub mod rights;
 pub mod sample;
