@@ -15,6 +15,7 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -26,7 +27,7 @@ pub use shared::{Alerts, CertificateFiles, Prune, SharedNetwork, Subnet, Webhook
 use table::{Keys, Reader, Table, Value};
 
 use crate::model::app::{AppName, Domain, Kind};
-use crate::model::diagnostic::Diagnostics;
+use crate::model::diagnostic::{Diagnostics, Place};
 
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/ci-warm";
 
@@ -166,14 +167,13 @@ fn apps(root: &Table<'_>, base: Option<&Domain>) -> Vec<App> {
     let mut seen = Seen::default();
     let mut apps = Vec::new();
     for (kind, name, value) in app_tables(root) {
-        note_without_reconciler(kind, &value);
         let name = if is_singleton(kind) { name.parse().ok() } else { app_name(&name, &value, &mut seen) };
-        let Some(app) = app::read(kind, name, &value, base) else { continue };
+        let at = |domain: &Domain| seen.note_domain(domain, &value);
+        let Some(app) = app::read(kind, name, &value, base, at) else { continue };
         if root.get("proxy").is_none() && app.gate.asks_over_http() {
             let hint = "declare [proxy], or leave gate.http and gate.certificate out: Swarm's verdict counts then";
             value.at_key().error("its gate asks over HTTP, and without [proxy] nobody is asked", hint);
         }
-        seen.note_domain(&app, &value);
         apps.push(app);
     }
     apps
@@ -199,15 +199,6 @@ fn is_singleton(kind: Kind) -> bool {
     }
 }
 
-fn note_without_reconciler(kind: Kind, value: &Value<'_>) {
-    if !kind.is_kept() {
-        value.at_key().warning(
-            "this version has no reconciler for it; nothing acts on the table",
-            "keep it for a later version, or leave it out",
-        );
-    }
-}
-
 fn app_name(name: &str, value: &Value<'_>, seen: &mut Seen) -> Option<AppName> {
     let value = value.at_key();
     if RESERVED.contains(&name) {
@@ -229,22 +220,41 @@ fn app_name(name: &str, value: &Value<'_>, seen: &mut Seen) -> Option<AppName> {
 /// Where each name and each domain was declared first.
 #[derive(Default)]
 struct Seen {
-    names: BTreeMap<String, String>,
-    domains: BTreeMap<Domain, String>,
+    names: BTreeMap<String, Owner>,
+    domains: BTreeMap<Domain, Owner>,
+}
+
+/// A table as a person finds it: its path, line and column.
+struct Owner {
+    path: String,
+    place: Place,
 }
 
 impl Seen {
     fn note_name(&mut self, name: &str, value: &Value<'_>) {
-        if let Some(other) = self.names.insert(name.to_owned(), value.path.clone()) {
+        if let Some(other) = self.names.insert(name.to_owned(), Owner::of(value)) {
             value.error(format!("{other} has the same name"), "names are unique across all kinds; rename one");
         }
     }
 
-    /// Two apps at one domain would be one stack, and each would remove the other's services.
-    fn note_domain(&mut self, app: &App, value: &Value<'_>) {
-        if let Some(other) = self.domains.insert(app.domain.clone(), value.path.clone()) {
-            let message = format!("{other} has the domain {} too, and so the same stack", app.domain);
+    /// Two apps at one domain would be one stack, and each would remove the other's services. That a table has other
+    /// faults, too, hides nothing.
+    fn note_domain(&mut self, domain: &Domain, value: &Value<'_>) {
+        if let Some(other) = self.domains.insert(domain.clone(), Owner::of(value)) {
+            let message = format!("{other} has the domain {domain} too, and so the same stack");
             value.at_key().error(message, "give one of them another `domain`");
         }
+    }
+}
+
+impl Owner {
+    fn of(value: &Value<'_>) -> Self {
+        Self { path: value.path.clone(), place: value.key_place.clone() }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.path, self.place)
     }
 }

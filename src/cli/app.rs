@@ -35,6 +35,9 @@ pub fn none_declared(kind: Kind, config: &Path) -> String {
 pub async fn apps(config: &Path, names: &[String], options: Options) -> anyhow::Result<u8> {
     let host = world::host(config).await?;
     let apps = chosen(&host, names, |app| app.kind == Kind::App)?;
+    if let Some(canonical) = apps.iter().find(|app| app.kind == Kind::Canonical) {
+        bail!("{}", not_kept_running(&canonical.name));
+    }
     Ok(keep_all(&host, config, &apps, options).await)
 }
 
@@ -46,6 +49,14 @@ pub async fn canonicals(config: &Path, names: &[String]) -> anyhow::Result<u8> {
     }
     let apps = chosen(&host, names, |app| app.kind == Kind::Canonical)?;
     Ok(keep_all(&host, config, &apps, Options { no_upgrade: true, ..Options::default() }).await)
+}
+
+/// What is said of an app that is idle by rights where apps are to be kept running.
+fn not_kept_running(app: &AppName) -> String {
+    format!(
+        "[canonical.{app}] is idle between its uses, and no run keeps it running: `evenkeel canonical deploy {app}` has it \
+         run, `evenkeel canonical {app}` looks after it; nothing was done"
+    )
 }
 
 /// The named apps, or all that `by_default` takes; names that are not declared are told all at once.

@@ -22,7 +22,7 @@ const HELD: u8 = 10;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host_to_look_at(config, &arguments.apps).await?;
-    let apps = chosen(&host, &arguments.apps, |app| app.kind.is_kept())?;
+    let apps = chosen(&host, &arguments.apps, |_| true)?;
     let now = Timestamp::now();
     let host_ref: &Host = &host;
     let planned: Vec<Planned> =

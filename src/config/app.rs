@@ -100,12 +100,23 @@ fn default_domain(kind: Kind, name: &str, base: &Domain) -> String {
     }
 }
 
-/// Reads an app's table. `None` if what every app needs is missing or wrong; all of it has been noted then.
-pub(super) fn read(kind: Kind, name: Option<AppName>, value: &Value<'_>, base: Option<&Domain>) -> Option<App> {
+/// Reads an app's table. `None` if what every app needs is missing or wrong; all of it has been noted then. `at` is told
+/// of its domain in any case.
+pub(super) fn read(
+    kind: Kind,
+    name: Option<AppName>,
+    value: &Value<'_>,
+    base: Option<&Domain>,
+    at: impl FnOnce(&Domain),
+) -> Option<App> {
     let table = value.table(keys(kind))?;
     let recipe = table.require("recipe", "such as { url = \"https://…/wiki.git\" }").and_then(|v| recipe(&v));
     let domain = domain(kind, name.as_ref(), &table, base);
     let stack = domain.as_ref().and_then(|domain| stack(domain, &table.get("domain").unwrap_or(value.clone())));
+    domain.as_ref().map(at);
+    if let (Kind::Canonical, Some(name), Some(base), Some(_)) = (kind, &name, base, &stack) {
+        refuse_long_throw_away(name, base, value);
+    }
     let special = special(kind, &table);
     let rest = App {
         kind,
@@ -152,6 +163,15 @@ fn stack(domain: &Domain, value: &Value<'_>) -> Option<StackName> {
             value.error(format!("{domain} gives no stack: {error}"), "choose a shorter domain");
             None
         }
+    }
+}
+
+/// A sweep tries a canonical's versions at a domain of their own, whatever `domain` says.
+fn refuse_long_throw_away(name: &AppName, base: &Domain, value: &Value<'_>) {
+    let stack = Domain::throw_away(name, [0; 3], base).and_then(|domain| domain.stack());
+    if let Err(error) = stack {
+        let message = format!("a sweep has no stack to try its versions in: {error}");
+        value.at_key().error(message, "choose a shorter base_domain");
     }
 }
 

@@ -84,11 +84,65 @@ fn the_full_example_parses() {
 }
 
 #[test]
-fn kinds_without_a_reconciler_are_named_and_nothing_else_is() {
-    let warned: Vec<_> = declared(FULL).warnings.0.iter().map(ToString::to_string).collect();
-    let sentence = "this version has no reconciler for it; nothing acts on the table";
-    assert_eq!(warned.len(), 1, "{warned:?}");
-    assert!(warned[0].contains(&format!("canonical.custom-html: {sentence}")), "{warned:?}");
+fn nothing_of_the_full_example_is_worth_a_warning() {
+    assert_eq!(declared(FULL).warnings.0, []);
+}
+
+#[test]
+fn a_canonical_has_every_key_of_an_app_and_a_domain_of_its_own() {
+    let lines = "version = \"1.0.0+1\"\ncompose = [\"compose.yml\"]\nenv = { A = 1 }\nenv_files = [\"/run/env\"]\n\
+                 secrets = { a = \"/run/a\" }\nresolve = \"never\"\npolicy = { auto = \"major\" }\n\
+                 gate = { within = \"5m\" }\nsnapshot = { exclude = [\"cache\"] }\n";
+    let declared = declared(&format!("{MINIMAL}[canonical.wiki]\n{RECIPE}{lines}[app.keycloak]\n{RECIPE}"));
+    let wiki = declared.app("wiki").unwrap();
+    assert_eq!((wiki.kind, wiki.domain.as_str()), (Kind::Canonical, "warm-wiki.example.org"));
+    assert_eq!((wiki.stack.as_str(), wiki.gate.within.as_secs()), ("warm-wiki_example_org", 300));
+    assert_eq!(declared.warnings.0, []);
+    let own = format!("{MINIMAL}[canonical.wiki]\n{RECIPE}domain = \"wiki.example.org\"\n");
+    assert_eq!(self::declared(&own).apps[0].domain.as_str(), "wiki.example.org");
+    let engine = refused(&format!("{MINIMAL}[canonical.wiki]\n{RECIPE}engine = \"drone\"\n"));
+    assert!(engine.contains("unknown key \"engine\" in canonical.wiki"), "{engine}");
+}
+
+#[test]
+fn two_owners_of_one_stack_are_both_named_with_their_places() {
+    let two = |first: &str, second: &str| refused(&format!("{MINIMAL}{first}\n{RECIPE}{second}\n{RECIPE}"));
+    let keycloak = "config.toml:4:12: error: canonical.keycloak: warm_keycloak (config.toml:2:2) has the domain \
+                    warm-keycloak.example.org too, and so the same stack (give one of them another `domain`)";
+    assert_eq!(two("[warm_keycloak]", "[canonical.keycloak]"), keycloak);
+    assert_eq!(
+        two("[canonical.wiki]", "[app.warm-wiki]"),
+        "config.toml:4:6: error: app.warm-wiki: canonical.wiki (config.toml:2:12) has the domain warm-wiki.example.org \
+         too, and so the same stack (give one of them another `domain`)"
+    );
+    let by_name = two("[canonical.wiki]", "[app.wiki]");
+    assert!(by_name.contains("4:6: error: app.wiki: canonical.wiki (config.toml:2:12) has the same name"), "{by_name}");
+    let explicit = format!(
+        "{MINIMAL}[canonical.wiki]\n{RECIPE}domain = \"w.example.org\"\n[canonical.notes]\n{RECIPE}[app.other]\n{RECIPE}\
+         domain = \"w.example.org\"\n[proxy]\n{RECIPE}domain = \"warm-notes.example.org\"\n"
+    );
+    let report = refused(&explicit);
+    for told in [
+        "7:6: error: app.other: canonical.wiki (config.toml:2:12) has the domain w.example.org too",
+        "error: canonical.notes: proxy (config.toml:10:2) has the domain warm-notes.example.org too",
+    ] {
+        assert!(report.contains(told), "{told}: {report}");
+    }
+    // What else is wrong with one of them hides nothing.
+    let faulty = refused(&format!("{MINIMAL}[warm_keycloak]\n[canonical.keycloak]\nrecipe = {{ url = \"\" }}\n"));
+    assert!(faulty.contains("warm_keycloak (config.toml:2:2) has the domain warm-keycloak.example.org"), "{faulty}");
+}
+
+#[test]
+fn a_canonical_whose_throw_away_stack_would_have_no_name_is_refused() {
+    let base = |length: usize| format!("base_domain = \"{}.org\"\n", "a".repeat(length));
+    let table = |length| format!("{}[canonical.wiki]\n{RECIPE}", base(length));
+    declared(&table(45));
+    let report = refused(&table(46));
+    let told =
+        "config.toml:2:12: error: canonical.wiki: a sweep has no stack to try its versions in: \"wiki-000000_aaa";
+    assert!(report.starts_with(told) && report.ends_with("(choose a shorter base_domain)"), "{report}");
+    assert_eq!(report.lines().count(), 1, "{report}");
 }
 
 #[test]

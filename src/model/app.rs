@@ -37,8 +37,8 @@ impl Kind {
         }
     }
 
-    /// Whether this version has a reconciler for it.
-    pub fn is_kept(self) -> bool {
+    /// Whether newer versions are looked for each night. Those of a canonical come with a sweep, whenever that is.
+    pub fn has_nights(self) -> bool {
         match self {
             Kind::Proxy | Kind::Drone | Kind::WarmKeycloak | Kind::Canonical | Kind::App => true,
         }
@@ -112,6 +112,17 @@ impl FromStr for Domain {
 }
 
 impl Domain {
+    /// Where a throw-away stack of a canonical answers: one label below the base domain, so that the same wildcard covers
+    /// it.
+    ///
+    /// # Errors
+    /// When the base domain leaves no room for it.
+    pub fn throw_away(name: &AppName, mark: [u8; 3], base: &Domain) -> Result<Self, NameError> {
+        // A name is ASCII.
+        let recipe = name.0[..name.0.len().min(4)].trim_end_matches('-');
+        format!("{recipe}-{}.{base}", super::hex(&mark)).parse()
+    }
+
     /// Whether a certificate name (`example.org` or `*.example.org`) covers this domain. A wildcard covers one label.
     pub fn is_covered_by(&self, certificate_name: &str) -> bool {
         let name = certificate_name.to_ascii_lowercase();
@@ -216,6 +227,19 @@ mod tests {
         assert!(!domain("minio.wiki.example.org").is_covered_by("*.example.org"));
         assert!(!domain("example.org").is_covered_by("*.example.org"));
         assert!(domain("example.org").is_covered_by("Example.org"));
+    }
+
+    #[test]
+    fn a_throw_away_stack_answers_one_label_below_the_base_domain() {
+        let throw_away = |name: &str| {
+            Domain::throw_away(&name.parse().unwrap(), [0xab, 0, 0x1f], &domain("ci.example.org")).unwrap()
+        };
+        assert_eq!(throw_away("custom-html").as_str(), "cust-ab001f.ci.example.org");
+        assert_eq!(throw_away("n8n").as_str(), "n8n-ab001f.ci.example.org");
+        assert_eq!(throw_away("my--app").as_str(), "my-ab001f.ci.example.org");
+        assert!(throw_away("custom-html").is_covered_by("*.ci.example.org"));
+        let long = domain(&format!("{}.example.org", vec!["a".repeat(59); 4].join(".")));
+        assert!(Domain::throw_away(&"wiki".parse().unwrap(), [0; 3], &long).is_err());
     }
 
     #[test]

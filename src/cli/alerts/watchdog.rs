@@ -41,7 +41,7 @@ pub async fn run(declared: &Declared, arguments: &Arguments) -> anyhow::Result<u
 
 fn silent(declared: &Declared, store: &Store, arguments: &Arguments, now: Timestamp) -> anyhow::Result<()> {
     let kinds: BTreeSet<&str> =
-        declared.apps.iter().filter(|app| app.kind.is_kept()).map(|app| app.kind.verb()).collect();
+        declared.apps.iter().filter(|app| app.kind.has_nights()).map(|app| app.kind.verb()).collect();
     let after = SignedDuration::try_from(arguments.after)?;
     let told = nights::watch(store, &kinds, after, now)?;
     told.iter().for_each(|alert| answer(&format!("{}\n", alert.evidence)));
