@@ -36,6 +36,7 @@ pub use app::{
     read_plain, sample, secret_names,
 };
 pub use body::NAMESPACE;
+pub use names::longest_name_fault;
 pub use objects::LARGEST_SECRET;
 pub use posts::posts;
 
@@ -141,7 +142,8 @@ pub fn from_files(
     tree: &Tree,
     folder: Option<&str>,
 ) -> Result<(Desired, Diagnostics), Diagnostics> {
-    let (desired, found) = from_files_as_far_as_it_goes(sources, environment, stack, tree, folder);
+    let (desired, mut found) = from_files_as_far_as_it_goes(sources, environment, stack, tree, folder);
+    longest_name_fault(&desired).into_iter().for_each(|fault| found.push(fault));
     if found.has_errors() { Err(found) } else { Ok((desired, found)) }
 }
 

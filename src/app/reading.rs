@@ -227,6 +227,7 @@ pub fn read(tree: &Tree, revision: &Revision, around: &Surroundings) -> Result<R
         found.extend(desired::tell_passthrough(&desired));
     }
     found.extend(around.certificate.map(|certificate| uncovered(&desired, certificate)).unwrap_or_default());
+    desired::longest_name_fault(&desired).into_iter().for_each(|fault| found.push(fault));
     if found.has_errors() {
         return Err(found);
     }

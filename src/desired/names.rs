@@ -2,13 +2,19 @@
 //!
 //! The rules are Swarm's own, and measured: services and networks want a DNS name, secrets and configs more.
 
+use std::cmp::Reverse;
+
 use serde_json::Value;
 
+use super::Desired;
+use crate::model::app::StackName;
 use crate::model::diagnostic::{Diagnostic, Diagnostics, Place};
 
 /// Letters and digits, hyphens and underscores inside, at most this long.
 pub const LONGEST_DNS_NAME: usize = 63;
 pub const LONGEST_OBJECT_NAME: usize = 64;
+/// Such as `a.org`.
+const SHORTEST_DOMAIN: usize = 5;
 
 /// Whether the compose format takes a key for the name of a service; whether the Engine does is another question.
 pub fn is_compose_key(key: &str) -> bool {
@@ -59,6 +65,41 @@ impl Fault {
     }
 }
 
+/// Of all names that are too long, the one that is so by most, and how short a domain has to be for all of them to fit.
+pub fn longest_name_fault(desired: &Desired) -> Option<Diagnostic> {
+    let (what, key, name, most) = names_of(desired)
+        .filter(|(.., name, most)| name.len() > *most)
+        .max_by_key(|(what, key, name, most)| (name.len() - most, Reverse((*what, *key))))?;
+    let (length, over, stack) = (name.len(), name.len() - most, desired.stack.as_str());
+    // A recipe can say anything of any length.
+    let shown: String = name.chars().take(most + 60).collect();
+    let message = format!(
+        "the longest name is that of {what} {key}: {shown:?} has {length} characters, {over} more than the {most} that are \
+         allowed"
+    );
+    let hint = match stack.len().checked_sub(over).filter(|left| *left >= SHORTEST_DOMAIN && name.contains(stack)) {
+        Some(left) => format!("a domain of at most {left} characters would do; this one has {}", stack.len()),
+        None => "no domain is short enough for it: give it a shorter name, by a compose file of yours".to_owned(),
+    };
+    Some(Diagnostic::error(None, message).hint(hint))
+}
+
+/// Every name that the Engine would be told: kind of thing, what the recipe calls it, the name, and the longest allowed.
+fn names_of(desired: &Desired) -> impl Iterator<Item = (&'static str, &str, &str, usize)> {
+    let services = desired.services.iter().map(|service| ("service", &*service.name));
+    let networks = desired.networks.iter().map(|network| ("network", &*network.name));
+    let of_dns = services
+        .chain(networks)
+        .map(|(what, name)| (what, without_stack(name, &desired.stack), name, LONGEST_DNS_NAME));
+    let secrets = desired.secrets.iter().map(|secret| ("secret", &*secret.key, &*secret.name, LONGEST_OBJECT_NAME));
+    let configs = desired.configs.iter().map(|config| ("config", &*config.key, &*config.name, LONGEST_OBJECT_NAME));
+    of_dns.chain(secrets).chain(configs)
+}
+
+fn without_stack<'a>(name: &'a str, stack: &StackName) -> &'a str {
+    name.strip_prefix(stack.as_str()).and_then(|rest| rest.strip_prefix('_')).unwrap_or(name)
+}
+
 /// The label by which objects of ours are known whatever their stack: who sets it claims them for another app.
 const OUR_LABEL: &str = "evenkeel.stack";
 
@@ -92,6 +133,67 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::desired::{DesiredConfig, DesiredSecret, DesiredService, SecretSource};
+
+    fn desired(stack: &str, secrets: &[&str], services: &[&str]) -> Desired {
+        let secret = |name: &&str| DesiredSecret {
+            key: format!("key-of-{}", name.len()),
+            name: (*name).to_owned(),
+            spec: Value::Null,
+            source: SecretSource::External,
+            place: None,
+            version_variable: None,
+        };
+        let service = |name: &&str| DesiredService { name: (*name).to_owned(), spec: Value::Null };
+        Desired {
+            stack: stack.parse().unwrap(),
+            networks: vec![],
+            external_networks: vec![],
+            secrets: secrets.iter().map(secret).collect(),
+            configs: vec![],
+            services: services.iter().map(service).collect(),
+        }
+    }
+
+    #[test]
+    fn of_all_names_that_are_too_long_the_worst_is_told_with_the_domain_that_would_do() {
+        let (stack, rest) = ("wiki_example_org", |length: usize| "x".repeat(length - "wiki_example_org_".len()));
+        let name = |length: usize| format!("{stack}_{}", rest(length));
+        let told = |secrets: &[&str], services: &[&str]| {
+            longest_name_fault(&desired(stack, secrets, services)).map(|fault| fault.to_string())
+        };
+        assert_eq!(told(&[&name(64)], &[&name(63)]), None);
+        let both = told(&[&name(66), &name(70)], &[&name(65)]).unwrap();
+        assert_eq!(
+            both,
+            format!(
+                "error: the longest name is that of secret key-of-70: {:?} has 70 characters, 6 more than the 64 that are \
+                 allowed (a domain of at most 10 characters would do; this one has 16)",
+                name(70)
+            )
+        );
+        // One character less is allowed of a service.
+        let service = told(&[&name(66)], &[&name(66)]).unwrap();
+        assert!(service.contains(&format!("of service {}: ", rest(66))), "{service}");
+        assert!(service.contains("3 more than the 63 that are allowed (a domain of at most 13"), "{service}");
+    }
+
+    #[test]
+    fn a_name_for_which_no_domain_is_short_enough_is_told_so() {
+        let own = "y".repeat(65);
+        let told = longest_name_fault(&desired("wiki_example_org", &[&own], &[])).unwrap().to_string();
+        assert!(
+            told.ends_with("(no domain is short enough for it: give it a shorter name, by a compose file of yours)")
+        );
+        let mut long = desired("wiki_example_org", &[], &[]);
+        let name = format!("wiki_example_org_{}", "z".repeat(70_000));
+        long.configs.push(DesiredConfig { key: "c".into(), name, spec: Value::Null, body: None });
+        let told = longest_name_fault(&long).unwrap().to_string();
+        assert!(
+            told.contains("has 70017 characters") && told.contains("no domain is short") && told.len() < 400,
+            "{told}"
+        );
+    }
 
     /// A short way to a regular expression: alternately one character of the ends and any of the inside.
     fn matches(name: &str, inside: &str) -> bool {
