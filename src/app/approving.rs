@@ -15,7 +15,7 @@ use super::view::View;
 use crate::config::{self, Declared};
 use crate::host::store::Store;
 use crate::host::who::who;
-use crate::model::app::AppName;
+use crate::model::app::{AppName, Kind};
 use crate::model::approval::Approval;
 use crate::model::history;
 use crate::model::outcome::Outcome;
@@ -45,7 +45,7 @@ pub async fn approve(
     now: Timestamp,
 ) -> Result<Approved, Outcome> {
     with_view(declared, app, async |view| {
-        let nothing = || Outcome::Error(format!("nothing of {} is installed; the first run installs it", app.name));
+        let nothing = || Outcome::Error(format!("nothing of {} is installed; {}", app.name, installs(app)));
         let mut front = Front::of(view).await?.ok_or_else(nothing)?;
         let given =
             Given::gather(app, OfKind::new(view.reconciler)).map_err(|wrong| Outcome::Error(wrong.join("; ")))?;
@@ -68,6 +68,22 @@ pub async fn approve(
     .await
 }
 
+/// Who makes the first release of an app.
+fn installs(app: &config::App) -> String {
+    match app.kind {
+        Kind::Canonical => format!("`evenkeel canonical seed {}`, or a sweep, begins it", app.name),
+        Kind::Proxy | Kind::Drone | Kind::WarmKeycloak | Kind::App => "the first run installs it".to_owned(),
+    }
+}
+
+/// Who takes newer versions of an app.
+fn taker(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Canonical => "the next sweep",
+        Kind::Proxy | Kind::Drone | Kind::WarmKeycloak | Kind::App => "the next run",
+    }
+}
+
 enum Weighed {
     Approve(Approval),
     NotHeld(String),
@@ -83,7 +99,7 @@ async fn weigh(front: &Front<'_>, version: &str, by: &str, beside: &Beside<'_>) 
     let lifts = line.facts_to_lift(candidate);
     let is_young = candidate.waiting.is_some_and(|(_, for_age)| for_age);
     if lifts.is_empty() && !is_young {
-        return not_held(candidate).map(Weighed::NotHeld);
+        return not_held(candidate, taker(front.kind())).map(Weighed::NotHeld);
     }
     let by = by.to_owned();
     Ok(Weighed::Approve(Approval { revision, by, ts: beside.now, lifts }))
@@ -98,11 +114,11 @@ fn named<'l>(line: &'l Line<'_>, text: &str) -> Option<&'l Candidate> {
 }
 
 /// Nothing that a person could lift is in the way.
-fn not_held(candidate: &Candidate) -> Result<String, Outcome> {
+fn not_held(candidate: &Candidate, taker: &str) -> Result<String, Outcome> {
     let (target, in_the_way) = (&candidate.revision, candidate.barriers.iter().map(Barrier::to_string));
     let in_the_way: Vec<String> = in_the_way.collect();
     match (in_the_way.as_slice(), candidate.waiting) {
-        ([], None) => Ok(format!("{target} is not held; the next run takes it, or a newer one, by itself")),
+        ([], None) => Ok(format!("{target} is not held; {taker} takes it, or a newer one, by itself")),
         ([], Some((until, _))) => Ok(format!(
             "{target} is not held; it, or a newer one, is taken by itself from {} on",
             until.strftime("%F %H:%M UTC")
@@ -138,6 +154,10 @@ impl Front<'_> {
                 "{running} runs, and from a commit nothing is taken by itself: name the version in the configuration \
                  (version = \"{version}\")"
             )),
+            Wanted::Latest if self.kind() == Kind::Canonical => refuse(format!(
+                "{version} is older than {running}, which was known good last: `evenkeel canonical seed` with --version begins \
+                 anew at an older one"
+            )),
             Wanted::Latest => refuse(format!(
                 "{version} is older than {running}, which runs, and an older version is never taken: `evenkeel rollback` \
                  goes back to the release before, with its data"
@@ -154,12 +174,13 @@ async fn told(view: &View<'_>, front: &Front<'_>, approval: &Approval, beside: &
     let Approval { revision, by, lifts, .. } = approval;
     let what: Vec<&str> = lifts.iter().map(String::as_str).collect();
     let what = if what.is_empty() { "its age".to_owned() } else { what.join(", ") };
+    let taker = taker(view.app.kind);
     let then = match front.choose(beside).await?.0 {
-        Choice::Upgrade(upgrade) if upgrade.target == *revision => "the next run takes it, once".to_owned(),
+        Choice::Upgrade(upgrade) if upgrade.target == *revision => format!("{taker} takes it, once"),
         Choice::Waiting { waiting, .. } if waiting.target == *revision => {
             format!("it is taken, once, from {} on", waiting.until.strftime("%F %H:%M UTC"))
         }
-        Choice::Upgrade(upgrade) => format!("the next run takes {}, which is newer", upgrade.target),
+        Choice::Upgrade(upgrade) => format!("{taker} takes {}, which is newer", upgrade.target),
         Choice::Waiting { waiting, .. } => format!("{}, which is newer, is taken first", waiting.target),
         Choice::Held(hold) => format!("it is held still: {}", hold.sentence(&view.app.name)),
         Choice::Current => "nothing is left to take".to_owned(),

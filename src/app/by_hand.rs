@@ -44,6 +44,7 @@ pub enum Wish {
 /// # Errors
 /// `Blocked` with why there is nothing to be granted.
 pub fn prospect(host: &Host, app: &config::App, wish: &Wish) -> Result<String, Outcome> {
+    refuse_canonical(app, wish)?;
     let dir = host.store.app(&app.name);
     let state = recorded(app, &dir)?;
     if let Some(stuck) = turns(&state, wish) {
@@ -55,6 +56,29 @@ pub fn prospect(host: &Host, app: &config::App, wish: &Wish) -> Result<String, O
         None => None,
     };
     Ok(in_words(&app.name, &state, &draft, taken))
+}
+
+/// The known-good of a canonical is one record with one snapshot, and they change together or not at all.
+fn refuse_canonical(app: &config::App, wish: &Wish) -> Result<(), Outcome> {
+    if app.kind != Kind::Canonical {
+        return Ok(());
+    }
+    let name = &app.name;
+    let why = match wish {
+        Wish::Rollback => format!(
+            "{name} is a canonical: what it has is what was known good last, and nothing before that is kept. `evenkeel \
+             canonical idle {name} --restore` throws away what a use has changed; `evenkeel canonical seed {name} --version \
+             VERSION` begins anew at another version"
+        ),
+        Wish::Take => format!(
+            "{name} is a canonical: its one snapshot is its known-good, and a new one is taken only of what has passed its \
+             gate, by `evenkeel canonical promote {name}` or a sweep"
+        ),
+        Wish::Restore(_) => format!(
+            "{name} is a canonical, whose data goes back to its known-good with `evenkeel canonical idle {name} --restore`"
+        ),
+    };
+    Err(Outcome::Blocked(format!("{why}; nothing was touched")))
 }
 
 fn in_words(app: &AppName, state: &State, draft: &Draft, taken: Option<Timestamp>) -> String {
@@ -95,6 +119,7 @@ pub async fn grant(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) 
 }
 
 async fn granted(host: &Host, app: &config::App, wish: &Wish, now: Timestamp) -> Result<Outcome, Outcome> {
+    refuse_canonical(app, wish)?;
     let slot = host.store.slot_waiting(|by| warn!("{by} has the run slot; waiting for it to end")).await?;
     let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
     if let Some(first) = proxy_first(&app.name, proxy, &resuming::open(&host.store)) {

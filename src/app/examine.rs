@@ -9,8 +9,11 @@ use crate::config::{self, Declared, MEND_FILE};
 use crate::host::progress::Progress;
 use crate::host::recipes::Recipes;
 use crate::host::store::Store;
+use crate::model::app::{Domain, Kind};
+use crate::model::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::outcome::Outcome;
 use crate::model::secret::SecretBytes;
+use crate::model::state::State;
 
 /// One app, examined: what is wrong, and what is only worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +63,10 @@ impl Examined {
             self.wrong.extend(view.mirror().could_ask().err().map(|cause| format!("{cause:#}; {MEND_FILE}")));
             let Some(given) = given else { return Ok(()) };
             let sources = Sources { given, chosen };
-            match view.declared_release(&sources, &|_, _| false, now) {
+            let read = view.declared_release(&sources, &|_, _| false, now);
+            let told = read.as_ref().err().map(|refused| refused.errors.clone()).unwrap_or_default();
+            let in_sweeps = wrong_in_sweeps(view, &sources, &told, now);
+            match read {
                 Ok(release) => {
                     self.warnings.extend(view.reconciler.gate(&release.read.desired).doubts(now));
                     self.release(release);
@@ -72,6 +78,7 @@ impl Examined {
                     self.warnings.extend(refused.warnings.0.iter().map(ToString::to_string));
                 }
             }
+            self.wrong.extend(in_sweeps);
             Ok(())
         })
         .await
@@ -99,6 +106,34 @@ impl Examined {
         given.secrets.extend(names.map(|name| (name, SecretBytes::new(b"unread".to_vec()))));
         Some(given)
     }
+}
+
+/// A sweep tries a canonical's versions in throw-away stacks: what would be wrong only there, beside what is `told`.
+fn wrong_in_sweeps(view: &View<'_>, sources: &Sources, told: &Diagnostics, now: Timestamp) -> Option<String> {
+    if view.app.kind != Kind::Canonical {
+        return None;
+    }
+    // The configuration has no canonical without either.
+    let domain = Domain::throw_away(&view.app.name, [0; 3], &view.declared.base_domain).ok()?;
+    let stack = domain.stack().ok()?;
+    let app = config::App { domain, stack, ..view.app.clone() };
+    let fresh = State::new(&app.stack);
+    let there = View { app: &app, state: &fresh, ..*view };
+    let mut errors = there.declared_release(sources, &|_, _| false, now).err()?.errors;
+    let at_home = |message: &str| {
+        message
+            .replace(app.stack.as_str(), view.app.stack.as_str())
+            .replace(app.domain.as_str(), view.app.domain.as_str())
+    };
+    let same = |there: &Diagnostic, here: &Diagnostic| match &there.place {
+        Some(_) => there.place == here.place,
+        None => at_home(&there.message) == here.message,
+    };
+    errors.0.retain(|there| !told.0.iter().any(|here| same(there, here)));
+    let domain = &app.domain;
+    (!errors.0.is_empty()).then(|| {
+        format!("a sweep could not try it in a throw-away stack, such as at {domain}, whose length follows from base_domain:\n{errors}")
+    })
 }
 
 /// Reads the release that the configuration asks for, beside what is recorded of the app.

@@ -13,6 +13,7 @@ use super::view::View;
 use crate::desired;
 use crate::host::recipes::Mirror;
 use crate::host::store::AppDir;
+use crate::model::app::Kind;
 use crate::model::approval::Approval;
 use crate::model::outcome::Outcome;
 use crate::model::state::Release;
@@ -114,6 +115,10 @@ impl<'a> Front<'a> {
 
     pub fn running(&self) -> &Revision {
         &self.running.body.revision
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.view.app.kind
     }
 
     pub fn wanted(&self) -> &Wanted {

@@ -59,12 +59,14 @@ pub struct DeclaredRelease {
 /// Why the declared release cannot be taken, and what else is to be told of it.
 pub struct Refused {
     pub outcome: Outcome,
+    /// What is wrong with the recipe's files, which is a part of the outcome.
+    pub errors: Diagnostics,
     pub warnings: Diagnostics,
 }
 
 impl From<Outcome> for Refused {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, warnings: Diagnostics::default() }
+        Self { outcome, errors: Diagnostics::default(), warnings: Diagnostics::default() }
     }
 }
 
@@ -313,12 +315,15 @@ impl View<'_> {
         let read = reading::read(tree, revision, &around).map_err(|wrong| {
             let errors = Diagnostics(wrong.errors().cloned().collect());
             let outcome = Outcome::Blocked(format!("the recipe at {revision} cannot be taken as it is:\n{errors}"));
-            Refused { outcome, warnings: Diagnostics(wrong.warnings().cloned().collect()) }
+            Refused { outcome, errors, warnings: Diagnostics(wrong.warnings().cloned().collect()) }
         })?;
         let hidden = reading::variables_of_files(self.app);
         self.reconciler.takes(&read.desired, hidden.as_ref()).map_err(|lacks| Refused {
-            outcome: Outcome::Blocked(format!("the recipe at {revision} cannot be kept as {}: {lacks}", self.app.name)),
             warnings: read.warnings.clone(),
+            ..Refused::from(Outcome::Blocked(format!(
+                "the recipe at {revision} cannot be kept as {}: {lacks}",
+                self.app.name
+            )))
         })?;
         Ok(read)
     }

@@ -1,6 +1,7 @@
 //! What the program refuses, in which words, and that nothing has changed then: neither at the Engine nor in what is
 //! recorded of an app. The words name the act or the thing, and the way out.
 
+mod canonical;
 pub mod empty_engine;
 mod recipe;
 
@@ -35,11 +36,15 @@ impl Host {
     }
 
     /// Declares an app, pinned to the one version of a recipe of these files; `more` are further lines of its table.
-    pub fn app(mut self, name: &str, files: &[(&str, &str)], more: &str) -> Self {
+    pub fn app(self, name: &str, files: &[(&str, &str)], more: &str) -> Self {
+        self.declares(&format!("app.{name}"), files, more)
+    }
+
+    /// The same of any table.
+    pub fn declares(mut self, table: &str, files: &[(&str, &str)], more: &str) -> Self {
         let mut repo = RecipeRepo::empty();
         repo.publish("1.0.0+1.0.0", files);
-        let table =
-            format!("[app.{name}]\nrecipe = {{ url = \"{}\" }}\nversion = \"1.0.0+1.0.0\"\n{more}\n", repo.url());
+        let table = format!("[{table}]\nrecipe = {{ url = \"{}\" }}\nversion = \"1.0.0+1.0.0\"\n{more}\n", repo.url());
         self.recipes.push(repo);
         self.tables.push_str(&table);
         self
