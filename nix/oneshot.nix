@@ -13,6 +13,7 @@ let
   cfg = config.services.evenkeel;
   settings = cfg.finalSettings;
   unit = import ./unit.nix { inherit config lib pkgs; };
+  inherit (unit) leftAlone long;
   secrets = import ./secrets.nix { inherit lib settings; };
 
   declared = lib.filter (kind: settings.${kind.key} or { } != { }) (import ./kinds.nix);
@@ -26,21 +27,6 @@ let
     "network-online.target"
     "evenkeel-swarm.service"
   ];
-
-  # For what may make an upgrade. unit.nix says why it is so much.
-  long = "7d";
-
-  # A switch neither stops nor restarts what may be in the middle of an upgrade. An inactive one is started again by its
-  # target, with the new configuration.
-  leftAlone =
-    service:
-    service
-    // {
-      restartIfChanged = false;
-      unitConfig = service.unitConfig // {
-        X-StopOnRemoval = false;
-      };
-    };
 
   # No RemainAfterExit: what is active is started neither by a switch nor by a timer.
   reconciler =

@@ -12,23 +12,14 @@ let
 in
 {
   config = lib.mkIf (cfg.enable && cfg.prune.enable) {
-    systemd.services.evenkeel-prune =
-      let
-        service = unit.service {
-          description = "Remove images without a name, and tell of disks that fill up";
-          arguments = "prune";
-          after = [ "evenkeel-swarm.service" ];
-          asksEngine = true;
-        };
-      in
-      service
-      // {
-        # A switch leaves it to its end; the next one has the new configuration.
-        restartIfChanged = false;
-        unitConfig = service.unitConfig // {
-          X-StopOnRemoval = false;
-        };
-      };
+    systemd.services.evenkeel-prune = unit.leftAlone (
+      unit.service {
+        description = "Remove images without a name, and tell of disks that fill up";
+        arguments = "prune";
+        after = [ "evenkeel-swarm.service" ];
+        asksEngine = true;
+      }
+    );
 
     systemd.timers.evenkeel-prune = {
       description = "Remove images without a name, and tell of disks that fill up";

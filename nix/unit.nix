@@ -59,6 +59,21 @@ in
 {
   inherit sandbox stateDirectory stateMode;
 
+  # The time to start of what may make an upgrade; `service` says why it is so much.
+  long = "7d";
+
+  # A switch neither stops nor restarts it: it may be in the middle of something. An inactive one is started again by its
+  # target, with the new configuration.
+  leftAlone =
+    service:
+    service
+    // {
+      restartIfChanged = false;
+      unitConfig = service.unitConfig // {
+        X-StopOnRemoval = false;
+      };
+    };
+
   # A service that runs `evenkeel ARGUMENTS`. `evenkeel-failed@` tells when it fails, unless it is `quiet`.
   # `credentials`: as secrets.nix names them. `asksEngine`: whether it waits for Docker and its disk; what tells of
   # failures does not. `touchesVolumes`: whether it may write to Docker's volumes.
