@@ -72,7 +72,7 @@ rec {
     word
     ;
 
-  # What the proxy, the warm Keycloak and the apps have alike.
+  # What the proxy, the warm Keycloak, the apps and what is kept warm have alike.
   app = {
     recipe = {
       url = mkOption {
@@ -91,8 +91,8 @@ rec {
       '';
     };
     domain = optional text "wiki.example.org" ''
-      Where it answers. The stack is named after it. Default: the app's name, or `traefik` for the proxy, below
-      {option}`services.evenkeel.baseDomain`.
+      Where it answers. The stack is named after it. Default: the app's name, `traefik` for the proxy, or `warm-` and the
+      name of a {option}`services.evenkeel.canonical`, below {option}`services.evenkeel.baseDomain`.
     '';
     version = optional text "1.0.0+1.0.0" ''
       A tag of the recipe, or a commit by 7 digits or more of its id. Default: `"latest"`, the newest at the first
@@ -177,7 +177,8 @@ rec {
       '';
       window = optional text "02:00-05:00 Europe/Berlin" ''
         When a version may be taken; in UTC where no zone is named. Default: at any time. Let it lie around
-        {option}`services.evenkeel.timers.nightly.dates`: between two nights nothing newer is taken.
+        {option}`services.evenkeel.timers.nightly.dates` (that of a canonical around
+        {option}`services.evenkeel.sweep.dates`): between two of them nothing newer is taken.
       '';
       lateRollback = optional types.bool true ''
         Whether a verdict that comes late may still take back data that people have written since. Default: no.

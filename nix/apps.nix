@@ -1,4 +1,4 @@
-# The tables of all apps: { key = as the program calls it; option = as the option is called; name; table; }.
+# The tables of all apps: { key = as the program calls it; option = as the option is called; name; table; kind; }.
 { lib, settings }:
 let
   appsOf =
@@ -8,6 +8,7 @@ let
     in
     if kind ? name then
       lib.optional (settings ? ${kind.key}) {
+        inherit kind;
         inherit (kind) key name;
         option = "services.evenkeel.${kind.option}";
         inherit table;
@@ -16,7 +17,7 @@ let
       lib.mapAttrsToList (name: table: {
         key = "${kind.key}.${name}";
         option = "services.evenkeel.${kind.option}.${name}";
-        inherit name table;
+        inherit kind name table;
       }) table;
 in
 lib.concatMap appsOf (import ./kinds.nix)

@@ -6,6 +6,8 @@
 #   option  the same below services.evenkeel
 #   what    in the units' descriptions
 #   name    of the one app that it is; where it has none, the table holds tables of apps by their names
+#   before  what stands before an app's name in its domain, where none is given
+#   sweeps  newer versions are no work of the night: sweeping.nix has the unit that takes them
 #   units   its options that are none of the program's keys: other units are made of them
 [
   {
@@ -35,5 +37,14 @@
     key = "app";
     option = "apps";
     what = "the apps";
+  }
+  # The last one: what a killed run of it left open takes time, and nobody waits for an app that is idle.
+  {
+    verb = "canonical";
+    key = "canonical";
+    option = "canonical";
+    what = "the warm data of idle apps";
+    before = "warm-";
+    sweeps = true;
   }
 ]

@@ -23,6 +23,7 @@ in
     ./telling.nix
     ./times.nix
     ./pruning.nix
+    ./sweeping.nix
     ./metrics.nix
   ];
 

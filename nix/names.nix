@@ -51,16 +51,12 @@ rec {
   option =
     path:
     let
-      app = lib.elemAt path 1;
+      named = lib.filter (kind: !(kind ? name) && kind.key == lib.head path) (import ./kinds.nix);
       words =
         if path == [ "registry_auth" ] then
           [ "registryAuthFile" ]
-        else if lib.head path == "app" then
-          [
-            "apps"
-            app
-          ]
-          ++ camels (lib.drop 2 path)
+        else if named != [ ] then
+          [ (lib.head named).option ] ++ lib.take 1 (lib.tail path) ++ camels (lib.drop 2 path)
         else if lib.hasPrefix "proxy.certificate." (lib.concatStringsSep "." path) then
           lib.tail path
         else

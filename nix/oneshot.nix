@@ -2,7 +2,7 @@
 #
 # Each kind has two. The activation unit runs at boot and at each switch, looks for no newer version, and is over soon.
 # The upgrade unit is started by the nightly timer, and by an activation that found another version declared. Both may
-# run at once: the program's locks keep them from one app.
+# run at once: the program's locks keep them from one app. A kind that sweeps has the first one only.
 {
   config,
   lib,
@@ -19,6 +19,7 @@ let
   declared = lib.filter (kind: settings.${kind.key} or { } != { }) (import ./kinds.nix);
   before = kind: lib.filter (other: other.place < kind.place) placed;
   placed = lib.imap0 (place: kind: kind // { inherit place; }) declared;
+  nightly = lib.filter (kind: !(kind.sweeps or false)) placed;
 
   activation = kind: "evenkeel-${kind.verb}.service";
   upgrade = kind: "evenkeel-${kind.verb}-upgrade.service";
@@ -47,7 +48,7 @@ let
     kind:
     reconciler kind {
       description = "Keep ${kind.what} as declared";
-      arguments = "${kind.verb} --no-upgrade";
+      arguments = if kind.sweeps or false then kind.verb else "${kind.verb} --no-upgrade";
       wants = wanted ++ map activation (before kind);
       after = [ "evenkeel-swarm.service" ] ++ map activation (before kind);
     }
@@ -61,21 +62,23 @@ let
       arguments = kind.verb;
       timeout = long;
       wants = wanted;
-      # One after the other: a night would lose one of two that ask for the run slot at once.
+      # One after the other, and none during a sweep: a night would lose one of two that ask for the run slot at once.
       after = [
         "evenkeel-swarm.service"
         (activation kind)
       ]
+      ++ lib.optional cfg.sweep.enable "evenkeel-sweep.service"
       ++ map upgrade (before kind);
     };
-  unitsOf = kind: {
-    "evenkeel-${kind.verb}" = activationUnit kind;
-    "evenkeel-${kind.verb}-upgrade" = upgradeUnit kind;
-  };
+  units =
+    suffix: make: kinds:
+    lib.listToAttrs (
+      map (kind: lib.nameValuePair "evenkeel-${kind.verb}${suffix}" (make kind)) kinds
+    );
 in
 {
   config = lib.mkIf cfg.enable {
-    systemd.services = lib.mergeAttrsList (map unitsOf placed) // {
+    systemd.services = units "" activationUnit placed // units "-upgrade" upgradeUnit nightly // {
       evenkeel-swarm =
         unit.service {
           description = "This node as a Swarm manager, with the shared network";
@@ -96,8 +99,8 @@ in
           description = "Upgrade what the policy allows, and look how the night went";
           arguments = "alerts watchdog --after ${cfg.timers.watchdog.after}";
           timeout = long;
-          wants = map upgrade placed;
-          after = map upgrade placed;
+          wants = map upgrade nightly;
+          after = map upgrade nightly;
         }
       );
 

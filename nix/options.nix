@@ -43,6 +43,7 @@ let
   interval = types.strMatching "[1-9][0-9]*|[1-9][0-9]* ?${units}( ?[0-9]+ ?${units})*" // {
     description = "time span of systemd such as \"2min\", and not none";
   };
+  delay = "How much later it may begin, so that not all hosts ask the registries at once.";
   age = types.strMatching "[1-9][0-9]*(s|m|h|d)([0-9]+(s|m|h|d))*" // {
     description = "duration such as \"26h\" or \"8d\", and not none";
   };
@@ -186,6 +187,38 @@ in
       '';
     };
 
+    canonical = mkOption {
+      type = types.attrsOf (types.submodule { options = app; });
+      default = { };
+      example = {
+        custom-html = recipe "custom-html";
+      };
+      description = ''
+        Apps by their names that are idle but for their tests, while their data is kept warm: for a recipe's tests to begin from
+        what is known to be good. Nothing starts them but a sweep, a test, or a person.
+      '';
+    };
+    sweep = {
+      enable = mkOption {
+        type = types.bool;
+        default = cfg.finalSettings.canonical or { } != { };
+        defaultText = lib.literalMD "whether there is a {option}`canonical`";
+        example = false;
+        description = ''
+          Whether each {option}`canonical` is looked after regularly: one without data gets it, and a newer version that
+          its policy allows runs on fresh data first; if that goes well, it becomes what is kept warm.
+        '';
+      };
+      dates = default types.str "Sat 06:00" "05:00 UTC" ''
+        When, as {manpage}`systemd.time(7)` writes it, by the clock of the host ({option}`time.timeZone`) where it names no
+        zone. A night that comes meanwhile waits for its end. It ends early where a disk reaches {option}`prune.watermark`.
+      '';
+      randomizedDelay = default span "20min" "1h" delay;
+      persistent = default types.bool true false ''
+        Whether a sweep that was missed while the host was off is made up for after it boots.
+      '';
+    };
+
     publicVariables = default (types.listOf types.str) [ ] [ "ANALYTICS_KEY" ] ''
       Variables of {option}`env` that look like secrets by their name or value, and are none. Everybody on the host can read
       {option}`env`, so that what looks like a secret is refused there.
@@ -213,9 +246,7 @@ in
           ({option}`time.timeZone`) where it names no zone. One timer starts the upgrades of the proxy, the build server, the
           Keycloak and the apps, one after the other.
         '';
-        randomizedDelay = default span "20min" "1h" ''
-          How much later it may begin, so that not all hosts ask the registries at once.
-        '';
+        randomizedDelay = default span "20min" "1h" delay;
         persistent = default types.bool true false ''
           Whether a night that was missed while the host was off is made up for after it boots.
         '';

@@ -32,14 +32,21 @@ let
     settings = cfg.finalSettings;
   };
   isOfNoZone = app: builtins.match "[^ ]+" (toString (app.table.policy.window or "")) != null;
-  zoneless = lib.filter isOfNoZone apps;
+  isSwept = app: app.kind.sweeps or false;
+  zoneless = lib.partition isSwept (lib.filter isOfNoZone apps);
   isLocal =
     !builtins.elem zone [
       null
       "UTC"
       "Etc/UTC"
     ];
-  named = lib.concatMapStringsSep ", " (app: "${app.option}.policy.window") zoneless;
+  outside =
+    timer: apps:
+    lib.optional (isLocal && apps != [ ]) (oneLine ''
+      ${lib.concatMapStringsSep ", " (app: "${app.option}.policy.window") apps}: in UTC, since no zone is named, and
+      ${timer} goes by ${zone}. Where its time lies outside the window nothing is ever taken: write such as
+      "02:00-05:00 ${zone}".
+    '');
 
   oneLine = text: lib.trim (lib.replaceStrings [ "\n" ] [ " " ] text);
   day = "mon|tue|wed|thu|fri|sat|sun";
@@ -55,15 +62,14 @@ in
         ${read "timers.nightly.dates" timers.nightly.dates}
         ${read "timers.watchdog.dates" timers.watchdog.dates}
         ${lib.optionalString cfg.prune.enable (read "prune.dates" cfg.prune.dates)}
+        ${lib.optionalString cfg.sweep.enable (read "sweep.dates" cfg.sweep.dates)}
         touch $out
       ''
     );
 
     warnings =
-      lib.optional (isLocal && zoneless != [ ]) (oneLine ''
-        ${named}: in UTC, since no zone is named, and evenkeel-nightly.timer goes by ${zone}. Where the night lies outside
-        the window nothing is ever taken: write such as "02:00-05:00 ${zone}".
-      '')
+      outside "evenkeel-nightly.timer" zoneless.wrong
+      ++ outside "evenkeel-sweep.timer" zoneless.right
       ++ lib.optional (isRare && timers.watchdog.after == "26h") (oneLine ''
         services.evenkeel.timers.nightly.dates names not every night, and the watchdog tells of a night that is more than
         26 hours ago. Set services.evenkeel.timers.watchdog.after, such as "8d".

@@ -1,4 +1,4 @@
-# A host with a proxy, a Keycloak and an app. Its secrets come by sops-nix.
+# A host with a proxy, a Keycloak, an app, and a recipe whose data is kept warm for its tests. Its secrets come by sops-nix.
 { config, ... }:
 let
   secret = name: config.sops.secrets.${name}.path;
@@ -40,5 +40,6 @@ in
       recipe.url = "https://git.example.org/recipes/notes.git";
       secrets.session_key = secret "notes_session_key";
     };
+    canonical.custom-html.recipe.url = "https://git.coopcloud.tech/coop-cloud/custom-html.git";
   };
 }

@@ -9,8 +9,8 @@
 }:
 let
   base = settings.base_domain or "";
-  domainOf = app: app.table.domain or "${app.name}.${base}";
-  named = lib.filter (app: lib.hasPrefix "app." app.key) apps;
+  domainOf = app: app.table.domain or "${app.kind.before or ""}${app.name}.${base}";
+  named = lib.filter (app: !(app.kind ? name)) apps;
   hasProxy = settings ? proxy;
   options = list: lib.concatMapStringsSep ", " (app: app.option) list;
   refuseApps =
@@ -28,6 +28,15 @@ let
       ${options list} have one domain, ${domain}, and so one stack. Give all but one another domain.
     ''
   ) byDomain;
+
+  # What is kept of an app lies in a folder of its name.
+  byName = lib.filterAttrs (_: list: lib.length list > 1) (lib.groupBy (app: app.name) named);
+  alike = lib.mapAttrsToList (
+    name: list:
+    refuse true ''
+      ${options list} have one name, ${name}, and what is kept of them lies in a folder of that name. Rename one.
+    ''
+  ) byName;
 
   isName =
     name: builtins.match "[a-z0-9]([a-z0-9-]*[a-z0-9])?" name != null && lib.stringLength name <= 40;
@@ -49,6 +58,7 @@ let
   keycloak = lib.filter (app: app.key == "warm_keycloak") apps;
 in
 shared
+++ alike
 ++ [
   (refuseApps named (app: !isName app.name) ''
     the name becomes part of a domain and a folder's name. Use lower-case letters, digits, and hyphens inside, at

@@ -27,6 +27,10 @@ in
   (refuse (settings.max_tests or 1 < 1) ''
     services.evenkeel.maxTests is 0: no test and no build could ever run. Give it 1 or more, or leave it out.
   '')
+  (refuse (cfg.sweep.enable && settings.canonical or { } == { }) ''
+    services.evenkeel.sweep.enable is on, and nothing is kept warm that could be swept. Declare one in
+    services.evenkeel.canonical, or leave it out.
+  '')
   (refuse (builtins.match ".*/(2[3-9]|3[0-2])" subnet != null) ''
     services.evenkeel.network.subnet is a /23 or less, which is exhausted in days, since Docker leaks addresses.
     Take a /16.

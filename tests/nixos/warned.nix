@@ -17,6 +17,12 @@ in
       };
     };
   };
+  window-in-another-zone-than-the-sweep.settings = {
+    time.timeZone = "America/Los_Angeles";
+    services.evenkeel.canonical.notes = notes // {
+      policy.window = "02:00-05:00";
+    };
+  };
   nights-that-come-once-a-week.settings.services.evenkeel = {
     apps = { inherit notes; };
     timers.nightly.dates = "Sat 03:00";

@@ -94,6 +94,13 @@ in
     settings.services.evenkeel.timers.nightly.randomizedDelay = "1hor";
     says = "A definition for option `services.evenkeel.timers.nightly.randomizedDelay' is not of type `time span of systemd";
   };
+  delay-of-a-sweep-of-a-misspelt-unit = {
+    settings.services.evenkeel = {
+      canonical.notes.recipe = { inherit url; };
+      sweep.randomizedDelay = "1hor";
+    };
+    says = "A definition for option `services.evenkeel.sweep.randomizedDelay' is not of type `time span of systemd";
+  };
   last-night-of-no-unit = {
     settings.services.evenkeel.timers.watchdog.after = "26 hours";
     says = "A definition for option `services.evenkeel.timers.watchdog.after' is not of type `duration such as";

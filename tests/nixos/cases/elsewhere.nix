@@ -33,6 +33,7 @@
       runner.enable = true;
     };
     apps.notes.recipe.url = "https://git.example.org/recipes/notes.git";
+    canonical.custom-html.recipe.url = "https://git.coopcloud.tech/coop-cloud/custom-html.git";
     metrics.nodeExporter.enable = true;
   };
 }

@@ -121,6 +121,13 @@ in
     warmKeycloak = app "login";
     apps.notes = app "notes";
     apps.wiki.recipe.url = "ssh://git@git.example.org/recipes/wiki.git";
+    canonical.forum = app "forum";
+    canonical.wiki-kept.recipe.url = "ssh://git@git.example.org/recipes/wiki.git";
+    sweep = {
+      dates = "*-*-* 05:00 UTC";
+      randomizedDelay = "1h";
+      persistent = false;
+    };
     registryAuthFile = "/run/secrets/rendered/docker-config.json";
     publicVariables = [ "ANALYTICS_KEY" ];
     maxTests = 2;

@@ -12,6 +12,11 @@
       recipe.url = "https://git.example.org/recipes/notes.git";
       secrets.session_key = "/etc/evenkeel/secrets/100%_notes";
     };
+    canonical.forum = {
+      recipe.url = "https://git.example.org/recipes/forum.git";
+      secrets.session_key = "/etc/evenkeel/secrets/forum";
+    };
+    sweep.enable = false;
     alerts.command = [ "/run/current-system/sw/bin/mail-alert" ];
     prune.enable = false;
   };

@@ -32,6 +32,30 @@ in
       domain = "warm-keycloak.ci.example.org";
     };
   };
+  keycloak-that-is-kept-warm-beside-the-one-that-is-up.settings.services.evenkeel = {
+    proxy = traefik;
+    warmKeycloak = keycloak;
+    canonical = { inherit keycloak; };
+  };
+  app-at-the-domain-of-what-is-kept-warm.settings.services.evenkeel = {
+    apps.warm-notes.recipe = { inherit url; };
+    canonical.notes.recipe = { inherit url; };
+  };
+  app-of-the-name-of-what-is-kept-warm.settings.services.evenkeel = {
+    apps.notes.recipe = { inherit url; };
+    canonical.notes.recipe = { inherit url; };
+  };
+  reserved-name-of-what-is-kept-warm.settings.services.evenkeel.canonical.sweep.recipe = {
+    inherit url;
+  };
+  password-in-the-env-of-what-is-kept-warm.settings.services.evenkeel.canonical.env = {
+    recipe = { inherit url; };
+    env.DB_PASSWORD = "hunter2";
+  };
+  http-gate-of-what-is-kept-warm-without-proxy.settings.services.evenkeel.canonical.notes = {
+    recipe = { inherit url; };
+    gate.http = [ { path = "/"; } ];
+  };
   name-in-upper-case.settings = app "Notes" { };
   name-with-a-dot.settings = app "my.notes" { };
   name-that-is-long.settings = app "a2345678901234567890123456789012345678901" { };

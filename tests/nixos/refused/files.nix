@@ -84,6 +84,11 @@ in
   secret-in-the-store-by-a-way-round.settings = notes {
     secrets.session_key = "/run/../nix/./store/b6gvzjyb2pg0kjfwrjmg1vfhh54ad73z-key";
   };
+  secrets-of-what-is-kept-warm-in-a-home.settings.services.evenkeel.canonical.header = {
+    recipe.url = "https://git.example.org/recipes/notes.git";
+    envFiles = [ "/root/notes.env" ];
+    secrets.session_key = "/home/ops/notes";
+  };
   recipe-in-a-home.settings.services.evenkeel.apps.notes.recipe.url = "/root/recipes/notes";
   recipe-by-an-address-in-a-home.settings.services.evenkeel.apps.notes.recipe.url =
     "file:///home/ops/notes";

@@ -9,6 +9,7 @@
   base-domain-in-upper-case.settings.services.evenkeel.baseDomain = "CI.example.org";
   no-capacity.settings.services.evenkeel.maxTests = 0;
   no-capacity-in-settings.settings.services.evenkeel.settings.max_tests = 0;
+  sweep-of-nothing.settings.services.evenkeel.sweep.enable = true;
   small-network.settings.services.evenkeel.network.subnet = "10.200.0.0/24";
   network-of-510-addresses.settings.services.evenkeel.network.subnet = "10.200.0.0/23";
   network-of-dockers-bridge.settings.services.evenkeel.network.subnet = "172.17.0.0/16";

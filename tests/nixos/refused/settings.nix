@@ -24,6 +24,13 @@ in
     };
     settings.proxy.certificate.key = "/run/secrets/other";
   };
+  gate-of-what-is-kept-warm.settings.services.evenkeel = {
+    canonical.env = {
+      recipe = { inherit url; };
+      gate.stableFor = "1m";
+    };
+    settings.canonical.env.gate.stable_for = "2m";
+  };
   version-and-variable-of-an-app.settings.services.evenkeel = {
     apps.notes = {
       recipe = { inherit url; };
