@@ -24,8 +24,8 @@ use crate::model::app::Kind;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::Old;
-use crate::model::version::Revision;
 use crate::model::warm::{Purpose, Record, SCHEMA, Status, Warm, Work};
+use crate::policy::promotion::Verified;
 use crate::reconcile::{Gate, release};
 use crate::upgrade::run::{Effects as _, Journal};
 use crate::warm::run::{self, Ended};
@@ -33,19 +33,13 @@ use crate::warm::step;
 
 pub use settling::settle;
 
-/// What a green cold run has shown to work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    pub revision: Revision,
-}
-
 /// What is asked of a canonical.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// The first known-good, of this version or of the declared one.
     Seed(Option<String>),
     /// Another known-good.
-    Promote(Verified),
+    Promote(Proof),
     /// The known-good release on the data that it left.
     Deploy,
     /// The same, and then a commit over it.
@@ -53,6 +47,17 @@ pub enum Ask {
     Idle {
         restore: bool,
     },
+}
+
+/// What speaks for a promotion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The text of a run's result, and the name of its file.
+    Result { file: String, bytes: Vec<u8> },
+    /// A person's word, for this version or for the declared one.
+    Word { green: bool, cold: bool, version: Option<String> },
+    /// A run of ours.
+    Verified(Verified),
 }
 
 /// Does what is asked, once the run slot is free. Never fails: what went wrong is the outcome.
@@ -110,7 +115,7 @@ async fn granted(host: &Host, app: &config::App, ask: &Ask, _slot: &Slot, now: T
     run.finish_work().await?;
     match ask {
         Ask::Seed(version) => run.seed(version.as_deref()).await,
-        Ask::Promote(verified) => run.promote(verified).await,
+        Ask::Promote(proof) => run.promote(proof).await,
         Ask::Deploy => run.deploy().await,
         Ask::Quick(commit) => run.quick(commit).await,
         Ask::Idle { restore } => run.idle(*restore).await,

@@ -1,14 +1,14 @@
 //! `canonical`: what systemd runs, and what people and CI ask of a canonical.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::{app, world};
 use crate::app::Host;
-use crate::app::canonical::{self, Ask};
+use crate::app::canonical::{self, Ask, Proof};
 use crate::config::App;
 use crate::model::app::Kind;
 use crate::model::outcome::Outcome;
@@ -55,6 +55,29 @@ pub enum Verb {
         #[arg(long, value_name = "COMMIT")]
         quick: Option<String>,
     },
+    /// Put another known-good in the place of the present one: a version that a green and cold run has shown.
+    ///
+    /// It is deployed once more, on fresh volumes; after its gate it ends, its data is stored, and record and snapshot change
+    /// together. Until then, and where anything says no, the present known-good stays as it is. A pull request's commit, and one
+    /// without a tag, is never promoted.
+    #[command(after_help = "Examples:\n  evenkeel canonical promote wiki --result /run/ci/result.json\n  \
+        evenkeel canonical promote wiki --green --cold --version 2.4.0+1.9.1")]
+    Promote {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What a run says that it has done: a JSON object with schema, recipe, version, commit, ref, green and cold.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["green", "cold", "version"])]
+        result: Option<PathBuf>,
+        /// By your own word: a run found it healthy.
+        #[arg(long)]
+        green: bool,
+        /// By your own word: that run began on fresh volumes.
+        #[arg(long)]
+        cold: bool,
+        /// The version's tag [default: as the configuration says].
+        #[arg(long, value_name = "VERSION")]
+        version: Option<String>,
+    },
     /// End what runs of it, wait for its containers, and keep its volumes.
     #[command(after_help = "Examples:\n  evenkeel canonical idle wiki\n  evenkeel canonical idle wiki --restore")]
     Idle {
@@ -72,8 +95,19 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
         Some(Verb::Seed { name, version }) => ask(config, name, &Ask::Seed(version.clone())).await,
         Some(Verb::Deploy { name, quick: None }) => ask(config, name, &Ask::Deploy).await,
         Some(Verb::Deploy { name, quick: Some(commit) }) => ask(config, name, &Ask::Quick(commit.clone())).await,
+        Some(Verb::Promote { name, result, green, cold, version }) => {
+            let proof = match result {
+                Some(file) => Proof::Result { file: file.display().to_string(), bytes: text_of(file)? },
+                None => Proof::Word { green: *green, cold: *cold, version: version.clone() },
+            };
+            ask(config, name, &Ask::Promote(proof)).await
+        }
         Some(Verb::Idle { name, restore }) => ask(config, name, &Ask::Idle { restore: *restore }).await,
     }
+}
+
+fn text_of(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("read the result {}", file.display()))
 }
 
 async fn ask(config: &Path, name: &str, ask: &Ask) -> anyhow::Result<u8> {

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use crate::model::app::{AppName, StackName};
+use crate::model::diagnostic::Diagnostics;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Release, State};
 use crate::model::version::Revision;
 use crate::model::warm::{Purpose, Status, Work};
+use crate::policy::promotion::Refusal;
 use crate::warm::step::End;
 
 /// `known`: the known-good as it is now. `found`: it had been broken off, and this run has only finished or undone it.
@@ -148,6 +150,15 @@ pub fn no_commit(text: &str) -> Outcome {
     Outcome::Blocked(format!(
         "{text:?} is no commit: name 7 hex digits of it or more; the known-good runs as it was deployed"
     ))
+}
+
+pub fn unproved(wrong: &Diagnostics) -> Outcome {
+    Outcome::Blocked(format!("the result is no reason to promote; nothing was touched:\n{wrong}"))
+}
+
+pub fn not_proved(revision: &Revision, refusals: &[Refusal]) -> Outcome {
+    let refusals: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    Outcome::Blocked(format!("{revision} is not promoted: {}; nothing was touched", refusals.join("; ")))
 }
 
 pub fn untagged(revision: &Revision) -> Outcome {

@@ -3,19 +3,24 @@
 //! Both are read as a first install would: the volumes are fresh, so nothing that was frozen with older data counts. What
 //! is deployed over a known-good for a while (`quick`) is read as its upgrade.
 
+use tracing::warn;
+
 use super::super::Run;
 use super::super::reading::Read;
 use super::super::upgrading::Target;
 use super::super::view::{DeclaredRelease, Fetch, Sources};
-use super::{Begun, Verified, ends};
+use super::{Begun, Proof, ends};
 use crate::config;
+use crate::host::recipes::Freshness;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
+use crate::model::run_result::RunResult;
 use crate::model::state::{Release, State};
 use crate::model::transaction::Old;
 use crate::model::version::{Revision, Wanted};
 use crate::model::warm::{Purpose, Status};
-use crate::policy;
+use crate::policy::promotion::{self, Candidate, Verified};
+use crate::policy::{self, Published};
 use crate::reconcile::Gate;
 
 impl Run<'_> {
@@ -38,19 +43,20 @@ impl Run<'_> {
             .await
     }
 
-    pub(super) async fn promote(&mut self, verified: &Verified) -> Result<Outcome, Outcome> {
+    pub(super) async fn promote(&mut self, proof: &Proof) -> Result<Outcome, Outcome> {
         match self.warm_status() {
             Some(Status::Idle | Status::Dirty) => {}
             None | Some(Status::Lost) => return Err(ends::not_seeded(&self.app.name)),
             Some(status) => return Err(ends::in_use(&self.app.name, status)),
         }
         let (known, _) = self.known_good()?;
-        let wanted = verified.revision.version.as_deref().and_then(|version| version.parse().ok());
-        let wanted = wanted.map(Wanted::Version).ok_or_else(|| ends::untagged(&verified.revision))?;
+        let verified = self.verified(proof).await?;
+        let wanted = verified.revision().version.as_deref().and_then(|version| version.parse().ok());
+        let wanted = wanted.map(Wanted::Version).ok_or_else(|| ends::untagged(verified.revision()))?;
         let observed = self.settled().await?;
         let (revision, read) = self.read_anew(wanted, &observed).await?;
-        if revision != verified.revision {
-            return Err(ends::moved(&verified.revision, &revision));
+        if revision != *verified.revision() {
+            return Err(ends::moved(verified.revision(), &revision));
         }
         if read.key == known.release.key && revision == known.release.body.revision {
             return Ok(Outcome::Converged);
@@ -59,6 +65,42 @@ impl Run<'_> {
         let snapshot = known.release.snapshot.clone();
         let before = Some(known);
         self.work(Purpose::Promote, Begun { old, gate, before, snapshot, whole: false, notes: Vec::new() }).await
+    }
+
+    /// The release that is proved good.
+    async fn verified(&self, proof: &Proof) -> Result<Verified, Outcome> {
+        if let Proof::Verified(verified) = proof {
+            return Ok(verified.clone());
+        }
+        let published = self.published().await?;
+        match proof {
+            Proof::Verified(verified) => Ok(verified.clone()),
+            Proof::Result { file, bytes } => {
+                let app =
+                    Candidate { name: &self.app.name, kind: self.app.kind, recipe: name_of(&self.app.recipe.url) };
+                let read = RunResult::parse(file, bytes);
+                read.and_then(|result| promotion::verify(&result, app, &published))
+                    .map_err(|wrong| ends::unproved(&wrong))
+            }
+            Proof::Word { green, cold, version } => {
+                let wanted = version.as_deref().map(|version| version.parse().map_err(|_| ends::no_version(version)));
+                let wanted = wanted.transpose()?.unwrap_or_else(|| self.app.wanted.clone());
+                let revision =
+                    policy::target(&wanted, &published).map_err(|error| Outcome::Blocked(error.to_string()))?;
+                let claim = promotion::claim_by_hand(self.app.kind, (*green, *cold), &revision, &published);
+                Verified::new(claim, revision.clone()).map_err(|refusals| ends::not_proved(&revision, &refusals))
+            }
+        }
+    }
+
+    /// What the recipe's remote has.
+    async fn published(&self) -> Result<Published, Outcome> {
+        let mirror = self.view().mirror();
+        if let Freshness::Stale { why } = mirror.fetch(self.now).await? {
+            warn!("the recipe is taken from its mirror as it was fetched before: {why}");
+        }
+        let published = mirror.published().await?;
+        Ok(Published { versions: published.versions, head: published.head, named: None })
     }
 
     /// A commit over what is deployed, read as an upgrade of it.
@@ -122,4 +164,10 @@ impl Run<'_> {
         let there = policy::is_unrecorded(&self.app.stack, &Wanted::Latest, observed);
         Ok(there.map(|_| ends::made_by_others(&self.app.stack)))
     }
+}
+
+/// The repository's name, as a CI knows it.
+fn name_of(url: &str) -> &str {
+    let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(url);
+    last.strip_suffix(".git").unwrap_or(last)
 }
