@@ -34,6 +34,7 @@ mod upgrades;
 mod upgrading;
 mod verdict_recording;
 mod verdict_volumes;
+mod warm_kills;
 mod warming;
 mod warmth;
 mod writing;
