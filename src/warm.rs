@@ -4,6 +4,7 @@
 //! over the same acts as an upgrade. The surprise: the volumes are only a cache of the sealed snapshot, so whatever is
 //! undone ends by putting that back, or by calling them dirty until somebody wants to use them.
 
+pub mod ahead;
 pub mod close;
 pub mod run;
 pub mod step;

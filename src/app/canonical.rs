@@ -9,6 +9,7 @@ mod ends;
 mod making;
 mod reality;
 mod settling;
+pub(super) mod showing;
 mod using;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::warm::run::{self, Ended};
 use crate::warm::step;
 
 pub use settling::settle;
+pub use showing::preview;
 
 /// What is asked of a canonical.
 #[derive(Debug, Clone, PartialEq, Eq)]

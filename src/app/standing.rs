@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::canonical::showing;
 use super::offering::Offer;
 use super::place::Sight;
 use super::view::{Fetch, View};
@@ -20,7 +21,9 @@ use crate::model::outcome::Outcome;
 use crate::model::state::{Refused, State};
 use crate::model::transaction::Transaction;
 use crate::model::version::Revision;
+use crate::model::warm::Warm;
 use crate::reconcile::release;
+use crate::warm::ahead::Ahead;
 
 /// One app's line in `status`.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +35,8 @@ pub struct Standing {
     /// When the release passed its gate.
     pub since: Option<String>,
     /// `healthy`, `waiting`, `unhealthy`, `absent`; of an app that has never passed its gate `installing`, `failed`,
-    /// `absent`, or `unmanaged` where somebody else's services stand in its stack; `unknown` where it cannot be told.
+    /// `absent`, or `unmanaged` where somebody else's services stand in its stack; of a canonical that is not deployed
+    /// the word for how its data is kept; `unknown` where it cannot be told.
     pub health: &'static str,
     pub reason: Option<String>,
     /// Why the last install or change failed.
@@ -55,6 +59,8 @@ pub struct Standing {
     pub aside: Vec<Aside>,
     /// Who works on it now.
     pub busy: Option<String>,
+    /// Of a canonical: how its data is kept, and what a run would make of that.
+    pub warm: Option<(Warm, Ahead)>,
 }
 
 /// One volume's data that gave way, as it lies beside the volume.
@@ -97,12 +103,17 @@ pub async fn standing(host: &Host, app: &config::App, now: Timestamp) -> Result<
         Some(waits @ Outcome::Waiting(_)) => standing.waiting = Some(waits.sentence().to_owned()),
         told => standing.held = told.map(|told| told.sentence().to_owned()),
     }
+    if let Some(warm) = &state.warm {
+        standing.warm = Some((warm.clone(), showing::look(host, app, &dir, &state).await?));
+    }
+    let at_rest = state.warm.as_ref().and_then(showing::word);
     let Some(current) = &state.current else {
-        standing.health = match &state.installing {
-            Some(attempt) if attempt.failed.is_some() => "failed",
-            Some(_) => "installing",
-            None if observed.services.is_empty() => "absent",
-            None => "unmanaged",
+        standing.health = match (&state.installing, at_rest) {
+            (_, Some(word)) => word,
+            (Some(attempt), None) if attempt.failed.is_some() => "failed",
+            (Some(_), None) => "installing",
+            (None, None) if observed.services.is_empty() => "absent",
+            (None, None) => "unmanaged",
         };
         return Ok(standing);
     };
@@ -110,6 +121,10 @@ pub async fn standing(host: &Host, app: &config::App, now: Timestamp) -> Result<
     standing.version = current.body.revision.version.clone();
     standing.commit = Some(current.body.revision.commit.to_string());
     standing.since = Some(current.since.clone());
+    if let Some(word) = at_rest {
+        standing.health = word;
+        return Ok(standing);
+    }
     let desired = release::desired(&app.stack, &current.body, &dir)?;
     (standing.health, standing.reason) = match health::at_a_glance(&desired, &observed, Timestamp::now()) {
         _ if observed.services.is_empty() && !desired.services.is_empty() => ("absent", place.told),

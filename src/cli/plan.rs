@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::app::chosen;
 use super::{Which, world};
-use crate::app::{self, Coming, Host, Preview};
+use crate::app::{self, Coming, Host, Preview, canonical};
 use crate::config::App;
-use crate::model::app::AppName;
+use crate::model::app::{AppName, Kind};
 use crate::model::outcome::{Outcome, worst};
 use crate::plan::{Account, Plan};
 use crate::telemetry;
+use crate::warm::ahead::Ahead;
 
 /// The exit code of a plan that would change something.
 pub(super) const CHANGES: u8 = 2;
@@ -42,7 +43,38 @@ struct Planned<'a> {
     app: &'a App,
     /// Why the run would leave the app alone; the preview says what comes after the pause then.
     paused: Option<Outcome>,
-    preview: Result<Preview, Outcome>,
+    preview: Result<Seen, Outcome>,
+}
+
+enum Seen {
+    /// Of an app that is to run.
+    Running(Box<Preview>),
+    /// Of a canonical, which no run deploys.
+    Warm(Ahead),
+}
+
+impl Seen {
+    async fn of(host: &Host, app: &App, now: Timestamp) -> Result<Self, Outcome> {
+        match app.kind {
+            Kind::Canonical => canonical::preview(host, app).await.map(Self::Warm),
+            _ => app::preview(host, app, now).await.map(|preview| Self::Running(Box::new(preview))),
+        }
+    }
+
+    fn changes(&self) -> bool {
+        match self {
+            Self::Running(preview) => !preview.plan.is_empty() || preview.upgrade.is_some(),
+            Self::Warm(ahead) => ahead.changes,
+        }
+    }
+
+    /// What the run would end with, in place of success.
+    fn instead(&self) -> Option<&Outcome> {
+        match self {
+            Self::Running(preview) => preview.instead.as_ref(),
+            Self::Warm(_) => None,
+        }
+    }
 }
 
 impl<'a> Planned<'a> {
@@ -51,21 +83,20 @@ impl<'a> Planned<'a> {
             Ok(pause) => pause.map(|pause| Outcome::Waiting(pause.sentence(&app.name, now))),
             Err(outcome) => Some(outcome),
         };
-        Self { app, paused, preview: app::preview(host, app, now).await }
+        Self { app, paused, preview: Seen::of(host, app, now).await }
     }
 
     /// What the run would end with, in place of success.
     fn said(&self) -> Option<&Outcome> {
         match (&self.paused, &self.preview) {
             (Some(paused), _) => Some(paused),
-            (None, Ok(preview)) => preview.instead.as_ref(),
+            (None, Ok(seen)) => seen.instead(),
             (None, Err(outcome)) => Some(outcome),
         }
     }
 
     fn changes(&self) -> bool {
-        let changes = |preview: &Preview| !preview.plan.is_empty() || preview.upgrade.is_some();
-        self.paused.is_none() && self.preview.as_ref().is_ok_and(changes)
+        self.paused.is_none() && self.preview.as_ref().is_ok_and(Seen::changes)
     }
 }
 
@@ -82,7 +113,8 @@ fn as_text(Planned { app, paused, preview }: &Planned) -> String {
     let paused = paused.as_ref().map(line).unwrap_or_default();
     match preview {
         Err(outcome) => paused + &line(outcome),
-        Ok(preview) => {
+        Ok(Seen::Warm(ahead)) => paused + &format!("{}: {}\n", app.name, telemetry::one_line(&ahead.sentence)),
+        Ok(Seen::Running(preview)) => {
             let told = paused + &preview.instead.as_ref().map(line).unwrap_or_default();
             // A tag is the recipe's word, too.
             let revision = telemetry::one_line(&preview.revision.to_string());
@@ -106,16 +138,21 @@ fn page(app: &AppName, revision: &str, plan: &Plan, account: &Account) -> String
 
 /// A plan is short, and what is to be told of a recipe may be long.
 fn warnings(Planned { app, preview, .. }: &Planned) -> Option<String> {
-    let count = preview.as_ref().ok().filter(|preview| !preview.plan.is_empty())?.warnings;
+    let Ok(Seen::Running(preview)) = preview else { return None };
+    let count = Some(preview).filter(|preview| !preview.plan.is_empty())?.warnings;
     let things = if count == 1 { "a warning" } else { &format!("{count} warnings") };
     (count > 0).then(|| format!("{}: {things} about the recipe, told by `evenkeel check`", app.name))
 }
 
 /// All keys are always there; what there is nothing to say about is null.
 fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
-    let outcome = preview.as_ref().map_or_else(Some, |preview| preview.instead.as_ref());
+    let outcome = preview.as_ref().map_or_else(Some, Seen::instead);
     // What went wrong is `outcome`.
-    let preview = preview.as_ref().ok();
+    let (preview, warm) = match preview {
+        Ok(Seen::Running(preview)) => (Some(preview), None),
+        Ok(Seen::Warm(ahead)) => (None, Some(ahead)),
+        Err(_) => (None, None),
+    };
     json!({
         "app": app.name.as_str(),
         "revision": preview.map(|preview| preview.revision.to_string()),
@@ -123,6 +160,7 @@ fn as_json(Planned { app, paused, preview }: &Planned) -> Value {
         "sentence": outcome.map(Outcome::sentence),
         "paused": paused.as_ref().map(Outcome::sentence),
         "upgrade": preview.and_then(|preview| preview.upgrade.as_ref()).map(coming),
+        "warm": warm.map(|ahead| json!({"changes": ahead.changes, "sentence": ahead.sentence})),
         "plan": preview.map(|preview| preview.plan.to_json(&preview.account)),
     })
 }

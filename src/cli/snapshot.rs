@@ -184,8 +184,8 @@ fn kept_for(state: Option<&State>, id: &str) -> Vec<&'static str> {
     let of = |snapshot: Option<&String>| snapshot.is_some_and(|snapshot| snapshot == id);
     let previous = state.previous.as_ref().and_then(|previous| previous.release.snapshot.as_ref());
     let current = state.current.as_ref().and_then(|current| current.snapshot.as_ref());
-    let words =
-        [("rollback", of(previous)), ("the version that runs", of(current)), ("by hand", state.kept.contains(id))];
+    let runs = if state.warm.is_some() { "the known-good" } else { "the version that runs" };
+    let words = [("rollback", of(previous)), (runs, of(current)), ("by hand", state.kept.contains(id))];
     let mut words: Vec<_> = words.into_iter().filter(|(_, is)| *is).map(|(word, _)| word).collect();
     if words.is_empty() && state.named_snapshots().contains(id) {
         words.push("what is on its way");

@@ -14,7 +14,9 @@ use crate::model::pause::Pause;
 use crate::model::state::Refused;
 use crate::model::transaction::Transaction;
 use crate::model::version::Revision;
+use crate::model::warm::Warm;
 use crate::telemetry;
+use crate::warm::ahead::Ahead;
 
 pub async fn run(config: &Path, arguments: &Which) -> anyhow::Result<u8> {
     let host = world::host_to_look_at(config, &arguments.apps).await?;
@@ -74,6 +76,7 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> 
         }
     };
     told("paused", &paused.sentence);
+    told("warm", &standing.warm.as_ref().map(|(warm, ahead)| kept_warm(warm, ahead)));
     told("why", &standing.reason);
     told("failed", &standing.failed);
     told("stuck", &standing.stuck);
@@ -88,11 +91,18 @@ fn as_text(app: &App, standing: &Standing, paused: &Pausing, now: Timestamp) -> 
     text
 }
 
+/// What a canonical's data is, since when, and what a run would make of that.
+fn kept_warm(warm: &Warm, ahead: &Ahead) -> String {
+    let since = warm.since.strftime("%F %H:%M UTC");
+    format!("{} since {since} by {}; {}", warm.status.word(), warm.by, ahead.sentence)
+}
+
 fn refusal(app: &App, refused: &Refused, standing: &Standing) -> String {
     let (revision, app) = (&refused.revision, &app.name);
     let since = refused.ts.strftime("%F %H:%M UTC");
     let lifts = match standing.commit.as_deref() == Some(revision.commit.as_str()) {
         // It is its configuration that failed.
+        true if standing.warm.is_some() => format!("`evenkeel canonical promote {app} --green --cold`"),
         true => format!("`evenkeel app {app} --retry`"),
         false => {
             format!("`evenkeel approve {app} {}`", revision.version.as_deref().unwrap_or(revision.commit.as_str()))
@@ -155,6 +165,7 @@ fn as_json(app: &App, standing: &Standing, paused: &Pausing) -> Value {
             json!({"id": snapshot.id, "taken": snapshot.taken, "bytes": snapshot.bytes})
         }),
         "aside": standing.aside.iter().map(aside).collect::<Vec<_>>(),
+        "warm": standing.warm.as_ref().map(|(warm, ahead)| warmth(warm, ahead)),
         "at_work": standing.busy,
         "paused": paused.sentence,
         "pause": pause,
@@ -179,6 +190,28 @@ fn on_its_way(app: &App, open: &Transaction, paused: &Pausing) -> Value {
         "from": open.old.release.body.revision.to_string(),
         "to": open.new.as_ref().map(|new| new.body.revision.to_string()),
         "sentence": open_sentence(app, open, paused),
+    })
+}
+
+fn warmth(warm: &Warm, ahead: &Ahead) -> Value {
+    let work = warm.work.as_ref().map(|work| {
+        json!({
+            "purpose": work.purpose,
+            "step": work.step,
+            "since": work.transaction.step_began,
+            "began": work.transaction.began,
+            "by": work.transaction.by,
+            "to": work.transaction.old.release.body.revision.to_string(),
+        })
+    });
+    json!({
+        "status": warm.status,
+        "since": warm.since,
+        "by": warm.by,
+        "why": warm.why,
+        "work": work,
+        "changes": ahead.changes,
+        "sentence": ahead.sentence,
     })
 }
 

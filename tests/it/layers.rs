@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("upgrade::run", 5),
     ("upgrade::on_host", 6),
     ("upgrade", 6),
+    ("warm::ahead", 3),
     ("warm::step", 3),
     ("warm::close", 3),
     ("warm::run", 5),

@@ -1,6 +1,9 @@
 //! What is refused of an app whose data is kept while it is idle.
 
+use serde_json::{Value, json};
+
 use super::{Host, PLAIN};
+use crate::schemas::faults;
 
 /// A host that enrols `wiki`.
 fn enrolled() -> Host {
@@ -114,4 +117,75 @@ fn what_is_wrong_with_the_recipe_itself_is_told_once() {
     let said = host.run(&["check"]);
     assert_eq!(said.out.matches("undefined secret \"nope\"").count(), 1, "{said:#?}");
     assert!(!said.out.contains("throw-away"), "{said:#?}");
+}
+
+/// The state of a canonical that stands so; nothing of it is at the Engine.
+fn kept_warm(warm: &Value) -> Value {
+    let stack = "warm-wiki_x_example";
+    let mut state = serde_json::to_value(evenkeel::model::state::State::new(&stack.parse().unwrap())).unwrap();
+    let body = json!({
+        "revision": {"version": "1.0.0+1.0.0", "commit": "0".repeat(40)}, "networks": {}, "external_networks": [],
+        "secrets": {}, "configs": {}, "images": {}, "services": {},
+    });
+    state["current"] = json!({"body": body, "key": "k", "since": "2026-11-21T18:00:00Z"});
+    state["warm"] = warm.clone();
+    state
+}
+
+#[test]
+fn status_and_plan_tell_how_a_canonical_stands_as_their_schemas_say() {
+    let host = enrolled();
+    let seed = "`evenkeel canonical seed wiki`, or a sweep, makes the first one";
+    host.refuses(&["plan", "wiki"], 0, &["wiki: it has no known-good yet: ", seed]);
+    host.refuses(&["status"], 0, &["wiki             not installed            absent     warm-wiki.x.example"]);
+    let (ts, by) = ("2026-11-21T18:00:00Z", "root");
+    let lost = json!({"status": "lost", "since": ts, "by": by, "why": "the disk was new"});
+    let deployed = json!({"status": "deployed", "since": ts, "by": by});
+    let gone = json!({"status": "idle", "since": ts, "by": by, "left": {"warm-wiki_x_example_data": 7}});
+    for (warm, code, health, words) in [
+        (
+            &lost,
+            0,
+            "lost",
+            "its data is lost (the disk was new): a sweep, or `evenkeel canonical seed wiki`, makes it anew",
+        ),
+        (&deployed, 2, "healthy", "it is deployed: a run ends it, and keeps its data warm"),
+        (&gone, 2, "idle", "volume warm-wiki_x_example_data is not what it left any more, and its snapshot is gone"),
+    ] {
+        host.put_state("wiki", &kept_warm(warm).to_string());
+        host.refuses(&["plan"], code, &[&format!("wiki: {words}")]);
+        let line = format!("wiki             1.0.0+1.0.0              {health:<10} warm-wiki.x.example");
+        let since =
+            format!("    warm: {} since 2026-11-21 18:00 UTC by root; {words}", warm["status"].as_str().unwrap());
+        host.refuses(&["status"], 0, &[&line, &since]);
+        for verb in ["plan", "status"] {
+            let said = host.run(&[verb, "--json"]);
+            assert_eq!(faults(verb, &said.out), Vec::<String>::new(), "{said:#?}");
+        }
+    }
+    let status: Value = serde_json::from_str(&host.run(&["status", "--json"]).out).unwrap();
+    assert_eq!((&status[0]["kind"], &status[0]["warm"]["status"]), (&json!("canonical"), &json!("idle")), "{status:#}");
+}
+
+#[test]
+fn a_canonical_is_paused_like_any_app() {
+    let host = enrolled();
+    let said = host.run(&["pause", "wiki", "--for", "2h"]);
+    assert_eq!(said.code, 0, "{said:#?}");
+    host.refuses(&["plan"], 0, &["wiki: waiting: paused by ", "wiki: it has no known-good yet"]);
+    host.refuses(&["canonical"], 0, &["wiki: waiting: paused by "]);
+    host.refuses(&["canonical", "seed", "wiki"], 12, &["wiki: blocked: paused by ", "`evenkeel unpause wiki`"]);
+}
+
+#[test]
+fn what_is_not_enrolled_or_not_seeded_is_told_with_the_way_out() {
+    let host = enrolled().app("notes", &[("compose.yml", PLAIN)], "");
+    for act in ["seed", "deploy", "idle"] {
+        host.refuses(&["canonical", act, "nots"], 1, &["nots is not enrolled", "[canonical.nots]", "enrolled: wiki"]);
+        host.refuses(&["canonical", act, "notes"], 1, &["notes is declared as [app]", "[canonical.NAME]"]);
+    }
+    for act in ["deploy", "idle"] {
+        host.refuses(&["canonical", act, "wiki"], 12, &["it has no known-good yet: `evenkeel canonical seed wiki`"]);
+    }
+    host.refuses(&["canonical"], 0, &["wiki: converged"]);
 }
