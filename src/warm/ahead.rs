@@ -39,7 +39,7 @@ pub fn ahead(app: &AppName, warm: Option<&Warm>, found: &Found) -> Ahead {
             nothing(format!("its data is lost{why}: a sweep, or `evenkeel canonical seed {app}`, makes it anew"))
         }
         Status::Deployed => something("it is deployed: a run ends it, and keeps its data warm".to_owned()),
-        _ if found.runs => something("something of it runs, and it is to be idle: a run ends that".to_owned()),
+        _ if found.runs => something(format!("something of it runs{why}, and a run ends that")),
         Status::Idle => idle(found),
         Status::Dirty | Status::Seeding | Status::Promoting if !found.stored => {
             something(format!("its data cannot be used{why}, and its snapshot is gone: a run notes that it is lost"))

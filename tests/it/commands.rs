@@ -194,7 +194,7 @@ fn json_for_programs_has_a_shape_to_build_on() {
     let plan = host.run(&["plan", "--json"]);
     assert_eq!(plan.code, 12, "{plan:#?}");
     let plan = json(&plan);
-    assert_eq!(keys(&plan[0]), ["app", "outcome", "paused", "plan", "revision", "sentence", "upgrade"]);
+    assert_eq!(keys(&plan[0]), ["app", "outcome", "paused", "plan", "revision", "sentence", "upgrade", "warm"]);
     assert_eq!((&plan[0]["outcome"], &plan[0]["plan"]), (&"blocked".into(), &Value::Null));
     assert_eq!(keys(&plan[1]), keys(&plan[0]));
     assert_eq!(keys(&plan[1]["plan"]), ["changes", "new_volumes", "notes", "stack", "stays", "unchanged"]);
@@ -206,7 +206,7 @@ fn json_for_programs_has_a_shape_to_build_on() {
     assert_eq!(status.code, 0, "{status:#?}");
     let words = [
         "app", "aside", "at_work", "commit", "domain", "failed", "health", "held", "kind", "open", "pause", "paused",
-        "previous", "reason", "refused", "since", "snapshot", "stack", "stuck", "version", "waiting",
+        "previous", "reason", "refused", "since", "snapshot", "stack", "stuck", "version", "waiting", "warm",
     ];
     assert_eq!(keys(&json(&status)[1]), words);
 
