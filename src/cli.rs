@@ -55,7 +55,9 @@ A first installation:
   evenkeel plan     what the next ones would do
   evenkeel proxy    the reverse proxy
   evenkeel app      the apps behind it (a Keycloak of [warm_keycloak]: evenkeel warm-keycloak)
-  evenkeel drone    the CI server of [drone], once the Gitea where its people sign in runs";
+  evenkeel drone    the CI server of [drone], once the Gitea where its people sign in runs
+  evenkeel canonical seed NAME
+                    the first known-good of a recipe that is enrolled as [canonical.NAME]";
 
 /// Keeps the apps of a Docker Swarm host as declared.
 ///
@@ -141,7 +143,8 @@ enum Verb {
     /// Show what a run would change, as a readable diff; writes nothing to the Engine.
     ///
     /// Takes recipes as they were fetched last, and fetches one only that was never fetched. Secrets are named and never
-    /// shown. Exit codes: 0 nothing would change, 2 something would; else as the run would end.
+    /// shown. Of a canonical, which no run deploys, a sentence says what a run of `canonical` would end or put right. Exit
+    /// codes: 0 nothing would change, 2 something would; else as the run would end.
     #[command(after_help = "Examples:\n  evenkeel plan\n  evenkeel plan wiki\n  evenkeel plan --json")]
     Plan(Which),
     /// Let a version of an app be taken once, although something holds it or it failed before.
@@ -168,7 +171,7 @@ enum Verb {
     /// shown which data goes out of use; without a terminal, --yes is needed. What was there is kept beside the volumes
     /// until the next good upgrade, and the version that was left is not taken again by itself. Where it
     /// does not come up, what ran gets its own data back and runs again (exit code 11). Of an app that is stuck, the
-    /// release that ran before is put back.
+    /// release that ran before is put back. A canonical is refused: see `canonical idle --restore` and `canonical promote`.
     #[command(after_help = "Examples:\n  evenkeel rollback wiki\n  evenkeel rollback wiki --yes")]
     Rollback(rollback::Arguments),
     /// Finish what was begun: transactions that a killed run, or an Engine that went away, left open.
@@ -206,15 +209,16 @@ enum Verb {
     /// Show what runs, in which version, and what is held or failed.
     ///
     /// Columns: app, version, health, domain. Health is what Swarm says now: healthy, waiting, unhealthy, or absent; of an
-    /// app that was never healthy: installing, failed, absent, or unmanaged (its stack exists and was not made here); and
-    /// unknown where an app's state cannot be read.
+    /// app that was never healthy: installing, failed, absent, or unmanaged (its stack exists and was not made here); of a
+    /// canonical that is not deployed: seeding, idle, dirty, promoting or lost; and unknown where an app's state cannot be
+    /// read.
     #[command(after_help = "Examples:\n  evenkeel status\n  evenkeel status wiki --json")]
     Status(Which),
     /// Read configuration, recipes, secrets and certificate, and say everything that is wrong at once.
     ///
     /// Asks no Engine and changes nothing; a recipe that was never fetched is fetched. Warns, too, of a certificate in its
     /// last days, and of a gate that is done before the proxy has looked at the Swarm (`gate.within` below 15s,
-    /// `gate.stable_for` below 16s). Exit codes: 0 nothing is wrong, 1 something is.
+    /// `gate.stable_for` below 16s). A canonical is read as a sweep would have it, too. Exit codes: 0 nothing is wrong, 1 something is.
     #[command(after_help = "Examples:\n  evenkeel check\n  evenkeel --config ./config.toml check --config-only")]
     Check(check::Arguments),
     /// What a person has to be told: alerts, and sending them on.

@@ -155,8 +155,8 @@ impl Front<'_> {
                  (version = \"{version}\")"
             )),
             Wanted::Latest if self.kind() == Kind::Canonical => refuse(format!(
-                "{version} is older than {running}, which was known good last: `evenkeel canonical seed` with --version begins \
-                 anew at an older one"
+                "{version} is older than {running}, which was known good last: `evenkeel canonical promote` with --version makes \
+                 an older one the known-good"
             )),
             Wanted::Latest => refuse(format!(
                 "{version} is older than {running}, which runs, and an older version is never taken: `evenkeel rollback` \

@@ -67,8 +67,8 @@ fn refuse_canonical(app: &config::App, wish: &Wish) -> Result<(), Outcome> {
     let why = match wish {
         Wish::Rollback => format!(
             "{name} is a canonical: what it has is what was known good last, and nothing before that is kept. `evenkeel \
-             canonical idle {name} --restore` throws away what a use has changed; `evenkeel canonical seed {name} --version \
-             VERSION` begins anew at another version"
+             canonical idle {name} --restore` throws away what a use has changed; `evenkeel canonical promote {name}` with \
+             --version makes another version the known-good"
         ),
         Wish::Take => format!(
             "{name} is a canonical: its one snapshot is its known-good, and a new one is taken only of what has passed its \
