@@ -64,6 +64,7 @@ use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::secret::HostKey;
 use crate::model::state::{Attempt, Release, State};
+use crate::model::warm::Status;
 use crate::plan::Plan;
 use crate::reconcile::{Judged, Keeper, Reconciler, release};
 use crate::telemetry;
@@ -263,6 +264,9 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Outcome> {
         let reconciler = reconciler(&host.declared, &host.store, app)?;
         let state = recorded(app, &dir)?;
+        if state.warm.is_some() && app.kind != Kind::Canonical {
+            return Err(Outcome::Blocked(was_canonical(app, &dir)));
+        }
         let progress = Progress::new(app.name.as_str());
         let report = Report::default();
         Ok(Self { host, app, reconciler, dir, lock, slot, state, progress, options, now, report })
@@ -475,13 +479,26 @@ impl<'a> Run<'a> {
 }
 
 /// What is recorded of an app; an empty state for one that was never run.
+/// Its volumes may hold anybody's tests: only a canonical is ever put back before it is used.
+fn was_canonical(app: &config::App, dir: &AppDir) -> String {
+    format!(
+        "{} is recorded as a canonical, whose volumes may hold what a test wrote, and declared as [{}]: declare it as \
+         [canonical.{}] again, or remove its stack, its volumes and {} to begin anew",
+        app.name,
+        app.kind.table(),
+        app.name,
+        dir.path().display()
+    )
+}
+
 fn recorded(app: &config::App, dir: &AppDir) -> Result<State, Outcome> {
     let state = dir.read_state()?.unwrap_or_else(|| State::new(&app.stack));
     if state.stack == app.stack.as_str() {
         return Ok(state);
     }
     // Where something is on its way, the data to go back to may be nowhere else.
-    let ways = match state.open.is_some() || state.stuck.is_some() {
+    let warm = state.warm.as_ref().is_some_and(|warm| warm.work.is_some() || warm.status == Status::Dirty);
+    let ways = match state.open.is_some() || state.stuck.is_some() || warm {
         true => "Something is on its way there, or stuck, and its data may be in a snapshot only: `evenkeel resume` finishes \
                  it; where it is stuck, declare the old domain again"
             .to_owned(),

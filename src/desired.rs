@@ -199,6 +199,19 @@ pub fn volumes(desired: &Desired) -> BTreeSet<String> {
         .collect()
 }
 
+/// The volumes that the services mount and that the stack does not make: external ones have no label of its own.
+pub fn foreign_volumes(desired: &Desired) -> BTreeSet<String> {
+    let own = |mount: &&Value| mount["VolumeOptions"]["Labels"][NAMESPACE] == desired.stack.as_str();
+    let named =
+        |mount: &&Value| mount["Type"] == "volume" && mount["Source"].as_str().is_some_and(|name| !name.is_empty());
+    let mounts = desired
+        .services
+        .iter()
+        .flat_map(|service| service.spec["TaskTemplate"]["ContainerSpec"]["Mounts"].as_array().into_iter().flatten());
+    let foreign = mounts.filter(named).filter(|mount| !own(mount));
+    foreign.filter_map(|mount| mount["Source"].as_str()).map(str::to_owned).collect()
+}
+
 /// Gives a secret's new name to every service that mounts it.
 pub fn rename_secret(desired: &mut Desired, from: &str, to: &str) {
     for service in &mut desired.services {

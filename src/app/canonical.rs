@@ -17,20 +17,23 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tracing::{Instrument, error_span, warn};
 
+use super::performing::Desk;
 use super::telling::{self, Report};
 use super::{Host, Options, Run, by_hand, pausing, resuming, turn};
 use crate::config;
+use crate::host::itself::boot;
 use crate::host::store::Slot;
 use crate::model::app::Kind;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::transaction::Old;
-use crate::model::warm::{Purpose, Record, SCHEMA, Status, Warm, Work};
+use crate::model::warm::{Purpose, Record, SCHEMA, Status, Step, Warm, Work};
 use crate::policy::promotion::Verified;
 use crate::reconcile::{Gate, release};
 use crate::upgrade::run::{Effects as _, Journal};
 use crate::warm::run::{self, Ended};
-use crate::warm::step;
+use crate::warm::step::{self, End};
+use reality::Snapshot;
 
 pub use settling::settle;
 pub use showing::preview;
@@ -86,7 +89,8 @@ async fn told(
         let before = telling::before(&host.store, &app.name);
         let outcome = work.await.unwrap_or_else(|outcome| outcome);
         super::log(&outcome);
-        telling::after(host, &app.name, before, &outcome, &Report { closed: true, ..Report::default() }, now).await;
+        let closed = !matches!(outcome, Outcome::Blocked(_) | Outcome::Waiting(_));
+        telling::after(host, &app.name, before, &outcome, &Report { closed, ..Report::default() }, now).await;
         outcome
     };
     work.instrument(error_span!("canonical", app = %app.name)).await
@@ -114,17 +118,35 @@ async fn granted(host: &Host, app: &config::App, ask: &Ask, _slot: &Slot, now: T
     }
     let mut run = Run::begin(host, app, dir, lock, None, Options::default(), now)?;
     run.mend_record();
-    run.finish_work().await?;
-    match ask {
-        Ask::Seed(version) => run.seed(version.as_deref()).await,
-        Ask::Promote(proof) => run.promote(proof).await,
-        Ask::Deploy => run.deploy().await,
-        Ask::Quick(commit) => run.quick(commit).await,
-        Ask::Idle { restore } => run.idle(*restore).await,
+    let finished = run.finish_work().await?;
+    let is_what_was_asked = matches!((ask, &finished), (Ask::Seed(_), Some(Outcome::Applied(_)))) && run.is_idle();
+    if let Some(finished) = finished.clone().filter(|_| is_what_was_asked) {
+        return Ok(finished);
     }
+    let asked = run.ask(ask).await.unwrap_or_else(|outcome| outcome);
+    Ok(turn::both(finished.unwrap_or(Outcome::Converged), asked))
 }
 
 impl Run<'_> {
+    async fn ask(&mut self, ask: &Ask) -> Result<Outcome, Outcome> {
+        // A lost one is what a seed mends.
+        match self.hold_against_reality().await {
+            Err(_) if matches!(ask, Ask::Seed(_)) && self.warm_status() == Some(Status::Lost) => {}
+            found => drop(found?),
+        }
+        match ask {
+            Ask::Seed(version) => self.seed(version.as_deref()).await,
+            Ask::Promote(proof) => self.promote(proof).await,
+            Ask::Deploy => self.deploy().await,
+            Ask::Quick(commit) => self.quick(commit).await,
+            Ask::Idle { restore } => self.idle(*restore).await,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.warm_status() == Some(Status::Idle)
+    }
+
     pub(super) fn warm_status(&self) -> Option<Status> {
         self.state.warm.as_ref().map(|warm| warm.status)
     }
@@ -137,12 +159,7 @@ impl Run<'_> {
         if self.state.warm.as_ref().is_none_or(|warm| warm.work.is_none()) {
             return Ok(None);
         }
-        let mut state = self.state.clone();
-        let desk = self.desk();
-        let (mut effects, journal) = desk.tools(&state)?;
-        let mut journal = Recording { journal, run: self };
-        let ended = run::resume(&mut state, &mut effects, &mut journal).await;
-        drop((effects, journal));
+        let ended = finish(&self.desk(), &self.state, &|state| self.write_record(state)).await?;
         match ended {
             Some(ended) => self.after_work(&ended, true).await.map(Some),
             None => Ok(None),
@@ -158,8 +175,9 @@ impl Run<'_> {
             purpose,
             step: step::first(purpose, what.whole),
             transaction,
-            was: self.warm_status(),
-            was_why: self.state.warm.as_ref().and_then(|warm| warm.why.clone()),
+            was: self.state.warm.clone().map(Box::new),
+            boot: boot(),
+            found: BTreeMap::new(),
             put_back: false,
             no: None,
             refused: false,
@@ -171,7 +189,8 @@ impl Run<'_> {
         if effects.is_asked_to_end() {
             return Err(Outcome::Waiting("this run was asked to end before it had begun anything".to_owned()));
         }
-        let mut journal = Recording { journal, run: self };
+        let record = |state: &State| self.write_record(state);
+        let mut journal = Recording { journal, record: &record };
         let ended = run::begin(&mut state, work, &mut effects, &mut journal).await?;
         drop((effects, journal));
         self.after_work(&ended, false).await
@@ -186,9 +205,24 @@ impl Run<'_> {
         match ended {
             Ended::Closed { end, work } => {
                 self.desk().tidy(&self.state).await;
+                self.note_damage(*end, work)?;
                 Ok(ends::outcome(&self.app.name, *end, work, self.state.current.as_ref(), found))
             }
             Ended::Open { why } => Err(ends::left_open(&self.app.name, &self.state, why)),
+        }
+    }
+
+    /// Where the way back ended at the snapshot, that is read once more, and what was found is written down: the next run
+    /// then knows that volumes which are whole have to be stored again, and that others are lost.
+    fn note_damage(&mut self, end: End, work: &Work) -> Result<(), Outcome> {
+        let at_snapshot = matches!(work.step, Step::Clear | Step::Make | Step::PutBack | Step::Withdraw);
+        let ended_there = matches!(end, End::Refused | End::Spoiled) && work.no.is_some();
+        if !(at_snapshot && ended_there) || self.snapshot_read()? == Snapshot::Whole {
+            return Ok(());
+        }
+        match self.state.warm.clone() {
+            Some(warm) => self.write_warm(Warm { damaged: true, ..warm }),
+            None => Ok(()),
         }
     }
 
@@ -242,16 +276,40 @@ pub(super) struct Begun {
     pub notes: Vec<String>,
 }
 
-/// A journal that is followed by `canonical.json`.
-struct Recording<'a, 'b, J> {
-    journal: J,
-    run: &'a Run<'b>,
+/// Finishes or undoes what is open, from the journal alone; `record` is given each state that was written.
+async fn finish(desk: &Desk<'_>, state: &State, record: &dyn Fn(&State)) -> Result<Option<Ended>, Outcome> {
+    let mut state = state.clone();
+    let (mut effects, journal) = desk.tools(&state)?;
+    let mut journal = Recording { journal, record };
+    Ok(run::resume(&mut state, &mut effects, &mut journal).await)
 }
 
-impl<J: Journal> Journal for Recording<'_, '_, J> {
+/// What `resume` does about a canonical's work, also where that is in no configuration any more.
+///
+/// # Errors
+/// Where it is still open, or its state cannot be read again.
+pub(super) async fn resumed(desk: &Desk<'_>, state: &State) -> Result<Outcome, Outcome> {
+    let Some(ended) = finish(desk, state, &|_| {}).await? else { return Ok(Outcome::Converged) };
+    let Some(state) = desk.dir.read_state()? else { return Ok(Outcome::Converged) };
+    match &ended {
+        Ended::Closed { end, work } => {
+            desk.tidy(&state).await;
+            Ok(ends::outcome(desk.app, *end, work, state.current.as_ref(), true))
+        }
+        Ended::Open { why } => Err(ends::left_open(desk.app, &state, why)),
+    }
+}
+
+/// A journal that is followed by `canonical.json`.
+struct Recording<'a, J> {
+    journal: J,
+    record: &'a dyn Fn(&State),
+}
+
+impl<J: Journal> Journal for Recording<'_, J> {
     fn write(&mut self, state: &State) -> anyhow::Result<()> {
         self.journal.write(state)?;
-        self.run.write_record(state);
+        (self.record)(state);
         Ok(())
     }
 }

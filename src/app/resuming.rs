@@ -13,7 +13,7 @@ use super::performing::Desk;
 use super::telling::{self, Report};
 use super::turn::{self, Break, Patience};
 use super::winding_up::{self, End};
-use super::{Host, log_warnings, pausing};
+use super::{Host, canonical, log_warnings, pausing};
 use crate::config::App;
 use crate::host::progress::Progress;
 use crate::host::store::{Slot, Store};
@@ -36,18 +36,19 @@ pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome
 
 async fn finish_all(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome)>, Outcome> {
     let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
-    let unfinished = in_order(open(&host.store), proxy);
+    let transactions = in_order(open(&host.store), proxy).into_iter().map(|(app, _)| app);
+    let unfinished: Vec<AppName> = transactions.chain(at_work(&host.store)).collect();
     let mut told = unreadable(&host.store);
     if unfinished.is_empty() {
         return Ok(told);
     }
     let slot = slot(host).await?;
-    for (app, _) in unfinished {
+    for app in unfinished {
         let finish = finish(host, &app, &slot, now).instrument(error_span!("resume", app = %app));
         let before = telling::before(&host.store, &app);
         let outcome = finish.await.unwrap_or_else(|outcome| outcome);
         super::log(&outcome);
-        let closed = !self::open(&host.store).iter().any(|(open, _)| *open == app);
+        let closed = !states(&host.store).any(|(open, state)| open == app && is_open(&state));
         telling::after(host, &app, before, &outcome, &Report { closed, ..Report::default() }, now).await;
         told.push((app, outcome));
     }
@@ -63,6 +64,15 @@ fn unreadable(store: &Store) -> Vec<(AppName, Outcome)> {
 /// What is open, by app. States that cannot be read are left out: [`unreadable`] has them.
 pub(super) fn open(store: &Store) -> Vec<(AppName, Transaction)> {
     states(store).filter_map(|(app, state)| Some((app, *state.open?))).collect()
+}
+
+/// The canonicals with work that is open.
+fn at_work(store: &Store) -> impl Iterator<Item = AppName> {
+    states(store).filter(|(_, state)| state.open.is_none() && is_open(state)).map(|(app, _)| app)
+}
+
+fn is_open(state: &State) -> bool {
+    state.open.is_some() || state.warm.as_ref().is_some_and(|warm| warm.work.is_some())
 }
 
 fn states(store: &Store) -> impl Iterator<Item = (AppName, State)> {
@@ -93,9 +103,13 @@ async fn finish(host: &Host, app: &AppName, _slot: &Slot, now: Timestamp) -> Res
         return Ok(paused);
     }
     // Whoever held the app until now may have finished it.
-    let Some(state) = dir.read_state()?.filter(|state| state.open.is_some()) else { return Ok(Outcome::Converged) };
+    let Some(state) = dir.read_state()?.filter(is_open) else { return Ok(Outcome::Converged) };
     let progress = Progress::new(app.as_str());
-    let (outcome, _) = Desk { host, app, dir: &dir, lock: &lock, progress: &progress }.finish(&state).await?;
+    let desk = Desk { host, app, dir: &dir, lock: &lock, progress: &progress };
+    let outcome = match state.open {
+        Some(_) => desk.finish(&state).await?.0,
+        None => canonical::resumed(&desk, &state).await?,
+    };
     log_warnings(&winding_up::wind_up(&End { declared: &host.declared, app, dir: &dir, lock: &lock }));
     Ok(outcome)
 }
@@ -113,7 +127,7 @@ pub fn start_for_others(host: &Host, apps: &[&App], config: &std::path::Path) {
 /// An app with an open transaction that nobody works on, and none of these finish. The run of one that is declared under
 /// another domain by now leaves the recorded stack alone.
 fn forgotten(store: &Store, kept: &[(&AppName, &StackName)]) -> Option<AppName> {
-    let unfinished = states(store).filter(|(_, state)| state.open.is_some());
+    let unfinished = states(store).filter(|(_, state)| is_open(state));
     let is_kept =
         |app: &AppName, state: &State| kept.iter().any(|(name, stack)| *name == app && stack.as_str() == state.stack);
     let mut forgotten = unfinished

@@ -1,4 +1,4 @@
-//! This program once more, for what nobody here waits for.
+//! This program once more, for what nobody here waits for; and the boot in which it runs.
 //!
 //! Under systemd a unit does it, since what a unit leaves behind is killed with it. Anywhere else a process of its own
 //! group, which Ctrl-C at this one does not reach.
@@ -13,6 +13,11 @@ use crate::model::app::Kind;
 
 /// The unit that finishes what is open.
 const RESUME_UNIT: &str = "evenkeel-resume.service";
+
+/// The present boot of this host, in the kernel's words; nothing where it does not tell.
+pub fn boot() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
+}
 
 /// Has open transactions finished, and does not wait for it.
 ///

@@ -31,6 +31,7 @@ use super::engine::{Engine, EngineError};
 use super::images::auth::Auth;
 
 pub use by_name::{Ids, with_ids};
+pub use cache::OwnVolume;
 pub use endings::Endings;
 pub use headroom::Headroom;
 pub use mounting::resolved;

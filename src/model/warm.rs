@@ -23,12 +23,31 @@ pub struct Warm {
     /// Why it is dirty or lost, in the words that the operator is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Volume -> inode of its `_data` when the app was left idle: another folder there is other data.
+    /// The volumes as the known-good release left them, or got them: others of these names hold other data.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub left: BTreeMap<String, u64>,
+    pub left: BTreeMap<String, Left>,
+    /// Service -> `Version.Index` when the app was left idle: what was written since may have been running.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, u64>,
+    /// The boot in which it was deployed: with its host it does not end cleanly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// The snapshot of the known-good was read, and was not as it was stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub damaged: bool,
     /// What is on its way; closing it is the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Box<Work>>,
+}
+
+/// What a volume is known by. Numbers of folders are given out again, and so are names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// Of the folder that is its data.
+    pub inode: u64,
+    /// When that folder was made; `None` where the file system does not tell.
+    pub born: Option<Timestamp>,
 }
 
 /// How a canonical stands. Written before the act that makes it so.
@@ -58,10 +77,14 @@ pub struct Work {
     /// The release that is deployed is its `old` one; `before` is the known-good, where that is another. Its own step and
     /// purpose mean nothing here.
     pub transaction: Transaction,
-    /// How the canonical stood before, and why.
-    pub was: Option<Status>,
+    /// How the canonical stood before.
+    pub was: Option<Box<Warm>>,
+    /// The boot in which it was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub was_why: Option<String>,
+    pub boot: Option<String>,
+    /// The volumes as they were found last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found: BTreeMap<String, Left>,
     /// The snapshot was put back on the way, so what fails now is not the volumes' fault.
     #[serde(default)]
     pub put_back: bool,
@@ -135,7 +158,24 @@ pub struct Record {
 
 impl Warm {
     pub fn new(status: Status, by: &str, since: Timestamp) -> Self {
-        Self { status, since, by: by.to_owned(), why: None, left: BTreeMap::new(), work: None }
+        Self {
+            status,
+            since,
+            by: by.to_owned(),
+            why: None,
+            left: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            boot: None,
+            damaged: false,
+            work: None,
+        }
+    }
+}
+
+impl Work {
+    /// How the canonical stood before.
+    pub fn status_before(&self) -> Option<Status> {
+        self.was.as_ref().map(|was| was.status)
     }
 }
 

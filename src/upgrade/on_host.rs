@@ -31,7 +31,7 @@ use crate::reconcile::{Applied, Keeper};
 use data::Eager;
 
 pub use look::{nodes, volumes};
-pub use whole::inode;
+pub use whole::left_of;
 
 /// How long what failed is left alone before it is tried again.
 const REST: Duration = Duration::from_secs(5);
@@ -95,6 +95,7 @@ impl<'a> OnHost<'a> {
             Act::Clear => self.clear(transaction).await,
             Act::Make => self.make(transaction).await,
             Act::Find => self.find(transaction).await,
+            Act::Mark => self.mark().await,
             Act::Note | Act::Archive(_) | Act::Seal | Act::ReadBack | Act::Verify => DONE,
             Act::Unpack(_) | Act::Exchange(_) | Act::SetAside(_) | Act::GiveBack(_) => DONE,
         }

@@ -16,6 +16,8 @@ use super::step::{self, Act, End, Happened, Next, RETRY, When, Whose};
 use crate::host::store::InDoubt;
 use crate::model::state::State;
 use crate::model::transaction::{Step, Transaction, Volume};
+use crate::model::warm::Left;
+use crate::warm::step::BROKEN_OFF;
 
 /// Where the state is kept.
 pub trait Journal {
@@ -62,11 +64,10 @@ pub enum Fact {
         volume: String,
         mountpoint: PathBuf,
     },
-    /// The stack's volumes, and the inodes of the folders that are their data.
-    Found {
-        volumes: BTreeMap<String, Volume>,
-        inodes: BTreeMap<String, u64>,
-    },
+    /// The stack's volumes that are stored or put back, each with its place.
+    Found(BTreeMap<String, Volume>),
+    /// What the stack's own volumes are known by.
+    Marked(BTreeMap<String, Left>),
 }
 
 impl Fact {
@@ -81,7 +82,8 @@ impl Fact {
             Fact::Sealed(snapshot) => open.snapshot = Some(snapshot),
             Fact::Staged { volume, inode } => drop(open.staged.insert(volume, inode)),
             Fact::SetAside { volume, mountpoint } => drop(open.set_aside.insert(volume, mountpoint)),
-            Fact::Found { volumes, inodes } => (open.volumes, open.staged) = (volumes, inodes),
+            Fact::Found(volumes) => (open.volumes, open.staged) = (volumes, BTreeMap::new()),
+            Fact::Marked(_) => {}
         }
     }
 }
@@ -328,7 +330,7 @@ pub(crate) fn words(happened: &Happened) -> &str {
         Happened::Done => "",
         Happened::No(why) | Happened::Failed { why, .. } => why,
         Happened::LaidDown => "the run was asked to end",
-        Happened::Crashed => "the run was killed in the middle",
+        Happened::Crashed => BROKEN_OFF,
         Happened::Left(fault) => &fault.reason,
     }
 }

@@ -82,14 +82,16 @@ pub enum Act {
     GiveBack(String),
     /// Reads back the snapshot that the journal names.
     Verify,
-    /// Removes the stack's volumes with their data, but those that are left out. Only of a canonical, whose data is a
+    /// Removes the stack's own volumes with their data, but those that are left out. Only of a canonical, whose data is a
     /// snapshot.
     Clear,
-    /// Has the volumes of the snapshot that the journal names be there, and no others of the stack; gives them to the
-    /// journal. Only of a canonical.
+    /// Makes the volumes of the snapshot that the journal names anew, and removes what came into the stack after that was
+    /// taken; gives them to the journal. Only of a canonical.
     Make,
-    /// Gives the stack's volumes to the journal, with the folders that are their data now.
+    /// Gives the stack's volumes to the journal, where all of them can be stored and put back.
     Find,
+    /// Has the data of the stack's own volumes on disk, and tells what they are known by.
+    Mark,
 }
 
 /// How a step, or one act of it, ended.

@@ -81,6 +81,17 @@ pub fn closed(state: &mut State, end: End, why: &str, transaction: &Transaction,
     }
 }
 
+/// The alert of a known-good that was not made, due with the commit. `why` is what said no.
+pub fn not_promoted(state: &mut State, transaction: &Transaction, why: &str, now: Timestamp) {
+    let (from, to) = (&transaction.before, &transaction.old.release.body.revision);
+    let alert = Alert {
+        from_version: from.as_ref().map(|before| before.release.body.revision.to_string()),
+        to_version: Some(to.to_string()),
+        ..plain(state, Reason::Rollback, &cut(why, LONGEST_EVIDENCE), format!("rollback:{}", transaction.id), now)
+    };
+    make_due(state, alert);
+}
+
 /// Its line of history, should nobody live to write it in better words. `state`: as it was before.
 pub fn decided(state: &State, end: End, why: &str, transaction: &Transaction, now: Timestamp) -> Decided {
     let reason = transaction.fault.as_ref().map_or(why, |fault| fault.reason.as_str());

@@ -11,8 +11,8 @@ use crate::model::warm::{Status, Warm, Work};
 pub struct Found {
     /// Something of the stack runs, or is meant to.
     pub runs: bool,
-    /// Volumes that are not what the known-good release left any more.
-    pub not_as_left: Vec<String>,
+    /// Why what is idle is not what the known-good release left any more.
+    pub strange: Option<String>,
     /// The snapshot of the known-good is there.
     pub stored: bool,
 }
@@ -51,16 +51,13 @@ pub fn ahead(app: &AppName, warm: Option<&Warm>, found: &Found) -> Ahead {
 }
 
 fn idle(found: &Found) -> Ahead {
-    let names = found.not_as_left.join(", ");
-    match (found.not_as_left.is_empty(), found.stored) {
-        (true, true) => nothing("it is idle, and its data is warm".to_owned()),
-        (true, false) => something("its snapshot is gone or damaged: a run stores its data once more".to_owned()),
-        (false, true) => something(format!(
-            "volume {names} is not what it left any more: a run notes that, and the snapshot is put back before it is used"
-        )),
-        (false, false) => something(format!(
-            "volume {names} is not what it left any more, and its snapshot is gone: a run notes that it is lost"
-        )),
+    match (&found.strange, found.stored) {
+        (None, true) => nothing("it is idle, and its data is warm".to_owned()),
+        (None, false) => something("its snapshot is gone or damaged: a run stores its data once more".to_owned()),
+        (Some(why), true) => {
+            something(format!("{why}: a run notes that, and the snapshot is put back before its data is used"))
+        }
+        (Some(why), false) => something(format!("{why}, and its snapshot is gone: a run notes that it is lost")),
     }
 }
 
@@ -107,7 +104,7 @@ mod tests {
 
     #[test]
     fn lost_data_comes_back_from_the_snapshot_and_is_called_lost_without_one() {
-        let gone = |stored| Found { not_as_left: vec!["wiki_data".to_owned()], stored, runs: false };
+        let gone = |stored| Found { strange: Some("volume wiki_data was gone".to_owned()), stored, runs: false };
         let back = told(Some(Status::Idle), gone(true));
         assert!(back.changes && back.sentence.contains("wiki_data") && back.sentence.contains("put back"), "{back:?}");
         for status in [Status::Idle, Status::Dirty] {

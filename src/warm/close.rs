@@ -1,11 +1,14 @@
 //! What the end of a canonical's work makes of its state: one value, written by one rename.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
-use super::step::End;
+use super::step::{BROKEN_OFF, End};
 use crate::model::history::Decided;
 use crate::model::state::{Refused, Release, State};
-use crate::model::warm::{Purpose, Status, Warm, Work};
+use crate::model::warm::{Left, Purpose, Status, Warm, Work};
+use crate::upgrade::told;
 
 /// The state once the work in it has ended so.
 pub fn closed(state: &State, end: End, now: Timestamp) -> State {
@@ -16,33 +19,65 @@ pub fn closed(state: &State, end: End, now: Timestamp) -> State {
         End::Undone if work.refused && work.purpose.makes_known_good() => refuse(&mut next, &work, now),
         _ => {}
     }
+    if let (End::Undone, Purpose::Promote, Some(no)) =
+        (end, work.purpose, work.no.as_deref().filter(|no| *no != BROKEN_OFF))
+    {
+        let why = format!("{} did not become the known-good: {no}", work.transaction.old.release.body.revision);
+        told::not_promoted(&mut next, &work.transaction, &why, now);
+    }
     next.decided = decided(state, &work, end, now).or(next.decided);
     next
 }
 
 fn warm_after(state: &State, work: &Work, end: End, now: Timestamp) -> Option<Warm> {
     let before = state.warm.as_ref()?;
-    let by = &work.transaction.by;
-    let left = || work.transaction.staged.clone();
-    let stands = |status| Warm::new(status, by, now);
-    let dirty = || Warm { why: work.no.clone(), ..stands(Status::Dirty) };
+    let stands = |status| Warm {
+        indexes: work.transaction.indexes.clone(),
+        damaged: before.damaged,
+        ..Warm::new(status, &work.transaction.by, now)
+    };
+    let idle = || Warm { left: work.found.clone(), damaged: false, ..stands(Status::Idle) };
+    let dirty = |why: Option<String>| Warm { why, ..stands(Status::Dirty) };
+    let was_why = || work.was.as_ref().and_then(|was| was.why.clone());
     match (end, work.purpose) {
-        (End::Committed, _) => Some(Warm { left: left(), ..stands(Status::Idle) }),
-        (End::Undone, Purpose::Promote) => Some(Warm { left: left(), ..stands(Status::Idle) }),
-        (End::Undone | End::Refused, _) => {
-            let was = work.was?;
-            Some(Warm { status: was, work: None, why: work.was_why.clone(), ..before.clone() })
-        }
+        (End::Committed, _) | (End::Undone, Purpose::Promote) | (End::Rested, Purpose::Restore) => Some(idle()),
+        (End::Undone | End::Refused, _) => work.was.as_deref().map(|was| as_it_was(was, work)),
         (End::Deployed, Purpose::Quick) | (End::LeftForReading, _) => {
-            let why = format!("{} was deployed over it", work.transaction.old.release.body.revision);
-            Some(Warm { why: Some(why), ..stands(Status::Dirty) })
+            Some(dirty(Some(format!("{} was deployed over it", work.transaction.old.release.body.revision))))
         }
-        (End::Deployed, _) => Some(stands(Status::Deployed)),
-        (End::Rested, Purpose::Idle) if work.was == Some(Status::Dirty) => {
-            Some(Warm { why: work.was_why.clone(), ..stands(Status::Dirty) })
+        (End::Deployed, _) => {
+            let left = if work.put_back { work.found.clone() } else { before.left.clone() };
+            Some(Warm { left, boot: work.boot.clone(), ..stands(Status::Deployed) })
         }
-        (End::Rested, _) => Some(Warm { left: left(), ..stands(Status::Idle) }),
-        (End::Spoiled, _) => Some(dirty()),
+        (End::Rested, _) if work.status_before() == Some(Status::Dirty) => Some(dirty(was_why())),
+        (End::Rested, _) => Some(match not_as_left(&before.left, &work.found) {
+            Some(why) => dirty(Some(why)),
+            None => Warm { left: before.left.clone(), ..stands(Status::Idle) },
+        }),
+        (End::Spoiled, _) => Some(dirty(work.no.clone())),
+    }
+}
+
+/// Nothing of the data was touched; what ran of it was ended, and that is how its services were left.
+fn as_it_was(was: &Warm, work: &Work) -> Warm {
+    let indexes = match work.transaction.indexes.is_empty() {
+        true => was.indexes.clone(),
+        false => work.transaction.indexes.clone(),
+    };
+    Warm { work: None, indexes, ..was.clone() }
+}
+
+/// Why these volumes are not what the known-good release left; what it did not leave does not count.
+pub fn not_as_left(left: &BTreeMap<String, Left>, found: &BTreeMap<String, Left>) -> Option<String> {
+    let named = |is: &dyn Fn(&String, &Left) -> bool| -> Vec<&str> {
+        left.iter().filter(|(name, left)| is(name, left)).map(|(name, _)| name.as_str()).collect()
+    };
+    let gone = named(&|name, _| !found.contains_key(name));
+    let other = named(&|name, left| found.get(name).is_some_and(|found| found != left));
+    match (gone.is_empty(), other.is_empty()) {
+        (true, true) => None,
+        (false, _) => Some(format!("volume {} was gone", gone.join(", "))),
+        (true, false) => Some(format!("volume {} was another one than it left", other.join(", "))),
     }
 }
 

@@ -63,7 +63,7 @@ fn at(state: &State, mut work: Work, step: Step, now: Timestamp) -> State {
         work.transaction.step_began = now;
     }
     work.step = step;
-    let status = step::status(work.purpose, step, work.was);
+    let status = step::status(work.purpose, step, work.status_before());
     let by = work.transaction.by.clone();
     let mut warm = state.warm.clone().unwrap_or_else(|| Warm::new(status, &by, now));
     if warm.status != status {
@@ -131,6 +131,7 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
         let work = self.state.warm.as_mut().and_then(|warm| warm.work.as_mut()).expect("it is open");
         match fact {
             Fact::Sealed(_) => {}
+            Fact::Marked(found) => work.found = found,
             fact => fact.into_journal(&mut work.transaction, now),
         }
     }
@@ -194,18 +195,20 @@ fn judged(work: &Work, happened: &Happened, next: Next) -> Work {
         work.put_back = true;
     }
     let turns = matches!(next, Next::Go(Step::Withdraw | Step::Halt) | Next::Close(_));
-    if turns && *happened != Happened::Done {
-        let is_first = work.no.is_none();
-        work.no.get_or_insert_with(|| words(happened).to_owned());
-        work.refused |= is_first
-            && matches!(happened, Happened::No(_))
-            && matches!(work.step, Step::Deploy | Step::Judge | Step::Rest);
-        if matches!(next, Next::Go(Step::Halt)) && work.step == Step::Judge {
-            let why = work.no.take().unwrap_or_default();
-            work.notes
-                .push(format!("on the data that it had it did not come up ({why}), so the snapshot was put back"));
-            work.refused = false;
-        }
+    if !turns || *happened == Happened::Done {
+        return work;
     }
+    if matches!(next, Next::Go(Step::Halt)) && work.step == Step::Judge {
+        let why = words(happened);
+        work.notes.push(format!("on the data that it had it did not come up ({why}), so the snapshot was put back"));
+        return work;
+    }
+    work.refused |=
+        work.no.is_none() && matches!(happened, Happened::No(_)) && matches!(work.step, Step::Deploy | Step::Judge);
+    work.no = Some(match work.no.take() {
+        Some(before) if before != words(happened) => format!("{before}; and then: {}", words(happened)),
+        _ => words(happened).to_owned(),
+    });
+    warn!(step = work.step.word(), cause = words(happened), "not done");
     work
 }

@@ -19,6 +19,9 @@ use crate::model::state::State;
 use crate::model::warm::{Purpose, Status, Step, Work};
 use crate::upgrade::step::{Act, Happened, Side, Whose};
 
+/// Why something is undone that a killed run had begun, and nothing else.
+pub const BROKEN_OFF: &str = "the run was killed in the middle";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Next {
     Go(Step),
@@ -80,17 +83,18 @@ pub fn acts(work: &Work) -> Vec<Act> {
         // The only other copy of the known-good is about to go.
         Step::Clear if work.transaction.snapshot.is_some() => vec![Act::Verify, Act::Prove, Act::Clear],
         Step::Clear | Step::Discard => vec![Act::Prove, Act::Clear],
-        Step::Make => vec![Act::Prove, Act::Make],
+        Step::Make => vec![Act::Verify, Act::Prove, Act::Make],
         Step::PutBack => {
             let exchanged = stored().flat_map(|volume| [Act::Prove, Act::Exchange(volume)]);
-            stored().map(Act::Unpack).chain([Act::Note]).chain(exchanged).collect()
+            stored().map(Act::Unpack).chain([Act::Note]).chain(exchanged).chain([Act::Mark]).collect()
         }
         Step::Deploy => vec![Act::Deploy(Side::Old)],
         Step::Judge => vec![Act::Judge(Side::Old)],
-        Step::Rest => ended(true).into_iter().chain([Act::Prove, Act::Find]).collect(),
+        Step::Rest if work.purpose == Purpose::Idle => ended(true).into_iter().chain([Act::Mark]).collect(),
+        Step::Rest => ended(true).into_iter().chain([Act::Prove, Act::Mark, Act::Find]).collect(),
         Step::Store => {
             // Proved when all else is done: reading back takes as long as storing, and nothing may happen meanwhile either.
-            let sealed = [Act::Seal, Act::ReadBack, Act::Prove];
+            let sealed = [Act::Seal, Act::ReadBack, Act::Prove, Act::Mark];
             iter::once(Act::Prove).chain(stored().map(Act::Archive)).chain(sealed).collect()
         }
     }
@@ -120,6 +124,9 @@ pub fn next(work: &Work, happened: &Happened, tried_enough: bool) -> Next {
             _ => Next::Go(Step::Halt),
         },
         Purpose::Restore if found => Next::Go(Step::Halt),
+        // Everything that can say no comes before the first volume is removed.
+        Purpose::Restore if work.step == Step::Halt => Next::Close(End::Refused),
+        Purpose::Restore if work.step == Step::Make && matches!(happened, No(_)) => Next::Close(End::Refused),
         Purpose::Restore => Next::Close(End::Spoiled),
         // What is stored now is the only copy, and is not touched.
         Purpose::Seal if found => Next::Go(work.step),
@@ -161,7 +168,8 @@ fn not_known_good(step: Step, found: bool, no: bool) -> Next {
         Step::Rest if found => Next::Go(Step::Deploy),
         Step::Store if found => Next::Go(Step::Store),
         Step::Clear | Step::Deploy | Step::Judge | Step::Rest | Step::Store => Next::Go(Step::Withdraw),
-        Step::Withdraw | Step::Discard if found => Next::Go(step),
+        // Whoever has changed the stack meanwhile may have started it.
+        Step::Withdraw | Step::Discard if found => Next::Go(Step::Withdraw),
         Step::Withdraw | Step::Discard => Next::LeaveOpen,
         Step::Make | Step::PutBack if found => Next::Go(Step::Make),
         Step::Make | Step::PutBack => Next::Close(End::Spoiled),

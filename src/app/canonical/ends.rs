@@ -9,7 +9,7 @@ use crate::model::state::{Release, State};
 use crate::model::version::Revision;
 use crate::model::warm::{Purpose, Status, Work};
 use crate::policy::promotion::Refusal;
-use crate::warm::step::End;
+use crate::warm::step::{BROKEN_OFF, End};
 
 /// `known`: the known-good as it is now. `found`: it had been broken off, and this run has only finished or undone it.
 pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, found: bool) -> Outcome {
@@ -32,17 +32,21 @@ pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, fo
             before(work),
             work.transaction.id
         )),
-        (End::Undone, _) if found && !work.refused => {
+        (End::Undone, _) if was_killed(work, found) => {
             Outcome::Applied(format!("the {what} of {to} was broken off and is undone{}", stays(&known)))
         }
         (End::Undone, Purpose::Promote) => {
             Outcome::RolledBack(format!("{to} did not become the known-good: {no}{}", stays(&known)))
         }
-        (End::Undone, _) => Outcome::Unhealthy(format!("the {what} of {to} failed: {no}; nothing of it is kept")),
-        (End::Refused, _) if found => {
-            Outcome::Applied(format!("the {what} of {to} was broken off before it had touched anything"))
+        (End::Undone, _) => {
+            Outcome::Unhealthy(format!("the {what} of {to} failed: {no}; its volumes are removed again"))
         }
-        (End::Refused, _) => Outcome::Blocked(format!("the {what} of {to} was not begun: {no}; nothing was touched")),
+        (End::Refused, _) if was_killed(work, found) => {
+            Outcome::Applied(format!("the {what} of {to} was broken off before it had touched any data"))
+        }
+        (End::Refused, _) => {
+            Outcome::Blocked(format!("the {what} of {to} did not come about: {no}; its data was not touched"))
+        }
         (End::Deployed, Purpose::Quick) => Outcome::Applied(format!(
             "{to} runs over the data of {known}; `evenkeel canonical idle {app} --restore` ends it and throws its data away"
         )),
@@ -54,9 +58,9 @@ pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, fo
         (End::Rested, Purpose::Restore) => {
             Outcome::Applied(format!("idle on the data of {known}, which was put back from its snapshot"))
         }
-        (End::Rested, _) if work.was == Some(Status::Dirty) => Outcome::Applied(format!("idle; {}", DIRTY)),
+        (End::Rested, _) if work.status_before() == Some(Status::Dirty) => Outcome::Applied(format!("idle; {}", DIRTY)),
         (End::Rested, _) => Outcome::Applied(format!("idle: nothing of {known} runs, and its data stays warm")),
-        (End::Spoiled, _) if found => {
+        (End::Spoiled, _) if was_killed(work, found) => {
             Outcome::Applied(format!("the {what} of {to} was broken off and is ended; {DIRTY}"))
         }
         (End::Spoiled, Purpose::Idle) => Outcome::Applied(format!("idle; it did not end cleanly ({no}); {DIRTY}")),
@@ -72,6 +76,11 @@ pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, fo
 }
 
 const DIRTY: &str = "nothing of it runs, and its data is put back from the snapshot before it is used again";
+
+/// It was broken off, and nothing else went wrong.
+fn was_killed(work: &Work, found: bool) -> bool {
+    found && work.no.as_deref().is_none_or(|no| no == BROKEN_OFF)
+}
 
 fn before(work: &Work) -> String {
     work.transaction.before.as_ref().map(|before| before.release.body.revision.to_string()).unwrap_or_default()
@@ -179,6 +188,14 @@ pub fn always_ran(app: &AppName, state: &Path) -> Outcome {
         "{} says that {app} was an app that always runs: keep it as [app.{app}], or move that file and the app's volumes \
          away first; nothing was touched",
         state.display()
+    ))
+}
+
+pub fn foreign_volumes(names: &[String]) -> Outcome {
+    Outcome::Blocked(format!(
+        "the recipe uses volume {}, which is not its own (external, or made by somebody else), so it cannot begin on fresh ones: name it in \
+         snapshot.external, and it is neither stored nor put back; nothing was touched",
+        names.join(", ")
     ))
 }
 

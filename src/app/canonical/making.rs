@@ -3,6 +3,8 @@
 //! Both are read as a first install would: the volumes are fresh, so nothing that was frozen with older data counts. What
 //! is deployed over a known-good for a while (`quick`) is read as its upgrade.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tracing::warn;
 
 use super::super::Run;
@@ -11,6 +13,7 @@ use super::super::upgrading::Target;
 use super::super::view::{DeclaredRelease, Fetch, Sources};
 use super::{Begun, Proof, ends};
 use crate::config;
+use crate::desired;
 use crate::host::recipes::Freshness;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
@@ -19,9 +22,11 @@ use crate::model::state::{Release, State};
 use crate::model::transaction::Old;
 use crate::model::version::{Revision, Wanted};
 use crate::model::warm::{Purpose, Status};
+use crate::plan::NAMESPACE_LABEL;
 use crate::policy::promotion::{self, Candidate, Verified};
 use crate::policy::{self, Published};
 use crate::reconcile::Gate;
+use crate::upgrade::volumes::is_left_out;
 
 impl Run<'_> {
     pub(super) async fn seed(&mut self, version: Option<&str>) -> Result<Outcome, Outcome> {
@@ -38,6 +43,10 @@ impl Run<'_> {
             return Err(others);
         }
         let (revision, read) = self.read_anew(wanted, &observed).await?;
+        if revision.version.is_none() && !self.published().await?.versions.is_empty() {
+            return Err(ends::untagged(&revision));
+        }
+        self.own_volumes_only(&read, &observed)?;
         let (old, gate) = self.as_release(revision, read, &observed).await?;
         self.work(Purpose::Seed, Begun { old, gate, before: None, snapshot: None, whole: false, notes: Vec::new() })
             .await
@@ -45,6 +54,9 @@ impl Run<'_> {
 
     pub(super) async fn promote(&mut self, proof: &Proof) -> Result<Outcome, Outcome> {
         match self.warm_status() {
+            Some(status @ Status::Dirty) if !self.nothing_runs().await? => {
+                return Err(ends::in_use(&self.app.name, status));
+            }
             Some(Status::Idle | Status::Dirty) => {}
             None | Some(Status::Lost) => return Err(ends::not_seeded(&self.app.name)),
             Some(status) => return Err(ends::in_use(&self.app.name, status)),
@@ -61,6 +73,7 @@ impl Run<'_> {
         if read.key == known.release.key && revision == known.release.body.revision {
             return Ok(Outcome::Converged);
         }
+        self.own_volumes_only(&read, &observed)?;
         let (old, gate) = self.as_release(revision, read, &observed).await?;
         let snapshot = known.release.snapshot.clone();
         let before = Some(known);
@@ -153,14 +166,33 @@ impl Run<'_> {
         Ok((Old { release, frozen: new.frozen, gate: new.gate }, gate))
     }
 
+    /// A known-good is made on fresh volumes, which those of somebody else cannot be.
+    fn own_volumes_only(&self, read: &Read, observed: &Observed) -> Result<(), Outcome> {
+        let left_out: Vec<String> =
+            self.app.snapshot.exclude.iter().chain(&self.app.snapshot.external).cloned().collect();
+        let stack = &self.app.stack;
+        let live = |name: &String| observed.volumes.get(name);
+        let is_of_others = |name: &String| {
+            live(name).is_some_and(|volume| volume.labels.get(NAMESPACE_LABEL).is_none_or(|of| of != stack.as_str()))
+        };
+        let mounted = desired::volumes(&read.desired).into_iter().filter(is_of_others);
+        let others: BTreeSet<String> = desired::foreign_volumes(&read.desired).into_iter().chain(mounted).collect();
+        let others: Vec<String> = others.into_iter().filter(|name| !is_left_out(stack, &left_out, name)).collect();
+        if others.is_empty() { Ok(()) } else { Err(ends::foreign_volumes(&others)) }
+    }
+
     /// Where the stack is there and nobody here made it.
     fn made_by_others(&self, observed: &Observed) -> Result<Option<Outcome>, Outcome> {
         if self.state.current.is_some() && self.state.warm.is_none() {
             return Ok(Some(ends::always_ran(&self.app.name, &self.dir.state_file())));
         }
-        if self.dir.read_state()?.is_some() {
+        if self.warm_status().is_some() {
             return Ok(None);
         }
+        // A seed that was undone leaves services that run nothing, and no volume.
+        let is_known = self.dir.read_state()?.is_some();
+        let services = if is_known { BTreeMap::new() } else { observed.services.clone() };
+        let observed = &Observed { services, ..observed.clone() };
         let there = policy::is_unrecorded(&self.app.stack, &Wanted::Latest, observed);
         Ok(there.map(|_| ends::made_by_others(&self.app.stack)))
     }

@@ -1,23 +1,21 @@
 //! What is really there of a canonical's data, held against what is recorded.
+//!
+//! The surprise: data counts as left only while nobody has started anything of the stack since. What was started and
+//! stopped again has been running, and what it wrote is no known-good's.
 
 use std::collections::BTreeSet;
 
 use super::super::{Host, Run};
 use crate::config;
+use crate::host::copying::{CopyError, Watch};
 use crate::host::store::AppDir;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
-use crate::upgrade::on_host::inode;
+use crate::model::warm::Status;
+use crate::upgrade::on_host::left_of;
+use crate::upgrade::volumes::written_since;
 use crate::warm::ahead::Found;
-
-/// The volumes, as the known-good release left them or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Volumes {
-    Whole,
-    Gone(Vec<String>),
-    /// A volume of that name has another folder by now.
-    Other(Vec<String>),
-}
+use crate::warm::close::not_as_left;
 
 /// The snapshot of the known-good, as far as a look tells: it is read to its end when it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +25,30 @@ pub(super) enum Snapshot {
 }
 
 impl Run<'_> {
-    pub(super) async fn volumes_left(&self) -> Result<Volumes, Outcome> {
-        volumes_left(self.host, &self.state).await
+    /// Why the volumes of what is idle, or deployed, cannot be used as they are.
+    pub(super) async fn strange(&self) -> Result<Option<String>, Outcome> {
+        strange(self.host, self.app, &self.state).await
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    /// # Errors
+    /// Where a disk does not answer: that is no word about the snapshot.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Outcome> {
         snapshot(&self.dir, &self.state)
+    }
+
+    /// Reads the snapshot to its end.
+    ///
+    /// # Errors
+    /// Where a disk does not answer.
+    pub(super) fn snapshot_read(&self) -> Result<Snapshot, Outcome> {
+        let named = self.state.current.as_ref().and_then(|current| current.snapshot.clone());
+        let Some(id) = named else { return Ok(Snapshot::Gone) };
+        let watch = Watch { progress: &|_| {}, asked_to_end: &|| false };
+        match self.dir.snapshots().verify(&id, &watch) {
+            Ok(_) => Ok(Snapshot::Whole),
+            Err(CopyError::Damaged(_)) => Ok(Snapshot::Gone),
+            Err(failed) => Err(Outcome::Error(format!("snapshot {id} cannot be read now: {failed}"))),
+        }
     }
 
     /// Whether no container of the stack runs, nor is meant to.
@@ -43,41 +59,48 @@ impl Run<'_> {
 
 /// What a look finds of a canonical, by whoever holds no lock.
 pub(super) async fn found(host: &Host, app: &config::App, dir: &AppDir, state: &State) -> Result<Found, Outcome> {
-    let not_as_left = match volumes_left(host, state).await? {
-        Volumes::Whole => Vec::new(),
-        Volumes::Gone(names) | Volumes::Other(names) => names,
+    let strange = match state.warm.as_ref().map(|warm| warm.status) {
+        Some(Status::Idle) => strange(host, app, state).await?,
+        _ => None,
     };
     let runs = !nothing_runs(host, app, state).await?;
-    Ok(Found { runs, not_as_left, stored: snapshot(dir, state) == Snapshot::Whole })
+    Ok(Found { runs, strange, stored: snapshot(dir, state)? == Snapshot::Whole })
 }
 
-async fn volumes_left(host: &Host, state: &State) -> Result<Volumes, Outcome> {
-    let Some(warm) = &state.warm else { return Ok(Volumes::Whole) };
-    let live = host.swarm.volumes().await?;
-    let place = |name: &String| live.get(name).and_then(|volume| inode(&volume.mountpoint));
-    let named = |is: &dyn Fn(Option<u64>, u64) -> bool| -> Vec<String> {
-        let wrong = warm.left.iter().filter(|(name, left)| is(place(name), **left));
-        wrong.map(|(name, _)| name.clone()).collect()
-    };
-    let gone = named(&|found, _| found.is_none());
-    let other = named(&|found, left| found.is_some_and(|found| found != left));
-    Ok(match (gone.is_empty(), other.is_empty()) {
-        (true, true) => Volumes::Whole,
-        (false, _) => Volumes::Gone(gone),
-        (true, false) => Volumes::Other(other),
-    })
+async fn strange(host: &Host, app: &config::App, state: &State) -> Result<Option<String>, Outcome> {
+    let Some(warm) = &state.warm else { return Ok(None) };
+    if let Some(volumes) = not_as_left(&warm.left, &left_of(&host.swarm, &app.stack).await?) {
+        return Ok(Some(volumes));
+    }
+    if warm.status != Status::Idle {
+        return Ok(None);
+    }
+    if !nothing_runs(host, app, state).await? {
+        return Ok(Some("its services were started by somebody else".to_owned()));
+    }
+    let (indexes, _) = host.swarm.indexes(&app.stack).await?;
+    Ok(written_since(&warm.indexes, &indexes))
 }
 
-fn snapshot(dir: &AppDir, state: &State) -> Snapshot {
+fn snapshot(dir: &AppDir, state: &State) -> Result<Snapshot, Outcome> {
     let named = state.current.as_ref().and_then(|current| current.snapshot.as_deref());
-    let Some(manifest) = named.and_then(|id| dir.snapshots().manifest(id).ok()) else {
-        return Snapshot::Gone;
+    let is_damaged = state.warm.as_ref().is_some_and(|warm| warm.damaged);
+    let Some(id) = named.filter(|_| !is_damaged) else { return Ok(Snapshot::Gone) };
+    let manifest = match dir.snapshots().manifest(id) {
+        Ok(manifest) => manifest,
+        Err(CopyError::Damaged(_)) => return Ok(Snapshot::Gone),
+        Err(failed) => return Err(Outcome::Error(format!("snapshot {id} cannot be read now: {failed}"))),
     };
-    let folder = dir.snapshots().path(&manifest.id);
-    let is_there = |archived: &crate::host::snapshots::Archived| {
-        std::fs::metadata(folder.join(&archived.file)).is_ok_and(|found| found.len() == archived.bytes)
-    };
-    if manifest.volumes.values().all(is_there) { Snapshot::Whole } else { Snapshot::Gone }
+    let folder = dir.snapshots().path(id);
+    for archived in manifest.volumes.values() {
+        match std::fs::metadata(folder.join(&archived.file)) {
+            Ok(found) if found.len() == archived.bytes => {}
+            Ok(_) => return Ok(Snapshot::Gone),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Snapshot::Gone),
+            Err(cause) => return Err(Outcome::Error(format!("snapshot {id} cannot be looked at now: {cause}"))),
+        }
+    }
+    Ok(Snapshot::Whole)
 }
 
 async fn nothing_runs(host: &Host, app: &config::App, state: &State) -> Result<bool, Outcome> {

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::super::telling::Report;
 use super::super::turn::{self, Break, Patience};
 use super::super::{Host, Options, Run, pausing, started_by_systemd};
-use super::reality::{Snapshot, Volumes};
+use super::reality::Snapshot;
 use super::{Begun, ends};
 use crate::config;
 use crate::host::store::{Recorded, Slot};
@@ -71,14 +71,50 @@ impl Run<'_> {
         if warm.work.is_some() || warm.status == Status::Deployed {
             return Ok(true);
         }
-        let stored = warm.status != Status::Idle || self.snapshot() == Snapshot::Whole;
-        Ok(!stored || (warm.status != Status::Lost && !self.nothing_runs().await?))
+        let is_stored = warm.status != Status::Idle || self.snapshot()? == Snapshot::Whole;
+        Ok(!is_stored || (warm.status != Status::Lost && !self.nothing_runs().await?))
     }
 
     async fn settled_down(&mut self) -> Result<Outcome, Outcome> {
         let finished = self.finish_work().await?.unwrap_or(Outcome::Converged);
+        let found = self.hold_against_reality().await?;
         let then = self.put_to_rest().await?;
-        Ok(turn::both(finished, then))
+        let volumes = self.host.swarm.volumes().await?;
+        if let Err(cause) = self.desk().tidy_disk(&self.state, &volumes) {
+            warn!(cause = cause.sentence(), "what nobody needs any more could not be removed");
+        }
+        Ok(turn::both(turn::both(finished, found), then))
+    }
+
+    /// Has the record say what is there, before anything is decided by it.
+    ///
+    /// # Errors
+    /// Where its data is lost, which is written down.
+    pub(super) async fn hold_against_reality(&mut self) -> Result<Outcome, Outcome> {
+        let Some(warm) = self.state.warm.clone() else { return Ok(Outcome::Converged) };
+        match warm.status {
+            Status::Idle => match self.strange().await? {
+                None => Ok(Outcome::Converged),
+                Some(why) if self.snapshot()? == Snapshot::Gone => Err(self.is_lost(&why)?),
+                Some(why) => {
+                    let told = ends::comes_back(&why);
+                    self.spoil(why)?;
+                    Ok(told)
+                }
+            },
+            Status::Dirty if self.snapshot()? == Snapshot::Gone => {
+                Err(self.is_lost("its data was not what the known-good left")?)
+            }
+            // Somebody may have put a copy in its place.
+            Status::Lost if self.snapshot_read()? == Snapshot::Whole => {
+                let why = "its volumes were lost".to_owned();
+                self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Dirty, &who(), self.now) })?;
+                Ok(Outcome::Applied(
+                    "its snapshot is there again, and brings its data back before it is used".to_owned(),
+                ))
+            }
+            _ => Ok(Outcome::Converged),
+        }
     }
 
     async fn put_to_rest(&mut self) -> Result<Outcome, Outcome> {
@@ -86,48 +122,22 @@ impl Run<'_> {
             self.report.warnings.push(ends::nothing_yet(&self.app.name));
             return Ok(Outcome::Converged);
         };
-        if warm.status == Status::Lost {
-            self.report.warnings.push(ends::still_lost(&self.app.name));
-            return Ok(Outcome::Converged);
-        }
-        let rested = match self.nothing_runs().await? {
-            true if warm.status != Status::Deployed => Outcome::Converged,
-            _ => self.end_what_runs(&warm).await?,
-        };
-        let checked = self.checked().await?;
-        Ok(turn::both(rested, checked))
-    }
-
-    async fn end_what_runs(&mut self, warm: &Warm) -> Result<Outcome, Outcome> {
-        if warm.status == Status::Idle {
-            let why = "its services were started by somebody else".to_owned();
-            self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Dirty, &who(), self.now) })?;
-        }
-        let (old, gate) = self.known_good()?;
-        let snapshot = old.release.snapshot.clone();
-        self.work(Purpose::Idle, Begun { old, gate, before: None, snapshot, whole: true, notes: Vec::new() }).await
-    }
-
-    /// What is idle is held against what is there.
-    async fn checked(&mut self) -> Result<Outcome, Outcome> {
-        let Some(warm) = self.state.warm.clone() else { return Ok(Outcome::Converged) };
-        let volumes = match warm.status {
-            Status::Idle => self.volumes_left().await?,
-            Status::Dirty => Volumes::Gone(Vec::new()),
-            _ => return Ok(Outcome::Converged),
-        };
-        match (volumes, self.snapshot()) {
-            (Volumes::Whole, Snapshot::Whole) => Ok(Outcome::Converged),
-            (Volumes::Whole, Snapshot::Gone) => self.store_once_more().await,
-            (Volumes::Gone(names) | Volumes::Other(names), Snapshot::Whole) if !names.is_empty() => {
-                let why = format!("volume {} is not what it left any more", names.join(", "));
-                let told = ends::comes_back(&why);
-                self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Dirty, &who(), self.now) })?;
-                Ok(told)
+        match warm.status {
+            Status::Lost => {
+                self.report.warnings.push(ends::still_lost(&self.app.name));
+                Ok(Outcome::Converged)
             }
-            (_, Snapshot::Whole) => Ok(Outcome::Converged),
-            (_, Snapshot::Gone) => Err(self.is_lost("its volumes are not what the known-good left")?),
+            Status::Idle if self.snapshot()? == Snapshot::Gone => self.store_once_more().await,
+            Status::Deployed => self.put_down(Purpose::Idle).await,
+            _ if !self.nothing_runs().await? => self.put_down(Purpose::Idle).await,
+            _ => Ok(Outcome::Converged),
         }
+    }
+
+    /// Its volumes are not to be used as they are any more.
+    pub(super) fn spoil(&mut self, why: String) -> Result<(), Outcome> {
+        let damaged = self.state.warm.as_ref().is_some_and(|warm| warm.damaged);
+        self.write_warm(Warm { why: Some(why), damaged, ..Warm::new(Status::Dirty, &who(), self.now) })
     }
 
     async fn store_once_more(&mut self) -> Result<Outcome, Outcome> {

@@ -1,107 +1,174 @@
 //! All volumes of a canonical's stack at once: removed, made for a snapshot, found.
 //!
-//! The border: which of them belong to the stack, and what keeps them from being stored or put back, is told as for any
-//! transaction. The surprise: removing is allowed here, since a sealed snapshot is the data, and these are a cache of it.
+//! The border: a volume is the stack's own where it has the stack's label. A recipe may name others (external ones, those
+//! of another stack), and whoever proposes a change to one may name any: none of them is ever removed here. The surprise:
+//! removing is allowed at all, since a sealed snapshot is the data, and these are a cache of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tracing::info;
 
 use super::data::performed;
 use super::{DONE, OnHost, look, no_or_failure};
 use crate::host::copying::CopyError;
-use crate::host::volumes::{drop_failed, drop_stages};
-use crate::model::outcome::Outcome;
+use crate::host::engine::EngineError;
+use crate::host::snapshots::Manifest;
+use crate::host::swarm::{OwnVolume, Swarm};
+use crate::model::app::StackName;
 use crate::model::transaction::{Transaction, Volume};
-use crate::upgrade::run::{Fact, Performed};
+use crate::model::warm::Left;
+use crate::upgrade::run::{Fact, Failure, Performed};
+use crate::upgrade::volumes::is_left_out;
 
 impl OnHost<'_> {
     pub(super) async fn clear(&self, transaction: &Transaction) -> Performed {
-        let found = match self.volumes_of(transaction).await {
-            Ok(found) => found,
-            Err(outcome) => return no_or_failure(&outcome),
-        };
-        self.remove(&found, &BTreeSet::new()).await
+        let own = self.keeper.swarm.own_volumes(&self.stack).await?;
+        let gone: Vec<&OwnVolume> = own.iter().filter(|volume| !self.is_left_out(&volume.name, transaction)).collect();
+        self.remove(&gone).await
     }
 
     pub(super) async fn make(&mut self, transaction: &Transaction) -> Performed {
-        let stored: BTreeSet<String> = match self.stored(transaction) {
-            Ok(stored) => stored,
+        let manifest = match self.named_manifest(transaction) {
+            Ok(manifest) => manifest,
             Err(cause) => return performed(Err(cause)),
         };
-        let found = match self.volumes_of(transaction).await {
-            Ok(found) => found,
-            Err(outcome) => return no_or_failure(&outcome),
+        let stored: BTreeSet<&str> =
+            manifest.iter().flat_map(|found| found.volumes.keys()).map(String::as_str).collect();
+        let own = self.keeper.swarm.own_volumes(&self.stack).await?;
+        let since = manifest.as_ref().map(|manifest| manifest.taken);
+        let goes = |volume: &&OwnVolume| {
+            let came_after =
+                || is_after(born(volume.mountpoint.parent()), since) && !self.is_left_out(&volume.name, transaction);
+            stored.contains(volume.name.as_str()) || came_after()
         };
-        if let Err(no) = self.remove(&found, &stored).await? {
+        if let Err(no) = self.remove(&own.iter().filter(goes).collect::<Vec<_>>()).await? {
             return Ok(Err(no));
         }
-        let is_there = |name: &String| found.get(name).is_some_and(|volume| volume.mountpoint.is_some());
-        for name in stored.iter().filter(|name| !is_there(name)) {
+        for name in &stored {
             self.keeper.swarm.create_volume(&self.stack, name).await?;
-            info!(volume = name, "made again, to be filled from the snapshot");
+            info!(volume = name, "made anew, to be filled from the snapshot");
         }
-        let volumes = match self.volumes_of(transaction).await {
-            Ok(volumes) => volumes,
-            Err(outcome) => return no_or_failure(&outcome),
-        };
-        let volumes: BTreeMap<String, Volume> = volumes.into_iter().filter(|(name, _)| stored.contains(name)).collect();
-        if let Err(cause) = without_leftovers(&volumes) {
-            return performed(Err(cause.into()));
+        let live = self.keeper.swarm.volumes().await?;
+        let mut volumes = BTreeMap::new();
+        for name in stored {
+            let Some(place) = live.get(name).map(|live| live.mountpoint.clone()).filter(|place| place.is_absolute())
+            else {
+                return Err(Failure::Engine(format!("the Engine does not tell where volume {name} is")));
+            };
+            volumes.insert(name.to_owned(), Volume { mountpoint: Some(place), left_out: false });
         }
-        Ok(Ok(Fact::Found { volumes, inodes: BTreeMap::new() }))
+        Ok(Ok(Fact::Found(volumes)))
     }
 
     pub(super) async fn find(&self, transaction: &Transaction) -> Performed {
-        let volumes = match self.volumes_of(transaction).await {
-            Ok(volumes) => volumes,
-            Err(outcome) => return no_or_failure(&outcome),
-        };
-        let inodes = inodes(&volumes);
-        Ok(Ok(Fact::Found { volumes, inodes }))
+        let specs: Vec<&Value> = transaction.old.release.body.services.values().collect();
+        match look::volumes(self.keeper.swarm, &self.stack, &specs, &transaction.rules.left_out).await {
+            Ok(volumes) => Ok(Ok(Fact::Found(volumes))),
+            Err(outcome) => no_or_failure(&outcome),
+        }
     }
 
-    fn stored(&self, transaction: &Transaction) -> Result<BTreeSet<String>, CopyError> {
-        let Some(id) = &transaction.snapshot else { return Ok(BTreeSet::new()) };
-        Ok(self.keeper.dir.snapshots().manifest(id)?.volumes.into_keys().collect())
+    /// What is written down as left has to be there after a power loss.
+    pub(super) async fn mark(&self) -> Performed {
+        let own = self.keeper.swarm.own_volumes(&self.stack).await?;
+        for volume in &own {
+            let place = volume.mountpoint.clone();
+            let synced = tokio::task::spawn_blocking(move || on_disk(&place)).await;
+            if let Ok(Err(cause)) = synced {
+                return Err(Failure::Disk(format!("volume {} cannot be brought to disk: {cause}", volume.name)));
+            }
+        }
+        Ok(Ok(Fact::Marked(left(&own))))
     }
 
-    async fn volumes_of(&self, transaction: &Transaction) -> Result<BTreeMap<String, Volume>, Outcome> {
-        let live = self.keeper.swarm.services_of(&self.stack).await?;
-        let recorded = transaction.bodies().flat_map(|body| body.services.values());
-        let specs: Vec<&Value> = recorded.chain(live.values().map(|service| &service.spec)).collect();
-        look::volumes(self.keeper.swarm, &self.stack, &specs, &transaction.rules.left_out).await
+    fn named_manifest(&self, transaction: &Transaction) -> Result<Option<Manifest>, CopyError> {
+        transaction.snapshot.as_ref().map(|id| self.keeper.dir.snapshots().manifest(id)).transpose()
     }
 
-    async fn remove(&self, found: &BTreeMap<String, Volume>, but: &BTreeSet<String>) -> Performed {
-        let there = found.iter().filter(|(_, volume)| volume.mountpoint.is_some() && !volume.left_out);
-        for (name, _) in there.filter(|(name, _)| !but.contains(*name)) {
-            self.keeper.swarm.remove_volume(name).await?;
+    fn is_left_out(&self, name: &str, transaction: &Transaction) -> bool {
+        is_left_out(&self.stack, &transaction.rules.left_out, name)
+    }
+
+    /// All of them, or none: whoever holds one, exited or not, keeps the Engine from removing it.
+    async fn remove(&self, volumes: &[&OwnVolume]) -> Performed {
+        let names: BTreeSet<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+        for container in self.keeper.swarm.mountings().await? {
+            let mut held = container.mounts.iter().filter_map(|mount| mount.volume.as_deref());
+            if let Some(name) = held.find(|name| names.contains(name)) {
+                return Ok(Err(format!(
+                    "volume {name} is held by container {} ({}): remove that container (`docker rm {}`)",
+                    container.name, container.state, container.name
+                )));
+            }
+        }
+        for name in names {
+            match self.keeper.swarm.remove_volume(name).await {
+                Err(error) if error.is_refusal() => return Ok(Err(error.to_string())),
+                removed => removed?,
+            }
             info!(volume = name, "removed");
         }
         DONE
     }
 }
 
-/// What earlier works left beside the data: it is in the snapshot, or was thrown away.
-fn without_leftovers(volumes: &BTreeMap<String, Volume>) -> anyhow::Result<()> {
-    for place in volumes.values().filter_map(|volume| volume.mountpoint.as_deref()) {
-        drop_stages(place, &[])?;
-        drop_failed(place, &[])?;
+/// Whether a volume came after a snapshot was taken. What cannot be told did not: it is let be.
+fn is_after(born: Option<Timestamp>, taken: Option<Timestamp>) -> bool {
+    born.zip(taken).is_some_and(|(born, taken)| born > taken)
+}
+
+/// When a folder was made. The Engine tells of a volume's last change instead (moby's `CreatedAt` is a ctime).
+fn born(folder: Option<&Path>) -> Option<Timestamp> {
+    Timestamp::try_from(std::fs::metadata(folder?).ok()?.created().ok()?).ok()
+}
+
+fn on_disk(place: &Path) -> std::io::Result<()> {
+    match File::open(place) {
+        Ok(folder) => Ok(rustix::fs::syncfs(folder)?),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(cause),
     }
-    Ok(())
 }
 
-/// The inode of the folder that is each volume's data.
-pub fn inodes(volumes: &BTreeMap<String, Volume>) -> BTreeMap<String, u64> {
-    let kept = volumes.iter().filter(|(_, volume)| !volume.left_out);
-    kept.filter_map(|(name, volume)| Some((name.clone(), inode(volume.mountpoint.as_deref()?)?))).collect()
+/// What a stack's own volumes are known by now.
+pub async fn left_of(swarm: &Swarm, stack: &StackName) -> Result<BTreeMap<String, Left>, EngineError> {
+    Ok(left(&swarm.own_volumes(stack).await?))
 }
 
-/// The inode of a volume's folder; nothing where there is none.
-pub fn inode(mountpoint: &Path) -> Option<u64> {
-    std::fs::metadata(mountpoint).ok().map(|found| found.ino())
+fn left(own: &[OwnVolume]) -> BTreeMap<String, Left> {
+    let known = |volume: &OwnVolume| {
+        let inode = std::fs::metadata(&volume.mountpoint).ok()?.ino();
+        Some((volume.name.clone(), Left { inode, born: born(Some(&volume.mountpoint)) }))
+    };
+    own.iter().filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_when_the_snapshot_was_taken_or_cannot_tell_its_age_did_not_come_after_it() {
+        let at = |text: &str| Some(text.parse().unwrap());
+        let taken = at("2026-06-01T02:00:00Z");
+        assert!(is_after(at("2026-06-01T02:00:01Z"), taken));
+        for (born, taken) in [(taken, taken), (at("2025-01-01T00:00:00Z"), taken), (None, taken), (taken, None)] {
+            assert!(!is_after(born, taken), "{born:?} {taken:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_takes_the_place_of_another_is_known_by_its_birth_where_its_number_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = born(Some(dir.path()));
+        let second = tempfile::tempdir().unwrap();
+        assert!(first.is_some() && first < born(Some(second.path())));
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(born(Some(dir.path())), first, "what is written into it makes it no other one");
+    }
 }

@@ -125,7 +125,11 @@ fn what_cannot_be_done_is_refused_with_the_way_out() {
     warmth.ends(1, &["seed", "blog"], &["blog is not enrolled", "enrolled: wiki"]);
     warmth.ends(12, &["seed", NAME, "--version", "x y"], &["is no version"]);
     warmth.publish("2.0.0+1", SPOILS_AND_FAILS);
-    warmth.ends(14, &["seed", NAME, "--version", "2.0.0+1"], &["the seed of 2.0.0+1 failed", "nothing of it is kept"]);
+    warmth.ends(
+        14,
+        &["seed", NAME, "--version", "2.0.0+1"],
+        &["the seed of 2.0.0+1 failed", "its volumes are removed again"],
+    );
     assert_eq!(warmth.data().len(), 0);
     warmth.ends(0, &["seed", NAME, "--version", "1.0.0+1"], &["seeded 1.0.0+1"]);
     warmth.ends(12, &["seed", NAME], &["has a known-good already, 1.0.0+1"]);

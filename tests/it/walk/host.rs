@@ -194,7 +194,9 @@ impl Host {
             Act::Exchange(volume) => exchange(world, volume_of(volume), transaction)?,
             Act::SetAside(volume) => set_aside(world, volume_of(volume))?,
             Act::GiveBack(volume) => give_back(world, volume_of(volume), transaction)?,
-            Act::Verify | Act::Clear | Act::Make | Act::Find => unreachable!("no upgrade clears a volume: {act:?}"),
+            Act::Verify | Act::Clear | Act::Make | Act::Find | Act::Mark => {
+                unreachable!("no upgrade clears a volume: {act:?}")
+            }
         }
         world.answer()?;
         Ok(Fact::Nothing)

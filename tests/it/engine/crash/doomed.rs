@@ -106,6 +106,7 @@ fn word(act: &Act) -> &'static str {
         Act::Clear => "Clear",
         Act::Make => "Make",
         Act::Find => "Find",
+        Act::Mark => "Mark",
     }
 }
 
