@@ -17,6 +17,8 @@ pub mod run_result;
 pub mod runner_env;
 pub mod secret;
 pub mod state;
+pub mod sweep;
+pub mod throw_away;
 pub mod transaction;
 pub mod version;
 pub mod warm;
