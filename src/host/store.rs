@@ -13,6 +13,7 @@ mod runner_env;
 mod secrets;
 mod slot;
 mod state;
+mod sweep;
 mod warm;
 
 use std::collections::BTreeSet;
