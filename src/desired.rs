@@ -8,6 +8,7 @@ mod additions;
 mod app;
 mod body;
 mod endpoint;
+mod marking;
 mod mounts;
 mod names;
 mod objects;
@@ -36,6 +37,7 @@ pub use app::{
     read_plain, sample, secret_names,
 };
 pub use body::NAMESPACE;
+pub use marking::{mark, shared_data};
 pub use names::longest_name_fault;
 pub use objects::LARGEST_SECRET;
 pub use posts::posts;

@@ -5,10 +5,13 @@
 //! means scaled to nothing, not removed. Removing a stack leaks addresses on the shared overlay, and a service that is told
 //! to run nothing stays so when the Engine starts again.
 
+mod cold;
 mod ends;
 mod making;
 mod reality;
+pub mod reaping;
 mod settling;
+pub mod sweep;
 pub(super) mod showing;
 mod using;
 

@@ -16,7 +16,7 @@ use crate::host::store::AppDir;
 use crate::model::app::Kind;
 use crate::model::approval::Approval;
 use crate::model::outcome::Outcome;
-use crate::model::state::Release;
+use crate::model::state::{Release, State};
 use crate::model::version::{Commit, RecipeVersion, Revision, Wanted};
 use crate::policy::line::{self, Asked, Choice, Line, Looked};
 use crate::policy::{self, PolicyError, sample};
@@ -172,8 +172,11 @@ impl<'a> Front<'a> {
             key: &ahead.read.key,
             tree: &ahead.tree,
             before: &self.running.body,
-            frozen_sample: &self.view.state.frozen.sample,
-            running_sample,
+            frozen_sample: match self.is_fresh() {
+                true => desired::sample(&ahead.tree),
+                false => &self.view.state.frozen.sample,
+            },
+            running_sample: running_sample.filter(|_| !self.is_fresh()),
             own: &beside.given.env,
             images: beside.images,
         };
@@ -183,10 +186,22 @@ impl<'a> Front<'a> {
 
     async fn ahead(&self, revision: &Revision, beside: &Beside<'_>) -> Result<Ahead, Outcome> {
         let tree = self.mirror.tree(&revision.commit).await?;
-        let read = self.view.read_at(beside.given, &tree, revision, beside.lives, beside.now);
+        let anew = State { current: None, ..self.view.state.clone() };
+        let state = if self.is_fresh() { &anew } else { self.view.state };
+        let view = View { state, ..*self.view };
+        let read = view.read_at(beside.given, &tree, revision, beside.lives, beside.now);
         let mut read = read.map_err(|refused| refused.outcome)?;
+        if self.is_fresh() {
+            return Ok(Ahead { revision: revision.clone(), read, tree });
+        }
         read.frozen.sample = sample::frozen_with(&self.view.state.frozen.sample, desired::sample(&tree));
         Ok(Ahead { revision: revision.clone(), read, tree })
+    }
+
+    /// A canonical takes a version on fresh volumes, as a first install does: nothing that was frozen with older data binds
+    /// it.
+    fn is_fresh(&self) -> bool {
+        self.view.app.kind == Kind::Canonical
     }
 
     /// A commit that the remote has dropped and the mirror has lost cannot be compared with.

@@ -30,7 +30,7 @@ use crate::model::transaction::Transaction;
 use crate::reconcile::{Applied, Keeper};
 use data::Eager;
 
-pub use look::{nodes, volumes};
+pub use look::{nodes, volumes, without_data};
 pub use whole::left_of;
 
 /// How long what failed is left alone before it is tried again.

@@ -81,15 +81,17 @@ pub fn closed(state: &mut State, end: End, why: &str, transaction: &Transaction,
     }
 }
 
-/// The alert of a known-good that was not made, due with the commit. `why` is what said no.
-pub fn not_promoted(state: &mut State, transaction: &Transaction, why: &str, now: Timestamp) {
-    let (from, to) = (&transaction.before, &transaction.old.release.body.revision);
-    let alert = Alert {
-        from_version: from.as_ref().map(|before| before.release.body.revision.to_string()),
-        to_version: Some(to.to_string()),
-        ..plain(state, Reason::Rollback, &cut(why, LONGEST_EVIDENCE), format!("rollback:{}", transaction.id), now)
-    };
-    make_due(state, alert);
+/// Adds what has to be told of a version that failed its gate beside what runs, on a throw-away stack or fresh volumes:
+/// no transaction of the app tells of it. `id` is that of the try.
+pub fn turned_down(state: &mut State, to: &Revision, why: &str, id: &str, now: Timestamp) {
+    let stays = state.current.as_ref().map(|current| current.body.revision.to_string()).unwrap_or_default();
+    let evidence =
+        format!("{to} failed its gate: {}; {stays} stays the known-good, with its data", cut(why, LONGEST_EVIDENCE));
+    let alert =
+        Alert { to_version: Some(to.to_string()), ..plain(state, Reason::Rollback, "", format!("rollback:{id}"), now) };
+    // That it is held from now on is no news to who is told of this.
+    state.alerted.insert(held_fact(to));
+    make_due(state, Alert { evidence, ..alert });
 }
 
 /// Its line of history, should nobody live to write it in better words. `state`: as it was before.

@@ -19,11 +19,10 @@ pub fn closed(state: &State, end: End, now: Timestamp) -> State {
         End::Undone if work.refused && work.purpose.makes_known_good() => refuse(&mut next, &work, now),
         _ => {}
     }
-    if let (End::Undone, Purpose::Promote, Some(no)) =
-        (end, work.purpose, work.no.as_deref().filter(|no| *no != BROKEN_OFF))
-    {
-        let why = format!("{} did not become the known-good: {no}", work.transaction.old.release.body.revision);
-        told::not_promoted(&mut next, &work.transaction, &why, now);
+    let no = work.no.as_deref().filter(|no| *no != BROKEN_OFF);
+    if let (End::Undone, Purpose::Promote, Some(no)) = (end, work.purpose, no) {
+        let transaction = &work.transaction;
+        told::turned_down(&mut next, &transaction.old.release.body.revision, no, &transaction.id, now);
     }
     next.decided = decided(state, &work, end, now).or(next.decided);
     next

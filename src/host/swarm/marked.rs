@@ -31,8 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 6] =
-        [Kind::Service, Kind::Container, Kind::Volume, Kind::Secret, Kind::Config, Kind::Network];
+    const ALL: [Kind; 6] = [Kind::Service, Kind::Container, Kind::Volume, Kind::Secret, Kind::Config, Kind::Network];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -68,37 +67,38 @@ pub struct Marked {
 }
 
 impl Swarm {
-    /// Everything with this label, as in `name` or `name=value`.
+    /// Everything with all of these labels, each as in `name` or `name=value`.
     ///
     /// # Errors
     /// When the Engine cannot be asked.
-    pub async fn marked(&self, label: &str) -> Result<Vec<Marked>, EngineError> {
+    pub async fn marked(&self, labels: &[&str]) -> Result<Vec<Marked>, EngineError> {
         let mut found = Vec::new();
         for kind in Kind::ALL {
-            found.extend(self.marked_of(kind, label).await?);
+            found.extend(self.marked_of(kind, labels).await?);
         }
         Ok(found)
     }
 
-    async fn marked_of(&self, kind: Kind, label: &str) -> Result<Vec<Marked>, EngineError> {
-        let by_label = filters(&[("label", &[label])]);
+    async fn marked_of(&self, kind: Kind, labels: &[&str]) -> Result<Vec<Marked>, EngineError> {
+        let by_label = filters(&[("label", labels)]);
         let mut query = vec![("filters", by_label.as_str())];
         if kind == Kind::Container {
             query.push(("all", "1"));
         }
-        let about = |e: EngineError| e.during(format!("look for every {} with the label {label}", kind.word()));
+        let told = labels.join(" and ");
+        let about = |e: EngineError| e.during(format!("look for every {} with the label {told}", kind.word()));
         let list = self.engine.get(kind.path(), &query).await.map_err(about)?;
         let list = if kind == Kind::Volume { &list["Volumes"] } else { &list };
         Ok(items(list).filter_map(|body| marked(kind, body)).collect())
     }
 
-    /// Removes all that carries this label: services, and once their containers are gone volumes, secrets, configs and
+    /// Removes all that carries all of these labels: services, and once their containers are gone volumes, secrets, configs and
     /// networks. May be repeated. Gives how many objects there were.
     ///
     /// # Errors
     /// `TooLate` where something does not end; what is left can be removed by another call.
-    pub async fn remove_marked(&self, label: &str) -> Result<usize, EngineError> {
-        let found = self.marked(label).await?;
+    pub async fn remove_marked(&self, labels: &[&str]) -> Result<usize, EngineError> {
+        let found = self.marked(labels).await?;
         let of = |kind: Kind| found.iter().filter(move |marked| marked.kind == kind);
         for service in of(Kind::Service) {
             self.remove_service(&service.name).await?;
@@ -106,8 +106,8 @@ impl Swarm {
         let services = of(Kind::Service).map(|service| service.id.clone());
         let behind = of(Kind::Container).filter_map(|container| container.labels.get(SERVICE_ID).cloned());
         let services: BTreeSet<String> = services.chain(behind).collect();
-        self.end_containers(&services.into_iter().collect::<Vec<_>>(), label).await?;
-        for volume in self.marked_of(Kind::Volume, label).await? {
+        self.end_containers(&services.into_iter().collect::<Vec<_>>(), labels).await?;
+        for volume in self.marked_of(Kind::Volume, labels).await? {
             self.remove_volume_once_free(&volume.name).await?;
         }
         for secret in of(Kind::Secret) {
@@ -122,13 +122,13 @@ impl Swarm {
         Ok(found.iter().filter(|marked| marked.kind != Kind::Container).count())
     }
 
-    /// Waits for the containers of these services, and for those with the label; kills what does not end.
-    async fn end_containers(&self, services: &[String], label: &str) -> Result<(), EngineError> {
+    /// Waits for the containers of these services, and for those with the labels; kills what does not end.
+    async fn end_containers(&self, services: &[String], labels: &[&str]) -> Result<(), EngineError> {
         match self.wait_containers_gone(services, GRACE).await {
             Err(EngineError::TooLate { .. }) => {}
             other => other?,
         }
-        for container in self.marked_of(Kind::Container, label).await? {
+        for container in self.marked_of(Kind::Container, labels).await? {
             self.remove_container(&container.id).await?;
         }
         self.wait_containers_gone(services, LET_GO).await
@@ -148,9 +148,7 @@ impl Swarm {
 
 fn marked(kind: Kind, body: &Value) -> Option<Marked> {
     let (id, name, labels) = match kind {
-        Kind::Service | Kind::Secret | Kind::Config => {
-            (&body["ID"], &body["Spec"]["Name"], &body["Spec"]["Labels"])
-        }
+        Kind::Service | Kind::Secret | Kind::Config => (&body["ID"], &body["Spec"]["Name"], &body["Spec"]["Labels"]),
         Kind::Network => (&body["Id"], &body["Name"], &body["Labels"]),
         Kind::Container => (&body["Id"], &body["Id"], &body["Labels"]),
         Kind::Volume => (&body["Name"], &body["Name"], &body["Labels"]),
@@ -170,7 +168,9 @@ mod tests {
         let labels = json!({"evenkeel.run": "1"});
         for kind in Kind::ALL {
             let body = match kind {
-                Kind::Service | Kind::Secret | Kind::Config => json!({"ID": "i", "Spec": {"Name": "n", "Labels": labels}}),
+                Kind::Service | Kind::Secret | Kind::Config => {
+                    json!({"ID": "i", "Spec": {"Name": "n", "Labels": labels}})
+                }
                 Kind::Network | Kind::Container => json!({"Id": "i", "Name": "n", "Labels": labels}),
                 Kind::Volume => json!({"Name": "n", "Labels": labels}),
             };

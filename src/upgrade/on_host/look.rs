@@ -87,7 +87,7 @@ pub fn nodes<'a>(info: &'a SwarmInfo, others: &'a BTreeMap<String, OtherNode>) -
 }
 
 /// Binds of sockets and devices hold no data.
-async fn without_data(specs: &[&Value]) -> BTreeSet<String> {
+pub async fn without_data(specs: &[&Value]) -> BTreeSet<String> {
     let mounts = specs.iter().filter_map(|spec| spec.pointer("/TaskTemplate/ContainerSpec/Mounts")?.as_array());
     let sources: BTreeSet<&str> = mounts.flatten().filter_map(|mount| mount["Source"].as_str()).collect();
     let mut without = BTreeSet::new();
