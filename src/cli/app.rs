@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::world;
+use crate::app::canonical::reaping::{self, Reaped};
 use crate::app::{self, Host, Options, resuming};
 use crate::config::{App, Declared};
 use crate::model::app::{AppName, Kind};
@@ -48,7 +49,25 @@ pub async fn canonicals(config: &Path, names: &[String]) -> anyhow::Result<u8> {
         super::canonical::enrolled(&host, name)?;
     }
     let apps = chosen(&host, names, |app| app.kind == Kind::Canonical)?;
-    Ok(keep_all(&host, config, &apps, Options { no_upgrade: true, ..Options::default() }).await)
+    let code = keep_all(&host, config, &apps, Options { no_upgrade: true, ..Options::default() }).await;
+    Ok(worst([code, reap(&host).await]))
+}
+
+/// What dead runs left behind of their throw-away stacks.
+async fn reap(host: &Host) -> u8 {
+    match reaping::reap(host, Timestamp::now()).await {
+        Ok(Reaped { gone, left }) => {
+            for warning in left {
+                super::tell(&format!("evenkeel: warning: {}", telemetry::one_line(&warning)));
+            }
+            gone.iter().for_each(|stack| super::answer(&format!("throw-away stack {stack}: removed\n")));
+            0
+        }
+        Err(outcome) => {
+            super::tell(&format!("evenkeel: throw-away stacks: {}", telemetry::one_line(&outcome.to_string())));
+            outcome.exit_code()
+        }
+    }
 }
 
 /// What is said of an app that is idle by rights where apps are to be kept running.

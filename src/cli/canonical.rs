@@ -1,5 +1,7 @@
 //! `canonical`: what systemd runs, and what people and CI ask of a canonical.
 
+mod sweep;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -87,6 +89,17 @@ pub enum Verb {
         #[arg(long)]
         restore: bool,
     },
+    /// Look for newer versions of every canonical, one after the other, and make each a known-good that passes its gate.
+    ///
+    /// The newest version that the policy allows runs cold on a throw-away domain first, which is removed again, and is then
+    /// promoted. What has no known-good is seeded. One failure does not stop the others; a disk at its watermark does, after
+    /// the one that is under way. It ends with a table. A sweep that was killed is gone on with for a day.
+    #[command(after_help = "Examples:\n  evenkeel canonical sweep\n  evenkeel canonical sweep wiki")]
+    Sweep {
+        /// Canonicals by their names in the configuration [default: all].
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
@@ -103,6 +116,7 @@ pub async fn run(config: &Path, arguments: &Arguments) -> anyhow::Result<u8> {
             ask(config, name, &Ask::Promote(proof)).await
         }
         Some(Verb::Idle { name, restore }) => ask(config, name, &Ask::Idle { restore: *restore }).await,
+        Some(Verb::Sweep { names }) => sweep::run(config, names).await,
     }
 }
 
