@@ -11,8 +11,8 @@ mod making;
 mod reality;
 pub mod reaping;
 mod settling;
-pub mod sweep;
 pub(super) mod showing;
+pub mod sweep;
 mod using;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,7 @@ mod losing;
 mod mending;
 mod nights;
 mod nodes;
+mod orphans;
 mod overlaying;
 mod planning;
 mod pruning;
@@ -29,6 +30,8 @@ mod removing;
 mod scene;
 mod sharing;
 mod showing;
+mod sweep_kills;
+mod sweeping;
 mod switching;
 mod upgrades;
 mod upgrading;
@@ -38,6 +41,7 @@ mod warm_kills;
 mod warming;
 mod warmth;
 mod writing;
+mod yard;
 
 use std::time::Duration;
 
