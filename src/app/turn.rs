@@ -280,37 +280,54 @@ pub(super) fn both(first: Outcome, then: Outcome) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::Stdio;
+
     use super::*;
 
-    /// A store whose slot another program has, by its own word.
-    fn taken() -> (tempfile::TempDir, Store, std::fs::File) {
+    /// Another program, which has the slot and wrote no name.
+    struct Other(std::process::Child);
+
+    impl Drop for Other {
+        fn drop(&mut self) {
+            drop(self.0.stdin.take());
+            self.0.wait().unwrap();
+        }
+    }
+
+    fn taken() -> (tempfile::TempDir, Store, Other) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let path = dir.path().join("slot.lock");
-        std::fs::write(&path, "pid 1 somebody else\n").unwrap();
-        let held = std::fs::File::open(path).unwrap();
-        held.lock().unwrap();
-        (dir, store, held)
+        let mut flock = std::process::Command::new("flock");
+        flock.arg(dir.path().join("slot.lock")).args(["sh", "-c", "echo; exec cat"]);
+        let mut other = flock.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        other.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        (dir, store, Other(other))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_unit_waits_for_the_slot_for_half_an_hour_and_then_says_who_has_it() {
-        let (_dir, store, _held) = taken();
+        let (dir, store, other) = taken();
         let begun = Instant::now();
         let waiting = free_slot(&store, &"wiki".parse().unwrap(), true).await.unwrap().unwrap_err();
-        assert!(waiting.sentence().starts_with("pid 1 somebody else has the run slot for more than 30 minutes"));
+        let expected = format!(
+            "pid {} flock {} has the run slot for more than 30 minutes",
+            other.0.id(),
+            dir.path().join("slot.lock").display()
+        );
+        assert!(waiting.sentence().starts_with(&expected), "{waiting:?}");
         assert_eq!(begun.elapsed().as_secs() / 60, 30);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_person_waits_as_long_as_it_takes_and_so_does_a_unit_for_a_slot_that_comes_in_time() {
-        for (is_unit, minutes) in [(false, 24 * 60), (true, 29)] {
-            let (_dir, store, held) = taken();
+        for (is_unit, minutes) in [(false, 31), (true, 29)] {
+            let (_dir, store, other) = taken();
             let app = "wiki".parse().unwrap();
             let waiting = free_slot(&store, &app, is_unit);
             let giving_back = async {
                 tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
-                drop(held);
+                drop(other);
             };
             let (slot, ()) = tokio::join!(waiting, giving_back);
             assert!(slot.unwrap().is_ok(), "{minutes} minutes");

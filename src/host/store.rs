@@ -6,6 +6,7 @@
 
 mod approval;
 mod history;
+mod holder;
 mod lock;
 mod pause;
 mod place;

@@ -27,6 +27,7 @@ mod recipes;
 mod refusing;
 mod registry;
 mod schemas;
+mod slot;
 mod store;
 mod terminals;
 mod timelines;

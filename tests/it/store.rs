@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use evenkeel::host::store::{AppDir, LONGEST_HISTORY, Lock, LockAttempt, StateError, Store, random};
+use evenkeel::host::store::{AppDir, LONGEST_HISTORY, Lock, LockAttempt, SlotAttempt, StateError, Store, random};
 use evenkeel::model::app::AppName;
 use evenkeel::model::history::Line;
 use evenkeel::model::secret::{Rule, SecretBytes};
@@ -182,35 +182,52 @@ fn a_killed_holder_leaves_no_lock_and_no_rest() {
     assert_eq!(files_below(app.path()), ["lock", "password"]);
 }
 
-#[test]
-fn a_dead_runs_child_is_told_from_a_living_run() {
-    let (_dir, store) = store();
-    let app = wiki(&store);
-    let lock = taken(&app);
-    let ended = {
-        let mut child = Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
-        child.id()
-    };
-    fs::write(app.path().join("lock"), format!("pid {ended} evenkeel proxy\n")).unwrap();
-    assert_eq!(held_by(&app), format!("a child of pid {ended} evenkeel proxy, which has ended itself"));
-    drop(lock);
-}
-
-#[test]
-fn a_living_run_is_told_as_one_also_where_proc_hides_it() {
-    let (_dir, store) = store();
-    let app = wiki(&store);
-    let _lock = taken(&app);
-    let look = || {
-        // Of this thread alone, as a unit's `ProtectProc=` is.
+/// A look of one thread that sees no process in `/proc`, as in a unit's `ProtectProc=`.
+fn where_proc_hides_all<T: Send>(look: impl FnOnce() -> T + Send) -> T {
+    let hidden = || {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         mount(Some("none"), "/proc", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-        held_by(&app)
+        look()
     };
-    let told = std::thread::scope(|scope| scope.spawn(look).join().unwrap());
+    std::thread::scope(|scope| scope.spawn(hidden).join().unwrap())
+}
+
+#[test]
+fn a_living_run_is_told_as_one_also_where_proc_hides_it_and_a_dead_runs_child_as_that() {
+    let (_dir, store) = store();
+    let app = wiki(&store);
+    let _lock = taken(&app);
+    let told = where_proc_hides_all(|| held_by(&app));
     assert!(told.starts_with(&format!("pid {} ", std::process::id())), "{told}");
+    let ended = ended();
+    fs::write(app.path().join("lock"), format!("pid {ended} evenkeel proxy\n")).unwrap();
+    let told = where_proc_hides_all(|| held_by(&app));
+    assert_eq!(told, format!("a child of pid {ended} evenkeel proxy, which has ended itself"));
+}
+
+#[test]
+fn a_dead_run_is_never_told_to_have_the_slot() {
+    let (_dir, store) = store();
+    let SlotAttempt::Taken(_slot) = store.slot().unwrap() else { panic!("it is free") };
+    let path = store.dir().join("slot.lock");
+    let look = || match store.slot().unwrap() {
+        SlotAttempt::Taken(_) => panic!("it was free"),
+        SlotAttempt::Held { by } => by,
+    };
+    for text in [format!("pid {} evenkeel app wiki\n", ended()), String::new()] {
+        fs::write(&path, text).unwrap();
+        let told = format!("another program, which `fuser -v {}` names,", path.display());
+        assert_eq!(where_proc_hides_all(look), told);
+        assert!(look().starts_with(&format!("pid {} it-", std::process::id())));
+    }
+}
+
+/// The pid of nobody.
+fn ended() -> u32 {
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    child.id()
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! The lock of an app: `flock` on `<app>/lock`.
 //!
 //! The kernel drops it with its last holder, so a killed run blocks nobody. A child that was given the descriptor is a
-//! holder too. The file's text names the run for those who wait; it is no lock by itself and may be out of date.
+//! holder too. The file's text names the run for those who wait; it is no lock by itself and may be out of date, so `holder`
+//! looks who it is.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
@@ -11,11 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
 
+use super::AppDir;
+use super::holder::{Handing, Kind, holder};
 use super::place::{explained, make_folder, sweep};
-use super::{AppDir, read_if_there};
 
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many that look at a lock without a pause, for so long, there are not.
@@ -56,7 +56,7 @@ impl AppDir {
         let path = self.dir.join("lock");
         let file = open_lock(&path)?;
         if !is_taken_from_lookers(&file, &path)? {
-            return Ok(LockAttempt::Held { by: holder(&path)? });
+            return Ok(LockAttempt::Held { by: holder(&path, Kind::Whole, Handing::ToChildren)? });
         }
         name_us(&file).map_err(explained).with_context(|| format!("write {}", path.display()))?;
         sweep(&self.dir)?;
@@ -76,7 +76,7 @@ impl AppDir {
             }
             Err(cause) => return Err(explained(cause)).with_context(|| format!("open the lock {}", path.display())),
         };
-        Ok(if is_shared(&file, &path)? { None } else { Some(holder(&path)?) })
+        Ok(if is_shared(&file, &path)? { None } else { Some(holder(&path, Kind::Whole, Handing::ToChildren)?) })
     }
 
     /// Waits until the lock is free. `on_wait` is told once who holds it, if it is not free at once.
@@ -161,26 +161,6 @@ pub(super) fn name_us(mut file: &File) -> io::Result<()> {
     let line = format!("pid {} {}\n", std::process::id(), words.join(" "));
     file.set_len(0)?;
     file.write_all(line.as_bytes())
-}
-
-pub(super) fn holder(path: &Path) -> Result<String> {
-    let text = read_if_there(path)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).trim().to_owned();
-    let pid = text.split(' ').nth(1).unwrap_or_default();
-    if pid.is_empty() {
-        return Ok("another run".to_owned());
-    }
-    if has_ended(pid) {
-        return Ok(format!("a child of {text}, which has ended itself"));
-    }
-    Ok(text)
-}
-
-/// Asked by a signal that does nothing: in a unit whose `ProtectProc=` hides them, the processes of others are not in
-/// `/proc`.
-fn has_ended(pid: &str) -> bool {
-    let pid = pid.parse().ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 #[cfg(test)]

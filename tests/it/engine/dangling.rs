@@ -223,14 +223,15 @@ fn a_prune_waits_for_who_is_at_work_and_takes_nothing_where_it_is_not_known_what
     fs::remove_file(app.join("lock")).unwrap();
 
     // A first install has no state before its images are here.
-    fs::write(app.join("lock"), "pid 1 somebody else\n").unwrap();
+    fs::write(app.join("lock"), format!("pid {} somebody else\n", std::process::id())).unwrap();
     let lock = fs::File::open(app.join("lock")).unwrap();
     lock.lock().unwrap();
     let mut prune = world.start_with_log(ALL);
     let mut log = std::io::BufReader::new(prune.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut log, &mut line).unwrap();
-    assert!(line.contains("waiting for pid 1 somebody else to end") && docker.has(&junk), "{line}");
+    let told = format!("waiting for pid {} somebody else", std::process::id());
+    assert!(line.contains(&told) && docker.has(&junk), "{line}");
     drop(lock);
     // Its log is read to the end, so that it can write it.
     std::io::copy(&mut log, &mut std::io::sink()).unwrap();

@@ -14,6 +14,7 @@ use super::Stack;
 use super::nights::{APP, MIGRATES_AND_FAILS, Nights, entrypoint, files, names, read, runs, tells};
 use super::recorder::writes;
 use super::scene::each;
+use crate::slot::Foreign;
 use crate::world::{Said, on_engine};
 
 #[test]
@@ -400,10 +401,7 @@ fn no_upgrade_converges_without_a_look_at_newer_versions() {
 fn a_unit_that_finds_the_slot_taken_waits_for_it_and_says_who_has_it() {
     let mut nights = Nights::begin();
     nights.publish("1.1.0+1", &runs("1.1.0"));
-    let slot = nights.world.state_dir().join("slot.lock");
-    fs::write(&slot, "pid 1 somebody else\n").unwrap();
-    let held = fs::File::open(&slot).unwrap();
-    held.lock().unwrap();
+    let held = Foreign::holds(&nights.world.state_dir());
     nights.world.environment.insert("INVOCATION_ID".into(), "0123456789abcdef0123456789abcdef".into());
     let path = nights.world.dir.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -412,7 +410,8 @@ fn a_unit_that_finds_the_slot_taken_waits_for_it_and_says_who_has_it() {
     let mut run = nights.world.start(&["app", APP]);
 
     let mut heard = Vec::new();
-    while !heard.iter().any(|word| word == "STATUS=wiki: waiting for the run slot, which pid 1 somebody else has") {
+    let waits = format!("STATUS=wiki: waiting for the run slot, which pid {} somebody else has", std::process::id());
+    while !heard.contains(&waits) {
         let mut buffer = [0; 4096];
         let length = systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("it says nothing more: {heard:?}"));
         heard.push(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned());
@@ -430,13 +429,10 @@ fn the_run_of_a_switch_does_not_wait_for_the_slot() {
     let mut nights = Nights::begin();
     let more = nights.world.file("more.yml", b"services: {app: {labels: {of: mine}}}\n");
     nights.declare("latest", &format!("compose = [\"compose.yml\", \"{}\"]", more.display()));
-    let slot = nights.world.state_dir().join("slot.lock");
-    fs::write(&slot, "pid 1 somebody else\n").unwrap();
-    let held = fs::File::open(&slot).unwrap();
-    held.lock().unwrap();
+    let held = Foreign::holds(&nights.world.state_dir());
     nights.world.environment.insert("INVOCATION_ID".into(), "0123456789abcdef0123456789abcdef".into());
     let said = nights.world.run(&["app", APP, "--no-upgrade"]);
-    tells(&said, 0, &["wiki: waiting: ", "pid 1 somebody else", "has the run slot"]);
+    tells(&said, 0, &["wiki: waiting: ", &format!("{} has the run slot", held.name())]);
     drop(held);
     nights.world.environment.clear();
     nights.ends(0, &["wiki: upgraded: the change of 1.0.0+1"]);
