@@ -32,6 +32,7 @@ mod sharing;
 mod showing;
 mod sweep_kills;
 mod sweeping;
+mod slots;
 mod switching;
 mod upgrades;
 mod upgrading;

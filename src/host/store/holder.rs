@@ -111,7 +111,7 @@ fn found(path: &Path, kind: Kind, author: Option<u32>) -> Option<Found> {
 /// Who took a lock of this file, by the kernel's list.
 fn takers(file: &Identity, kind: Kind) -> Vec<u32> {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    locks.lines().filter_map(|line| file.taker(line, kind)).collect()
+    locks.lines().filter_map(|line| Some(file.taker(line, kind)?.0)).collect()
 }
 
 /// A lock file, as it is found again among the descriptors of a process.
@@ -121,49 +121,58 @@ pub(super) struct Identity {
     inode: u64,
 }
 
+/// A descriptor that holds a lock.
+struct Held {
+    taken_by: u32,
+    /// A shared one shuts no other shared one out.
+    is_exclusive: bool,
+    /// Children get it, and so did this process if it was started with it.
+    is_handed_on: bool,
+}
+
 impl Identity {
     pub(super) fn of(path: &Path) -> Option<Self> {
         let seen = fs::metadata(path).ok()?;
         Some(Self { name: path.file_name()?.into(), device: seen.dev(), inode: seen.ino() })
     }
 
-    /// Who took the lock that a line tells of: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:10119474 0 EOF`. By the inode alone,
+    /// Who took the lock that a line tells of, and whether it shuts others out: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:10119474 0 EOF`. By the inode alone,
     /// since file systems with volumes of their own (btrfs) have another device here.
-    fn taker(&self, line: &str, kind: Kind) -> Option<u32> {
+    fn taker(&self, line: &str, kind: Kind) -> Option<(u32, bool)> {
         let words: Vec<&str> = line.split_whitespace().collect();
         // A line with an arrow waits for the lock.
-        let [_, of_kind, _, _, pid, place, ..] = words[..] else { return None };
+        let [_, of_kind, _, mode, pid, place, ..] = words[..] else { return None };
         let inode = place.rsplit(':').next()?.parse();
-        (of_kind == kind.word() && inode == Ok(self.inode)).then(|| pid.parse().unwrap_or_default())
+        (of_kind == kind.word() && inode == Ok(self.inode)).then(|| (pid.parse().unwrap_or_default(), mode == "WRITE"))
     }
 
-    /// The descriptors of a process that hold the lock: who took it, and the descriptor's flags. None also of a process
-    /// that may not be looked at.
-    fn held(&self, process: &Path, kind: Kind) -> Vec<(u32, u32)> {
-        let is_it = |fd: &u32| {
+    /// The descriptors of a process that hold the lock. None also of a process that may not be looked at.
+    fn held<'a>(&'a self, process: &'a Path, kind: Kind) -> impl Iterator<Item = Held> + use<'a> {
+        let is_it = move |fd: &u32| {
             let link = process.join("fd").join(fd.to_string());
             // The name first: a look at the file itself may wait for a disk that is gone.
             let is_named = fs::read_link(&link).is_ok_and(|path| path.file_name() == Some(self.name.as_os_str()));
             is_named && fs::metadata(&link).is_ok_and(|seen| (seen.dev(), seen.ino()) == (self.device, self.inode))
         };
-        let lock = |fd: u32| {
+        let lock = move |fd: u32| {
             let told = fs::read_to_string(process.join("fdinfo").join(fd.to_string())).ok()?;
             let line = |key: &'static str| told.lines().find_map(move |line| line.strip_prefix(key));
             let flags = u32::from_str_radix(line("flags:")?.trim(), 8).ok()?;
             let mut locks = told.lines().filter_map(|line| line.strip_prefix("lock:"));
-            Some((locks.find_map(|line| self.taker(line, kind))?, flags))
+            let (taken_by, is_exclusive) = locks.find_map(|line| self.taker(line, kind))?;
+            Some(Held { taken_by, is_exclusive, is_handed_on: flags & CLOSE_ON_EXEC == 0 })
         };
-        numbers_in(&process.join("fd")).filter(is_it).filter_map(lock).collect()
+        numbers_in(&process.join("fd")).filter(is_it).filter_map(lock)
     }
 
     fn locked_by(&self, pid: u32, kind: Kind) -> Option<u32> {
         let process = Path::new("/proc").join(pid.to_string());
-        self.held(&process, kind).first().map(|(taken_by, _)| *taken_by)
+        self.held(&process, kind).next().map(|held| held.taken_by)
     }
 
     /// Whether this process was started with a descriptor that holds the lock. What it opens itself is closed on exec.
     pub(super) fn is_inherited(&self) -> bool {
-        self.held(Path::new("/proc/self"), Kind::Whole).iter().any(|(_, flags)| flags & CLOSE_ON_EXEC == 0)
+        self.held(Path::new("/proc/self"), Kind::Whole).any(|held| held.is_exclusive && held.is_handed_on)
     }
 }
 
@@ -240,8 +249,8 @@ mod tests {
     fn a_lock_is_told_by_its_kind_and_file_and_not_by_who_waits_for_it() {
         let file = Identity { name: "slot.lock".into(), device: 1, inode: 10_119_474 };
         let rows = [
-            ("5: FLOCK  ADVISORY  WRITE 28748 fe:00:10119474 0 EOF", Some(28_748)),
-            ("1: FLOCK  ADVISORY  READ 3 00:2a:10119474 0 EOF", Some(3)),
+            ("5: FLOCK  ADVISORY  WRITE 28748 fe:00:10119474 0 EOF", Some((28_748, true))),
+            ("1: FLOCK  ADVISORY  READ 3 00:2a:10119474 0 EOF", Some((3, false))),
             ("5: -> FLOCK  ADVISORY  WRITE 28749 fe:00:10119474 0 EOF", None),
             ("5: OFDLCK ADVISORY  WRITE -1 fe:00:10119474 0 EOF", None),
             ("5: POSIX  ADVISORY  WRITE 28748 fe:00:10119474 0 EOF", None),
@@ -252,7 +261,7 @@ mod tests {
             assert_eq!(file.taker(line, Kind::Whole), expected, "{line}");
         }
         // It is an open file's, and no process's.
-        assert_eq!(file.taker("5: OFDLCK ADVISORY  WRITE -1 fe:00:10119474 0 EOF", Kind::Inner), Some(0));
+        assert_eq!(file.taker("5: OFDLCK ADVISORY  WRITE -1 fe:00:10119474 0 EOF", Kind::Inner), Some((0, true)));
     }
 
     #[test]

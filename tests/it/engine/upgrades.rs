@@ -410,7 +410,7 @@ fn a_unit_that_finds_the_slot_taken_waits_for_it_and_says_who_has_it() {
     let mut run = nights.world.start(&["app", APP]);
 
     let mut heard = Vec::new();
-    let waits = format!("STATUS=wiki: waiting for the run slot, which pid {} somebody else has", std::process::id());
+    let waits = format!("STATUS=wiki: waiting for the run slot, which {} has", held.name());
     while !heard.contains(&waits) {
         let mut buffer = [0; 4096];
         let length = systemd.recv(&mut buffer).unwrap_or_else(|_| panic!("it says nothing more: {heard:?}"));
