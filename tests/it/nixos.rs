@@ -8,6 +8,7 @@ mod away;
 mod booting;
 mod credentials;
 mod during;
+mod keeping_warm;
 mod losing;
 mod machine;
 mod nights;

@@ -37,9 +37,18 @@ pub fn recipe_with(version: &str, what: Version) -> RecipeRepo {
 
 /// A host with these apps, each of a recipe of its name, and no proxy.
 pub fn apps(names: &[&str], more: &str) -> String {
+    host("apps", names, more)
+}
+
+/// The same with apps whose data is kept warm.
+pub fn canonicals(names: &[&str], more: &str) -> String {
+    host("canonical", names, more)
+}
+
+fn host(kind: &str, names: &[&str], more: &str) -> String {
     let app = |name: &&str| {
         format!(
-            r#"apps.{name} = {{ recipe.url = "/srv/recipes/{name}"; gate = {{ stableFor = "1s"; within = "600s"; }}; }};"#
+            r#"{kind}.{name} = {{ recipe.url = "/srv/recipes/{name}"; gate = {{ stableFor = "1s"; within = "600s"; }}; }};"#
         )
     };
     let apps: String = names.iter().map(app).collect();
