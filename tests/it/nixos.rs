@@ -16,6 +16,7 @@ mod relaying;
 mod rendered;
 mod runner;
 mod settings;
+mod sweeping;
 mod switching;
 
 /// Apps answer below it.
