@@ -7,6 +7,7 @@
 
 mod cold;
 mod ends;
+mod going_on;
 mod making;
 mod reality;
 pub mod reaping;
@@ -38,6 +39,7 @@ use crate::warm::run::{self, Ended};
 use crate::warm::step::{self, End};
 use reality::Snapshot;
 
+pub use going_on::go_on_with_sweep;
 pub use settling::settle;
 pub use showing::preview;
 

@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::world;
+use crate::app::canonical::go_on_with_sweep;
 use crate::app::canonical::reaping::{self, Reaped};
 use crate::app::{self, Host, Options, resuming};
 use crate::config::{App, Declared};
@@ -50,7 +51,11 @@ pub async fn canonicals(config: &Path, names: &[String]) -> anyhow::Result<u8> {
     }
     let apps = chosen(&host, names, |app| app.kind == Kind::Canonical)?;
     let code = keep_all(&host, config, &apps, Options { no_upgrade: true, ..Options::default() }).await;
-    Ok(worst([code, reap(&host).await]))
+    let code = worst([code, reap(&host).await]);
+    if names.is_empty() {
+        go_on_with_sweep(&host, Timestamp::now());
+    }
+    Ok(code)
 }
 
 /// What dead runs left behind of their throw-away stacks.

@@ -13,6 +13,8 @@ use crate::model::app::Kind;
 
 /// The unit that finishes what is open.
 const RESUME_UNIT: &str = "evenkeel-resume.service";
+/// The unit that sweeps what is kept warm.
+const SWEEP_UNIT: &str = "evenkeel-sweep.service";
 
 /// The present boot of this host, in the kernel's words; nothing where it does not tell.
 pub fn boot() -> Option<String> {
@@ -32,6 +34,14 @@ pub fn start_resume(config: &Path) -> Result<()> {
     resume.arg("--config").arg(config).arg("resume");
     resume.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     resume.spawn().context("start `evenkeel resume`").map(drop)
+}
+
+/// Has systemd start the unit that sweeps, and does not wait for it.
+///
+/// # Errors
+/// When systemd did not take it, as where there is no such unit.
+pub fn start_sweep() -> Result<()> {
+    start_unit(SWEEP_UNIT)
 }
 
 /// The unit that takes versions for the apps of a kind: the one that a timer starts at night.

@@ -83,9 +83,18 @@ pub fn begin(before: Option<&Sweep>, asked: Asked<'_>) -> Sweep {
     }
 }
 
+/// Whether a sweep of all that is enrolled was cut short, and is what the next one goes on with.
+pub fn was_cut_short(before: &Sweep, now: Timestamp) -> bool {
+    before.named.is_empty() && is_open(before, now)
+}
+
 fn goes_on(before: &Sweep, asked: Asked<'_>) -> bool {
-    let age = asked.now.duration_since(before.began);
-    before.ended.is_none() && before.named == asked.named && age >= SignedDuration::ZERO && age <= GOES_ON
+    before.named == asked.named && is_open(before, asked.now)
+}
+
+fn is_open(before: &Sweep, now: Timestamp) -> bool {
+    let age = now.duration_since(before.began);
+    before.ended.is_none() && age >= SignedDuration::ZERO && age <= GOES_ON
 }
 
 /// With what is declared today: what was done stays so.

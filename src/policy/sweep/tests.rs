@@ -75,6 +75,20 @@ fn a_sweep_that_was_cut_short_goes_on_and_does_nothing_twice() {
 }
 
 #[test]
+fn nobody_is_sent_for_a_sweep_that_would_begin_anew() {
+    let recipes = names(&["notes", "wiki"]);
+    let open = begun(None, &recipes, 0);
+    for hours in [-1, 0, 23, 24, 25, 24 * 7] {
+        let goes_on = begun(Some(&open), &recipes, hours).began == open.began;
+        assert_eq!(was_cut_short(&open, at(hours)), goes_on, "after {hours} hours");
+    }
+    let ended = Sweep { ended: Some(at(1)), ..open.clone() };
+    assert!(!was_cut_short(&ended, at(2)));
+    let by_hand = Sweep { named: vec!["wiki".into()], ..open };
+    assert!(!was_cut_short(&by_hand, at(2)), "the unit sweeps all, and would begin another one");
+}
+
+#[test]
 fn it_goes_on_with_what_is_declared_by_then() {
     let sweep = begun(None, &names(&["a", "b"]), 0).with("a", Stands::Done(row(Done::Promoted, "")));
     let again = begun(Some(&sweep), &names(&["a", "c"]), 1);

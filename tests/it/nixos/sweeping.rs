@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::machine::{Machine, Service, stack};
 use super::settings::{Version, canonicals, recipe, recipe_with};
-use super::{NEW, OLD, VOLUMES};
+use super::{NEW, OLD, STATE_DIR, VOLUMES};
+use crate::power::prepared::put_files;
 
 const SWEEP: &str = "evenkeel-sweep.service";
 const ACTIVATION: &str = "evenkeel-canonical.service";
@@ -46,6 +49,41 @@ fn a_switch_neither_ends_a_sweep_nor_waits_for_it_and_a_night_comes_after_it() {
 
     refuses_what_fails_and_tells_once(&machine);
 }
+
+#[test]
+fn a_sweep_that_a_power_cut_ended_goes_on_with_the_boot_and_does_nothing_twice() {
+    let settings = canonicals(&["notes", "wiki"], "prune.watermark = 99;");
+    let recipes = [("notes", recipe()), ("wiki", recipe_with(NEW, Version::Slow))];
+    let machine = Machine::installed(&settings, &[], &recipes.each_ref().map(|(name, recipe)| (*name, recipe)));
+    machine.boot();
+    put_files(&machine.host, "/etc/systemd/system", &[("well.service", MAKES_WELL)]);
+    machine.host.shell("systemctl enable --quiet well.service");
+    let last = machine.elapse("evenkeel-sweep");
+    machine.until("the second one is judged", || (step(&machine).as_deref() == Some("judge")).then_some(()));
+    let before = machine.state("notes");
+    assert_eq!(before["warm"]["status"], "idle", "{}", machine.journal());
+
+    machine.host.shell("rm -r /etc/systemd/system/evenkeel-sweep.timer.d; sync");
+    machine.reboot();
+
+    let (sweep, said) = ended_after(&machine, &last);
+    assert_eq!((sweep.result.as_str(), sweep.code.as_str()), ("success", "0"), "{said}");
+    assert!(said.contains("a sweep that was cut short goes on"), "{said}");
+    rests_at(&machine, NEW, "2\n");
+    assert_eq!(machine.state("notes"), before, "{said}");
+    let table: Value = serde_json::from_str(&machine.host.shell(&format!("cat {STATE_DIR}/sweep.json"))).unwrap();
+    assert!(table["ended"].is_string(), "{table:#}");
+
+    machine.reboot();
+    assert_eq!(machine.service(SWEEP).start, "", "what has ended is not gone on with: {}", machine.journal());
+}
+
+/// Whatever of `wiki` runs is well, from the next boot on.
+const MAKES_WELL: &str = "[Service]
+ExecStart=/bin/sh -c 'while sleep 0.2; do for data in /var/lib/docker/volumes/*wiki*_data/_data; do [ ! -e $$data/schema ] || touch $$data/well; done; done'
+[Install]
+WantedBy=multi-user.target
+";
 
 fn settings(watermark: u8) -> String {
     let notes =
