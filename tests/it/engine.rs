@@ -39,6 +39,7 @@ mod upgrading;
 mod verdict_recording;
 mod verdict_volumes;
 mod warm_kills;
+mod warm_strangers;
 mod warming;
 mod warmth;
 mod writing;

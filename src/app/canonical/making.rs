@@ -43,7 +43,7 @@ impl Run<'_> {
             return Err(others);
         }
         let (revision, read) = self.read_anew(wanted, &observed).await?;
-        if revision.version.is_none() && !self.published().await?.versions.is_empty() {
+        if revision.version.is_none() && !self.published(None).await?.versions.is_empty() {
             return Err(ends::untagged(&revision));
         }
         self.own_volumes_only(&read, &observed)?;
@@ -85,7 +85,11 @@ impl Run<'_> {
         if let Proof::Verified(verified) = proof {
             return Ok(verified.clone());
         }
-        let published = self.published().await?;
+        let named = match proof {
+            Proof::Word { version: Some(version), .. } => version.parse().ok(),
+            _ => None,
+        };
+        let published = self.published(named.as_ref()).await?;
         match proof {
             Proof::Verified(verified) => Ok(verified.clone()),
             Proof::Result { file, bytes } => {
@@ -106,14 +110,18 @@ impl Run<'_> {
         }
     }
 
-    /// What the recipe's remote has.
-    async fn published(&self) -> Result<Published, Outcome> {
+    /// What the recipe's remote has, and the commit that is wanted.
+    async fn published(&self, wanted: Option<&Wanted>) -> Result<Published, Outcome> {
         let mirror = self.view().mirror();
         if let Freshness::Stale { why } = mirror.fetch(self.now).await? {
             warn!("the recipe is taken from its mirror as it was fetched before: {why}");
         }
         let published = mirror.published().await?;
-        Ok(Published { versions: published.versions, head: published.head, named: None })
+        let named = match wanted {
+            Some(Wanted::Commit(prefix)) => Some(mirror.resolve_commit(prefix).await?),
+            _ => None,
+        };
+        Ok(Published { versions: published.versions, head: published.head, named })
     }
 
     /// A commit over what is deployed, read as an upgrade of it.

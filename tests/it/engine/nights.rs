@@ -286,7 +286,7 @@ fn spring<'a>(trap: &Mutex<Option<Trap>>, now: &dyn Fn() -> Now<'a>) {
     }
 }
 
-fn lay_over(compose: &mut Value, more: &Value) {
+pub fn lay_over(compose: &mut Value, more: &Value) {
     match (compose, more) {
         (Value::Object(compose), Value::Object(more)) => {
             more.iter().for_each(|(key, more)| lay_over(compose.entry(key.clone()).or_insert(Value::Null), more));

@@ -1,16 +1,12 @@
 //! kill -9 at every step of what is done to a canonical: the known-good is whole, and the next run finishes.
 
 use std::fs;
-use std::process::Child;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::warmth::{NAME, SPOILS_AND_FAILS, Warmth, runs};
 
-/// What is seen of a work in its journal.
+/// Where a work stands in its journal.
 struct At {
     purpose: &'static str,
     step: &'static str,
@@ -20,28 +16,9 @@ fn at(purpose: &'static str, step: &'static str) -> At {
     At { purpose, step }
 }
 
-/// Starts a run and kills it when its journal stands at this step.
 #[track_caller]
 fn kill_at(warmth: &Warmth, words: &[&str], at: &At) {
-    let mut run = warmth.world.start(&[&["canonical"], words].concat());
-    let deadline = Instant::now() + super::DEADLINE * 3;
-    let path = warmth.dir().join("state.json");
-    let stands = || {
-        let state: Value = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        let work = &state["warm"]["work"];
-        work["purpose"] == at.purpose && work["step"] == at.step
-    };
-    while !stands() {
-        assert_eq!(run.try_wait().unwrap(), None, "the run ended before {}", at.step);
-        assert!(Instant::now() < deadline, "{} was never reached", at.step);
-        thread::sleep(Duration::from_millis(1));
-    }
-    killed(&mut run);
-}
-
-fn killed(run: &mut Child) {
-    kill_process(Pid::from_child(run), Signal::KILL).unwrap();
-    run.wait().unwrap();
+    warmth.kill_at(&[&["canonical"], words].concat(), at.purpose, at.step);
 }
 
 /// The next run leaves nothing open and nothing running; how the canonical stands then.

@@ -70,7 +70,7 @@ fn a_volume_that_was_removed_by_hand_comes_back_at_the_next_use_and_that_is_said
     let volume = warmth.volume();
     on_engine(async |swarm| swarm.remove_volume(&volume).await.unwrap());
     assert!(!warmth.place().exists());
-    warmth.ends(0, &["deploy", NAME], &["volume", "was gone, so the data of its snapshot was put back"]);
+    warmth.ends(0, &["deploy", NAME], &["volume", "was gone", "so the data of its snapshot was put back"]);
     assert_eq!(warmth.data()["1.0.0"], "1.0.0\n");
     warmth.ends(0, &["idle", NAME], &[]);
 

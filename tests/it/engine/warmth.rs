@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::nights::entrypoint;
+use super::nights::{entrypoint, lay_over};
 use super::private::PrivateEngine;
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World};
@@ -51,14 +54,22 @@ impl Warmth {
     }
 
     pub fn publish(&mut self, version: &str, script: &str) {
-        let files = files(version, script);
+        self.publish_laid_over(version, script, &json!({}));
+    }
+
+    pub fn publish_laid_over(&mut self, version: &str, script: &str, more: &Value) {
+        let files = files(version, script, more);
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
         self.recipe.publish(version, &files);
     }
 
     /// A commit without a tag; its id.
     pub fn commit(&mut self, script: &str) -> String {
-        let files = files("9.9.9+9", script);
+        self.commit_laid_over(script, &json!({}))
+    }
+
+    pub fn commit_laid_over(&mut self, script: &str, more: &Value) -> String {
+        let files = files("9.9.9+9", script, more);
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
         self.recipe.commit(&files);
         self.recipe.commit_of("HEAD")
@@ -77,6 +88,27 @@ impl Warmth {
             assert!(said.out.contains(word) || said.err.contains(word), "{words:?}: {word}: {said:#?}");
         }
         said
+    }
+
+    /// Starts a run and kills it when its journal stands at this step.
+    #[track_caller]
+    pub fn kill_at(&self, words: &[&str], purpose: &str, step: &str) {
+        let mut run = self.world.start(words);
+        let deadline = Instant::now() + super::DEADLINE * 3;
+        let path = self.dir().join("state.json");
+        let stands = || {
+            let state: Value =
+                fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+            let work = &state["warm"]["work"];
+            work["purpose"] == purpose && work["step"] == step
+        };
+        while !stands() {
+            assert_eq!(run.try_wait().unwrap(), None, "the run ended before {step}");
+            assert!(Instant::now() < deadline, "{step} was never reached");
+            thread::sleep(Duration::from_millis(1));
+        }
+        kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
+        run.wait().unwrap();
     }
 
     pub fn state(&self) -> Value {
@@ -133,8 +165,8 @@ impl Warmth {
     }
 }
 
-fn files(version: &str, script: &str) -> [(&'static str, String); 2] {
-    let compose = json!({
+fn files(version: &str, script: &str, more: &Value) -> [(&'static str, String); 2] {
+    let mut compose = json!({
         "services": {"app": {
             "image": PrivateEngine::shared().image(),
             "entrypoint": entrypoint(script),
@@ -149,5 +181,6 @@ fn files(version: &str, script: &str) -> [(&'static str, String); 2] {
         "volumes": {"data": null},
         "secrets": {"key": {"external": true, "name": "${STACK_NAME}_key_${SECRET_KEY_VERSION}"}},
     });
+    lay_over(&mut compose, more);
     [("compose.yml", compose.to_string()), (".env.sample", "SECRET_KEY_VERSION=v1 # length=16\n".to_owned())]
 }
