@@ -109,6 +109,36 @@ fn a_nightly_upgrade_names_the_promote_that_it_waits_for_and_goes_on_when_that_i
 }
 
 #[test]
+fn a_sweep_waits_for_a_foreign_holder_and_whoever_waits_for_the_sweep_goes_on_when_it_is_killed() {
+    let warmth = host();
+    let mut foreign = Foreign::holds(&warmth.world.state_dir());
+    let mut sweep = Run::starts(&warmth, &["canonical", "sweep"], true);
+    sweep.tells(&format!("{} has the run slot; waiting for it to end", foreign.name()));
+    foreign.is_killed();
+    let named = format!("pid {} evenkeel ", sweep.child.id());
+    while !fs::read_to_string(warmth.world.state_dir().join("slot.lock")).unwrap().starts_with(&named) {
+        assert!(sweep.child.try_wait().unwrap().is_none(), "it has ended");
+        thread::sleep(Duration::from_millis(5));
+    }
+
+    let night = Run::starts(&warmth, &["app", NIGHTLY], true);
+    let deploy = Run::starts(&warmth, &["canonical", "deploy", NAME], false);
+    night.tells(&named);
+    deploy.tells(&named);
+    assert_eq!(nightly_version(&warmth), "1.0.0+1");
+    sweep.child.kill().unwrap();
+    sweep.child.wait().unwrap();
+    night.ends_well();
+    deploy.ends_well();
+    assert_eq!(nightly_version(&warmth), "1.1.0+1");
+    assert_eq!(warmth.state()["warm"]["status"], "deployed");
+
+    warmth.ends(0, &["idle", NAME], &[]);
+    warmth.ends(0, &["sweep"], &["promoted"]);
+    warmth.stands("idle", "1.1.0+1");
+}
+
+#[test]
 fn what_a_holder_of_the_slot_runs_has_it_and_a_night_waits_for_the_holder() {
     let warmth = host();
     let slot = warmth.world.state_dir().join("slot.lock");
