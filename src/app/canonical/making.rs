@@ -13,7 +13,7 @@ use super::super::upgrading::Target;
 use super::super::view::{DeclaredRelease, Fetch, Sources};
 use super::{Begun, Proof, ends};
 use crate::config;
-use crate::desired;
+use crate::desired::{self, NAMESPACE};
 use crate::host::recipes::Freshness;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
@@ -47,7 +47,7 @@ impl Run<'_> {
             return Err(ends::untagged(&revision));
         }
         self.own_volumes_only(&read, &observed)?;
-        let (old, gate) = self.as_release(revision, read, &observed).await?;
+        let (old, gate) = self.as_release(revision, read, &self.on_fresh_volumes(observed)).await?;
         self.work(Purpose::Seed, Begun { old, gate, before: None, snapshot: None, whole: false, notes: Vec::new() })
             .await
     }
@@ -74,7 +74,7 @@ impl Run<'_> {
             return Ok(Outcome::Converged);
         }
         self.own_volumes_only(&read, &observed)?;
-        let (old, gate) = self.as_release(revision, read, &observed).await?;
+        let (old, gate) = self.as_release(revision, read, &self.on_fresh_volumes(observed)).await?;
         let snapshot = known.release.snapshot.clone();
         let before = Some(known);
         self.work(Purpose::Promote, Begun { old, gate, before, snapshot, whole: false, notes: Vec::new() }).await
@@ -163,6 +163,13 @@ impl Run<'_> {
 
     fn anew(&self) -> State {
         State { current: None, ..self.state.clone() }
+    }
+
+    /// The stack as it will be when the release is deployed: no older data misses a secret that is made anew.
+    fn on_fresh_volumes(&self, mut observed: Observed) -> Observed {
+        let stack = self.app.stack.as_str();
+        observed.volumes.retain(|_, volume| volume.labels.get(NAMESPACE).is_none_or(|of| of != stack));
+        observed
     }
 
     /// What was read as it will be deployed: images at hand and by their digests, the bytes of its secrets on disk.

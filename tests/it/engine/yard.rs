@@ -78,8 +78,12 @@ impl Yard {
     }
 
     pub fn publish_compose(&mut self, name: &str, version: &str, compose: &Value) {
+        self.publish_files(name, version, compose, "SECRET_KEY_VERSION=v1 # length=16\n");
+    }
+
+    pub fn publish_files(&mut self, name: &str, version: &str, compose: &Value, sample: &str) {
         let compose = compose.to_string();
-        let files = [("compose.yml", compose.as_str()), (".env.sample", "SECRET_KEY_VERSION=v1 # length=16\n")];
+        let files = [("compose.yml", compose.as_str()), (".env.sample", sample)];
         self.recipes.get_mut(name).unwrap().publish(version, &files);
     }
 
