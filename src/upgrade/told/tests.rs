@@ -394,3 +394,18 @@ proptest! {
         prop_assert_eq!(files.len(), expected);
     }
 }
+
+#[test]
+fn a_version_that_failed_beside_what_runs_is_told_once_and_that_it_is_held_from_then_on_is_no_news() {
+    let mut state = running("1.0.0+1");
+    turned_down(&mut state, &revision("1.1.0+1"), "it crashed", "run-1", minute(0));
+    let [alert] = &state.due_alerts[..] else { panic!("{:?}", state.due_alerts) };
+    assert_eq!((alert.reason, alert.from_version.as_deref()), (Reason::Rollback, Some("1.0.0+1")));
+    assert_eq!(alert.to_version.as_deref(), Some("1.1.0+1"));
+    assert_eq!(alert.evidence, "1.1.0+1 failed its gate: it crashed; 1.0.0+1 stays the known-good, with its data");
+    state.due_alerts.clear();
+    let held = HeldBack { reason: Reason::HeldPolicy, target: revision("1.1.0+1"), release_notes: None };
+    let outcome = Outcome::Held("it failed before".into());
+    let next = ended(&state, &Ending { held: Some(&held), ..ending(&outcome) }, minute(60));
+    assert_eq!(next.due_alerts, []);
+}
