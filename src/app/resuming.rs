@@ -34,25 +34,43 @@ pub async fn resume(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome
     told
 }
 
-async fn finish_all(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome)>, Outcome> {
+/// The same for whoever has the slot.
+pub(super) async fn resume_within(host: &Host, slot: &Slot, now: Timestamp) -> Vec<(AppName, Outcome)> {
+    let mut told = Vec::new();
+    for app in unfinished(host) {
+        told.push(finish_one(host, app, slot, now).await);
+    }
+    told
+}
+
+/// What is open, in the order in which it is finished.
+fn unfinished(host: &Host) -> Vec<AppName> {
     let proxy = host.declared.of(Kind::Proxy).next().map(|proxy| &proxy.name);
     let transactions = in_order(open(&host.store), proxy).into_iter().map(|(app, _)| app);
-    let unfinished: Vec<AppName> = transactions.chain(at_work(&host.store)).collect();
+    transactions.chain(at_work(&host.store)).collect()
+}
+
+async fn finish_all(host: &Host, now: Timestamp) -> Result<Vec<(AppName, Outcome)>, Outcome> {
+    let unfinished = unfinished(host);
     let mut told = unreadable(&host.store);
     if unfinished.is_empty() {
         return Ok(told);
     }
     let slot = slot(host).await?;
     for app in unfinished {
-        let finish = finish(host, &app, &slot, now).instrument(error_span!("resume", app = %app));
-        let before = telling::before(&host.store, &app);
-        let outcome = finish.await.unwrap_or_else(|outcome| outcome);
-        super::log(&outcome);
-        let closed = !states(&host.store).any(|(open, state)| open == app && is_open(&state));
-        telling::after(host, &app, before, &outcome, &Report { closed, ..Report::default() }, now).await;
-        told.push((app, outcome));
+        told.push(finish_one(host, app, &slot, now).await);
     }
     Ok(told)
+}
+
+async fn finish_one(host: &Host, app: AppName, slot: &Slot, now: Timestamp) -> (AppName, Outcome) {
+    let finish = finish(host, &app, slot, now).instrument(error_span!("resume", app = %app));
+    let before = telling::before(&host.store, &app);
+    let outcome = finish.await.unwrap_or_else(|outcome| outcome);
+    super::log(&outcome);
+    let closed = !states(&host.store).any(|(open, state)| open == app && is_open(&state));
+    telling::after(host, &app, before, &outcome, &Report { closed, ..Report::default() }, now).await;
+    (app, outcome)
 }
 
 /// The states that cannot be read, each with what to do about it.

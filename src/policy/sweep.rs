@@ -53,9 +53,6 @@ pub enum Due {
 pub fn due(known: Known<'_>, offered: Offered) -> Due {
     match (known, offered) {
         (Known::Nothing | Known::Lost, _) => Due::Seed,
-        (Known::Good(current), Offered::Version(revision)) if *current == revision => {
-            Due::Nothing(Done::Unchanged, String::new())
-        }
         (Known::Good(_), Offered::Version(revision)) => Due::Promote(revision),
         (Known::Good(_), Offered::Nothing) => Due::Nothing(Done::Unchanged, String::new()),
         (Known::Good(_), Offered::Later(why)) => Due::Nothing(Done::Waits, why),

@@ -92,7 +92,7 @@ impl<'a> OnHost<'a> {
             Act::SeeStandstill => self.see_standstill(transaction).await,
             Act::Deploy(side) => self.deploy(*side, transaction).await,
             Act::Judge(side) => self.judge(*side, transaction).await,
-            Act::Clear => self.clear(transaction).await,
+            Act::Clear { first } => self.clear(*first, transaction).await,
             Act::Make => self.make(transaction).await,
             Act::Find => self.find(transaction).await,
             Act::Mark => self.mark().await,

@@ -84,7 +84,9 @@ pub enum Act {
     Verify,
     /// Removes the stack's own volumes with their data, but those that are left out. Only of a canonical, whose data is a
     /// snapshot.
-    Clear,
+    ///
+    /// `first`: nothing was removed yet, and what no snapshot holds is a No.
+    Clear { first: bool },
     /// Makes the volumes of the snapshot that the journal names anew, and removes what came into the stack after that was
     /// taken; gives them to the journal. Only of a canonical.
     Make,

@@ -81,8 +81,8 @@ pub fn acts(work: &Work) -> Vec<Act> {
     match work.step {
         Step::Halt | Step::Withdraw => ended(false).into(),
         // The only other copy of the known-good is about to go.
-        Step::Clear if work.transaction.snapshot.is_some() => vec![Act::Verify, Act::Prove, Act::Clear],
-        Step::Clear | Step::Discard => vec![Act::Prove, Act::Clear],
+        Step::Clear if work.transaction.snapshot.is_some() => vec![Act::Verify, Act::Prove, Act::Clear { first: true }],
+        Step::Clear | Step::Discard => vec![Act::Prove, Act::Clear { first: false }],
         Step::Make => vec![Act::Verify, Act::Prove, Act::Make],
         Step::PutBack => {
             let exchanged = stored().flat_map(|volume| [Act::Prove, Act::Exchange(volume)]);
@@ -111,7 +111,11 @@ pub fn next(work: &Work, happened: &Happened, tried_enough: bool) -> Next {
     }
     let found = matches!(happened, Crashed | Left(_));
     match work.purpose {
-        Purpose::Seed | Purpose::Promote => not_known_good(work.step, found, matches!(happened, No(_))),
+        // What was removed of the known-good's comes back; and where nothing was, the snapshot is read before that.
+        Purpose::Promote if found && work.step == Step::Clear && work.transaction.snapshot.is_some() => {
+            Next::Go(Step::Make)
+        }
+        Purpose::Seed | Purpose::Promote => not_known_good(work.step, found),
         Purpose::Deploy => not_deployed(work, matches!(happened, No(_))),
         Purpose::Quick => match (work.step, happened) {
             (Step::Deploy | Step::Judge, No(_)) => Next::Close(End::LeftForReading),
@@ -159,15 +163,16 @@ fn done(work: &Work) -> Next {
 }
 
 /// Where a known-good on its way is not made, or was broken off.
-fn not_known_good(step: Step, found: bool, no: bool) -> Next {
+fn not_known_good(step: Step, found: bool) -> Next {
     match step {
         Step::Halt => Next::Close(End::Refused),
-        // Everything that can say no comes before the first volume is removed.
-        Step::Clear if no => Next::Close(End::Refused),
+        // Everything that can say no, and every read that can fail, comes before the first volume is removed.
+        Step::Clear if found => Next::Go(Step::Withdraw),
+        Step::Clear => Next::Close(End::Refused),
         // Nobody saw how it ended, so it has to end once more.
         Step::Rest if found => Next::Go(Step::Deploy),
         Step::Store if found => Next::Go(Step::Store),
-        Step::Clear | Step::Deploy | Step::Judge | Step::Rest | Step::Store => Next::Go(Step::Withdraw),
+        Step::Deploy | Step::Judge | Step::Rest | Step::Store => Next::Go(Step::Withdraw),
         // Whoever has changed the stack meanwhile may have started it.
         Step::Withdraw | Step::Discard if found => Next::Go(Step::Withdraw),
         Step::Withdraw | Step::Discard => Next::LeaveOpen,

@@ -199,6 +199,14 @@ pub fn foreign_volumes(names: &[String]) -> Outcome {
     ))
 }
 
+pub fn asks_for_rights(rights: &[String]) -> Outcome {
+    Outcome::Blocked(format!(
+        "the commit asks for what its known-good has not: {}; what only proposes a change gets none of that here; the \
+         known-good runs as it was deployed",
+        rights.join("; ")
+    ))
+}
+
 pub fn made_by_others(stack: &StackName) -> Outcome {
     Outcome::Blocked(format!(
         "services or volumes of stack {stack} are there already, and were not made here: a seed would throw their data away; \

@@ -24,6 +24,7 @@ use crate::model::version::{Revision, Wanted};
 use crate::model::warm::{Purpose, Status};
 use crate::plan::NAMESPACE_LABEL;
 use crate::policy::promotion::{self, Candidate, Verified};
+use crate::policy::rights::{Right, new_rights};
 use crate::policy::{self, Published};
 use crate::reconcile::Gate;
 use crate::upgrade::volumes::is_left_out;
@@ -137,10 +138,20 @@ impl Run<'_> {
         let chosen = &sources.chosen;
         let read = self.view().read_at(&sources.given, &chosen.tree, &chosen.revision, &lives, self.now);
         let read = read.map_err(|refused| refused.outcome)?;
+        self.asks_for_nothing_of_others(&known, &read, &observed)?;
         let (old, gate) = self.as_release(chosen.revision.clone(), read, &observed).await?;
         let snapshot = known.release.snapshot.clone();
         let before = Some(known);
         self.work(Purpose::Quick, Begun { old, gate, before, snapshot, whole: true, notes: Vec::new() }).await
+    }
+
+    /// Whoever proposes a commit may write anything into it, and it runs on this host.
+    fn asks_for_nothing_of_others(&self, known: &Old, read: &Read, observed: &Observed) -> Result<(), Outcome> {
+        self.own_volumes_only(read, observed)?;
+        let rights = new_rights(&known.release.body, &read.desired);
+        let rights: Vec<String> =
+            rights.iter().filter(|right| !matches!(right, Right::Repository { .. })).map(ToString::to_string).collect();
+        if rights.is_empty() { Ok(()) } else { Err(ends::asks_for_rights(&rights)) }
     }
 
     /// The recipe at what is wanted, as for an app of which nothing is there yet.

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::super::{Host, Run};
 use crate::config;
 use crate::host::copying::{CopyError, Watch};
 use crate::host::store::AppDir;
+use crate::model::observed::{Observed, Task};
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::warm::Status;
@@ -79,7 +82,23 @@ async fn strange(host: &Host, app: &config::App, state: &State) -> Result<Option
         return Ok(Some("its services were started by somebody else".to_owned()));
     }
     let (indexes, _) = host.swarm.indexes(&app.stack).await?;
-    Ok(written_since(&warm.indexes, &indexes))
+    if indexes == warm.indexes {
+        return Ok(None);
+    }
+    // Swarm raises them by itself when its Engine starts: it gives services their addresses anew.
+    if !indexes.keys().eq(warm.indexes.keys()) {
+        return Ok(written_since(&warm.indexes, &indexes));
+    }
+    Ok(started_since(&host.swarm.observe(&app.stack).await?, warm.since))
+}
+
+/// A task that was made since then: whatever was started and stopped again has one, as long as its service is there.
+fn started_since(observed: &Observed, since: Timestamp) -> Option<String> {
+    let is_later = |task: &&Task| task.created.parse::<Timestamp>().is_ok_and(|created| created > since);
+    let task = observed.tasks.iter().find(is_later)?;
+    let service = observed.services.values().find(|service| service.id == task.service);
+    let name = service.map_or(task.service.as_str(), |service| service.name.as_str());
+    Some(format!("service {name} was started by somebody else"))
 }
 
 fn snapshot(dir: &AppDir, state: &State) -> Result<Snapshot, Outcome> {

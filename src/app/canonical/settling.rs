@@ -54,6 +54,21 @@ pub async fn settle(host: &Host, app: &config::App, now: Timestamp, report: &mut
     }
 }
 
+/// The same for whoever has the slot. Never fails: what went wrong is the outcome.
+pub async fn settle_within(host: &Host, app: &config::App, _slot: &Slot, now: Timestamp) -> Outcome {
+    super::told(host, app, now, async {
+        let dir = host.store.app(&app.name);
+        let lock = match turn::lock(&dir, &app.name).await? {
+            Ok(lock) => lock,
+            Err(waiting) => return Ok(waiting),
+        };
+        let mut run = Run::begin(host, app, dir, lock, None, Options::default(), now)?;
+        run.mend_record();
+        run.settled_down().await
+    })
+    .await
+}
+
 /// The run slot; or how this ends where somebody else has it and is not waited for.
 async fn free(host: &Host, app: &config::App) -> Result<Result<Slot, Outcome>, Outcome> {
     match turn::slot(host, Patience::GivesWay) {

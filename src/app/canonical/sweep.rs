@@ -11,7 +11,8 @@ use tracing::{Instrument, error_span, info, warn};
 use super::super::reading::{Given, OfKind};
 use super::super::telling::{self, Report};
 use super::super::view::Fetch;
-use super::super::{Host, pausing, pruning, reconciler, resuming, turn};
+use super::super::{Host, pausing, pruning, reconciler, resuming};
+use super::settling::settle_within;
 use super::cold::{Cold, Shown};
 use super::{Ask, Proof, grant_within, reaping};
 use crate::config;
@@ -21,7 +22,7 @@ use crate::host::store::{Lock, LockAttempt, Slot};
 use crate::host::who::who;
 use crate::model::kept::KeptError;
 use crate::model::outcome::Outcome;
-use crate::model::state::{Refused, State};
+use crate::model::state::{Refused, Release, State};
 use crate::model::sweep::{Done, Row, Stands, Sweep, ThrowAway, Working};
 use crate::model::version::Revision;
 use crate::model::warm::Status;
@@ -52,11 +53,6 @@ pub async fn sweep(host: &Host, apps: &[&config::App], named: &[String], now: Ti
             return Err(Outcome::Waiting(format!("{by} sweeps already, and nothing was done beside it")));
         }
     };
-    // Nobody else can finish them while the slot is held for a whole sweep.
-    match resuming::resume(host, now).await {
-        Ok(told) => told.iter().for_each(|(app, outcome)| info!(%app, outcome = outcome.word(), "it was open")),
-        Err(outcome) => warn!(cause = outcome.sentence(), "what is open is not finished first"),
-    }
     let progress = Progress::new("sweep");
     let slot = host.store.slot_waiting(|by| {
         warn!("{by} has the run slot; waiting for it to end");
@@ -64,6 +60,10 @@ pub async fn sweep(host: &Host, apps: &[&config::App], named: &[String], now: Ti
     });
     let slot = slot.await?;
     drop(progress);
+    // Nobody else can finish them while the slot is held for a whole sweep; whoever had it until now may have been killed.
+    for (app, outcome) in resuming::resume_within(host, &slot, now).await {
+        info!(%app, outcome = outcome.word(), "it was open");
+    }
     let mut sweeper = Sweeper::begin(host, apps, named, lock, slot, now).await?;
     sweeper.sweep().await?;
     let Sweeper { sweep, recipes, warnings, .. } = sweeper;
@@ -227,7 +227,12 @@ impl Turn<'_, '_> {
             return self.seed(before).await;
         };
         let known = state.current.as_ref().map_or(Known::Nothing, |current| Known::Good(&current.body.revision));
-        let (offered, report) = self.offered(&state).await?;
+        let (mut offered, report) = self.offered(&state).await?;
+        if let (Offered::Nothing, Some(current)) = (&offered, &state.current)
+            && self.is_configured_otherwise(&state, current).await?
+        {
+            offered = Offered::Version(current.body.revision.clone());
+        }
         match sweep::due(known, offered.clone()) {
             Due::Seed => self.seed(before).await,
             Due::Promote(revision) => self.promote(revision, before).await,
@@ -239,18 +244,20 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// What a killed run left open decides what the known-good is.
+    /// What a killed run left open, and what is really there, decide what the known-good is.
     async fn finish_what_is_open(&self) -> Result<(), Outcome> {
         let Sweeper { host, slot, .. } = &*self.sweeper;
-        let state = host.store.app(&self.app.name).read_state()?;
-        let Some(warm) = state.and_then(|state| state.warm) else { return Ok(()) };
-        if warm.work.is_none() && warm.status != Status::Deployed {
+        let dir = host.store.app(&self.app.name);
+        if dir.read_state()?.is_none() {
             return Ok(());
         }
-        let idle = Ask::Idle { restore: false };
-        match grant_within(host, self.app, &idle, slot, self.now).await {
-            // What was open may have been a first seed, which is undone.
-            outcome if outcome.exit_code() == 0 || warm.status == Status::Seeding => Ok(()),
+        let settled = settle_within(host, self.app, slot, self.now).await;
+        let status = dir.read_state()?.and_then(|state| state.warm).map(|warm| warm.status);
+        match settled {
+            // What is lost, or was a seed that is undone, is seeded now.
+            _ if matches!(status, None | Some(Status::Lost)) => Ok(()),
+            // What had been broken off and is undone was told.
+            outcome if matches!(outcome.exit_code(), 0 | 11) => Ok(()),
             outcome => Err(outcome),
         }
     }
@@ -288,6 +295,17 @@ impl Turn<'_, '_> {
             (None, _) => Offered::Nothing,
         };
         Ok((offered, report))
+    }
+
+    /// Whether the known-good was made under another configuration, and this one has not failed already.
+    async fn is_configured_otherwise(&self, state: &State, current: &Release) -> Result<bool, Outcome> {
+        let revision = &current.body.revision;
+        if revision.version.is_none() {
+            return Ok(false);
+        }
+        let (key, _) = self.tried(state, revision).await?;
+        let has_failed = state.refused.iter().any(|refused| refused.revision == *revision && refused.key == key);
+        Ok(key != current.key && !has_failed)
     }
 
     async fn seed(&self, before: Option<KnownGood>) -> Result<Ended, Outcome> {
@@ -355,7 +373,7 @@ impl Turn<'_, '_> {
     async fn refuse(&self, revision: &Revision, why: &str, run: &str) -> Result<(), Outcome> {
         let host = self.sweeper.host;
         let dir = host.store.app(&self.app.name);
-        let lock = turn::lock(&dir, &self.app.name).await??;
+        let lock = dir.lock_waiting(|by| warn!("waiting for {by} to end")).await?;
         let Some(mut state) = dir.read_state()? else { return Ok(()) };
         let (key, images) = self.tried(&state, revision).await?;
         let now = Timestamp::now();

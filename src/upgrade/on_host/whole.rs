@@ -16,19 +16,37 @@ use tracing::info;
 use super::data::performed;
 use super::{DONE, OnHost, look, no_or_failure};
 use crate::host::copying::CopyError;
-use crate::host::engine::EngineError;
 use crate::host::snapshots::Manifest;
 use crate::host::swarm::{OwnVolume, Swarm};
 use crate::model::app::StackName;
+use crate::model::outcome::Outcome;
 use crate::model::transaction::{Transaction, Volume};
 use crate::model::warm::Left;
 use crate::upgrade::run::{Fact, Failure, Performed};
 use crate::upgrade::volumes::is_left_out;
 
 impl OnHost<'_> {
-    pub(super) async fn clear(&self, transaction: &Transaction) -> Performed {
+    /// `is_first`: the volumes may be those of the known-good still, and not only what is thrown away.
+    pub(super) async fn clear(&self, is_first: bool, transaction: &Transaction) -> Performed {
+        let manifest = match self.named_manifest(transaction) {
+            Ok(manifest) => manifest,
+            Err(cause) => return performed(Err(cause)),
+        };
         let own = self.keeper.swarm.own_volumes(&self.stack).await?;
         let gone: Vec<&OwnVolume> = own.iter().filter(|volume| !self.is_left_out(&volume.name, transaction)).collect();
+        if let Some(manifest) = manifest.filter(|_| is_first) {
+            let is_nowhere = |volume: &&&OwnVolume| {
+                let born = born(volume.mountpoint.parent());
+                !manifest.volumes.contains_key(&volume.name) && !is_after(born, Some(manifest.taken))
+            };
+            if let Some(volume) = gone.iter().find(is_nowhere) {
+                return Ok(Err(format!(
+                    "volume {} is not in the snapshot of the known-good, so it could not be brought back: name it in \
+                     snapshot.exclude, or remove it",
+                    volume.name
+                )));
+            }
+        }
         self.remove(&gone).await
     }
 
@@ -83,7 +101,10 @@ impl OnHost<'_> {
                 return Err(Failure::Disk(format!("volume {} cannot be brought to disk: {cause}", volume.name)));
             }
         }
-        Ok(Ok(Fact::Marked(left(&own))))
+        match left(&own) {
+            Ok(left) => Ok(Ok(Fact::Marked(left))),
+            Err(cause) => Err(Failure::Disk(cause)),
+        }
     }
 
     fn named_manifest(&self, transaction: &Transaction) -> Result<Option<Manifest>, CopyError> {
@@ -136,16 +157,25 @@ fn on_disk(place: &Path) -> std::io::Result<()> {
 }
 
 /// What a stack's own volumes are known by now.
-pub async fn left_of(swarm: &Swarm, stack: &StackName) -> Result<BTreeMap<String, Left>, EngineError> {
-    Ok(left(&swarm.own_volumes(stack).await?))
+///
+/// # Errors
+/// When the Engine or a disk does not answer: then nobody knows whether they are gone.
+pub async fn left_of(swarm: &Swarm, stack: &StackName) -> Result<BTreeMap<String, Left>, Outcome> {
+    left(&swarm.own_volumes(stack).await?).map_err(Outcome::Error)
 }
 
-fn left(own: &[OwnVolume]) -> BTreeMap<String, Left> {
-    let known = |volume: &OwnVolume| {
-        let inode = std::fs::metadata(&volume.mountpoint).ok()?.ino();
-        Some((volume.name.clone(), Left { inode, born: born(Some(&volume.mountpoint)) }))
-    };
-    own.iter().filter_map(known).collect()
+fn left(own: &[OwnVolume]) -> Result<BTreeMap<String, Left>, String> {
+    let mut left = BTreeMap::new();
+    for volume in own {
+        match std::fs::metadata(&volume.mountpoint) {
+            Ok(found) => {
+                left.insert(volume.name.clone(), Left { inode: found.ino(), born: born(Some(&volume.mountpoint)) })
+            }
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(format!("volume {} cannot be looked at: {cause}", volume.name)),
+        };
+    }
+    Ok(left)
 }
 
 #[cfg(test)]
@@ -163,12 +193,20 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_takes_the_place_of_another_is_known_by_its_birth_where_its_number_is_the_same() {
+    fn what_is_written_into_a_volume_makes_it_no_other_one() {
         let dir = tempfile::tempdir().unwrap();
-        let first = born(Some(dir.path()));
-        let second = tempfile::tempdir().unwrap();
-        assert!(first.is_some() && first < born(Some(second.path())));
+        let own = [OwnVolume { name: "data".to_owned(), mountpoint: dir.path().to_owned() }];
+        let before = left(&own).unwrap();
+        assert!(before["data"].born.is_some());
         std::fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(born(Some(dir.path())), first, "what is written into it makes it no other one");
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        assert_eq!(left(&own).unwrap(), before);
+    }
+
+    #[test]
+    fn a_volume_that_is_gone_is_told_from_one_that_cannot_be_looked_at() {
+        let at = |place: &str| [OwnVolume { name: "data".to_owned(), mountpoint: place.into() }];
+        assert_eq!(left(&at("/nonexistent/_data")).unwrap(), BTreeMap::new());
+        assert!(left(&at("/proc/version/_data")).unwrap_err().contains("volume data cannot be looked at"));
     }
 }

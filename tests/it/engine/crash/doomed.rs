@@ -103,7 +103,7 @@ fn word(act: &Act) -> &'static str {
         Act::SetAside(_) => "SetAside",
         Act::GiveBack(_) => "GiveBack",
         Act::Verify => "Verify",
-        Act::Clear => "Clear",
+        Act::Clear { .. } => "Clear",
         Act::Make => "Make",
         Act::Find => "Find",
         Act::Mark => "Mark",
