@@ -111,9 +111,13 @@ in
         pkgs.openssh
       ];
       # As Docker's own unit: recipes and webhooks may be reached by a proxy only.
-      environment = config.networking.proxy.envVars // {
-        HOME = cfg.stateDir;
-      };
+      environment =
+        config.networking.proxy.envVars
+        // {
+          HOME = cfg.stateDir;
+        }
+        # Whether the host went down under an app; ProcSubset= hides where the kernel tells it.
+        // lib.optionalAttrs touchesVolumes { EVENKEEL_BOOT = "%b"; };
       # A disk that is not mounted must not look like volumes that are lost.
       unitConfig.RequiresMountsFor = [ cfg.stateDir ] ++ lib.optional asksEngine cfg.dockerDataRoot;
       serviceConfig =

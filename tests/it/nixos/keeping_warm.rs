@@ -9,7 +9,7 @@ const WIKI: &str = "warm-wiki";
 
 #[test]
 fn a_boot_leaves_what_is_kept_warm_idle_and_true_and_deploys_nothing() {
-    let machine = Machine::installed(&canonicals(&["wiki"], ""), &[], &[("wiki", &recipe())]);
+    let mut machine = Machine::installed(&canonicals(&["wiki"], ""), &[], &[("wiki", &recipe())]);
     deploys_nothing_by_itself(&machine);
     has_its_sweep_to_come(&machine);
 
@@ -17,10 +17,11 @@ fn a_boot_leaves_what_is_kept_warm_idle_and_true_and_deploys_nothing() {
     machine.host.shell(&format!("echo kept >{}; sync", page()));
     assert_eq!((status(&machine).as_str(), containers(&machine)), ("deployed", 1));
 
-    ends_what_runs_and_keeps_what_it_wrote(&machine);
+    a_switch_ends_what_runs_and_keeps_what_it_wrote(&mut machine);
     stores_again_what_is_no_longer_stored(&machine);
     tells_of_data_that_is_gone_before_it_is_used(&machine);
     puts_it_back_at_its_next_use(&machine);
+    uses_nothing_under_which_the_host_went_down(&machine);
 }
 
 fn deploys_nothing_by_itself(machine: &Machine) {
@@ -41,13 +42,9 @@ fn has_its_sweep_to_come(machine: &Machine) {
     assert_eq!(machine.service("evenkeel-sweep.service").start, "", "no sweep came with the boot");
 }
 
-/// The Engine starts it with the boot, as it was left. The app is given the moment that it needs before it can be told to
-/// end: killed, it would leave data that counts as dirty.
-fn ends_what_runs_and_keeps_what_it_wrote(machine: &Machine) {
-    let is_up = "docker ps --quiet --filter health=healthy | grep -q .";
-    machine.add_to(UNIT, &format!("[Service]\nExecStartPre=+/bin/sh -c 'until {is_up}; do sleep 0.2; done'\n"));
-    machine.reboot();
-    machine.host.shell(&format!("rm -r /etc/systemd/system/{UNIT}.d; systemctl daemon-reload"));
+/// With all that a switch finds, and no boot in between: its data is known to be that of the known-good.
+fn a_switch_ends_what_runs_and_keeps_what_it_wrote(machine: &mut Machine) {
+    machine.switch(&canonicals(&["wiki"], ""));
     let (service, said) = reconciled(machine);
     assert_eq!((service.result.as_str(), service.code.as_str()), ("success", "0"), "{said}");
     assert_eq!(containers(machine), 0, "{said}");
@@ -75,7 +72,7 @@ fn tells_of_data_that_is_gone_before_it_is_used(machine: &Machine) {
     machine.host.shell(&format!("docker volume rm {}_data", stack(WIKI)));
     machine.reboot();
     let (_, said) = reconciled(machine);
-    assert!(said.contains("is not what it left any more"), "{said}");
+    assert!(said.contains("was gone; the snapshot brings it back"), "{said}");
     assert_eq!((status(machine).as_str(), containers(machine)), ("dirty", 0), "{said}");
     let volumes = machine.engine("/volumes")["Volumes"].to_string();
     assert!(!volumes.contains(&stack(WIKI)), "{volumes}");
@@ -87,7 +84,17 @@ fn puts_it_back_at_its_next_use(machine: &Machine) {
     assert_eq!((status(machine).as_str(), data), ("deployed", ["1\n", "kept\n"].map(str::to_owned)));
 }
 
-/// How the run of this boot ended, and what it said.
+/// The Engine starts it with the boot, as it was left.
+fn uses_nothing_under_which_the_host_went_down(machine: &Machine) {
+    machine.reboot();
+    let (service, said) = reconciled(machine);
+    assert_eq!((service.result.as_str(), service.code.as_str()), ("success", "0"), "{said}");
+    assert_eq!((status(machine).as_str(), containers(machine)), ("dirty", 0), "{said}");
+    let why = machine.state("wiki")["warm"]["why"].to_string();
+    assert!(why.contains("the host went down while it ran"), "{why}: {said}");
+}
+
+/// How the last run ended, and what it said.
 fn reconciled(machine: &Machine) -> (Service, String) {
     let service = machine.service(UNIT);
     let said = machine.said(&service);
