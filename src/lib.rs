@@ -16,7 +16,7 @@
 //! | 0 | [`model`], [`telemetry`] | the operator's words as types that parse |
 //! | 1 | [`config`], [`recipe`], [`certificate`] | text to values, with file:line:column; reads no file |
 //! | 2 | [`desired`] | an app and its recipe at a version as Engine API bodies |
-//! | 3 | [`plan`], [`health`], [`policy`], `upgrade::{step, close, told, volumes, unclean}`, `warm::{step, close, ahead}` | pure decisions |
+//! | 3 | [`plan`], [`health`], [`policy`], `upgrade::{step, close, told, volumes, unclean}`, `warm::{step, close, ahead, registry}` | pure decisions |
 //! | 4 | [`host`] | the outside, one file per thing |
 //! | 5 | [`reconcile`], `upgrade::run`, `warm::run` | observe, plan, apply, gate; performing an upgrade, and what is done to a canonical |
 //! | 6 | `upgrade::on_host` | what each act of an upgrade does here |

@@ -6,5 +6,6 @@
 
 pub mod ahead;
 pub mod close;
+pub mod registry;
 pub mod run;
 pub mod step;

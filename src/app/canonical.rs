@@ -35,9 +35,9 @@ use crate::model::warm::{Purpose, Record, SCHEMA, Status, Step, Warm, Work};
 use crate::policy::promotion::Verified;
 use crate::reconcile::{Gate, release};
 use crate::upgrade::run::{Effects as _, Journal};
+use crate::warm::registry::Snapshot;
 use crate::warm::run::{self, Ended};
 use crate::warm::step::{self, End};
-use reality::Snapshot;
 
 pub use going_on::go_on_with_sweep;
 pub use settling::settle;

@@ -128,3 +128,6 @@ fn decided(state: &State, work: &Work, end: End, now: Timestamp) -> Option<Decid
         to: Some(to),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use anyhow::{Error, Result, ensure};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::close::closed;
+use super::close::{closed, not_as_left};
 use super::step::{self, End, Next};
 use crate::model::state::State;
 use crate::model::warm::{Step, Warm, Work};
@@ -111,7 +111,10 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
                 act => self.effects.perform(&act, &self.work().transaction.clone()).await,
             };
             match performed {
-                Ok(Ok(fact)) => self.learn(fact),
+                Ok(Ok(fact)) => match missed(self.work(), &fact) {
+                    Some(missed) => return Happened::No(missed),
+                    None => self.learn(fact),
+                },
                 Ok(Err(no)) => return Happened::No(no),
                 Err(Failure::Engine(why)) => return Happened::Failed { whose: Whose::Engine, why },
                 Err(Failure::Disk(why)) => return Happened::Failed { whose: Whose::Disk, why },
@@ -186,6 +189,14 @@ impl<'a, E: Effects, J: Journal> Run<'a, E, J> {
 fn at_end(state: &State, work: &Work) -> State {
     let warm = state.warm.clone().map(|warm| Warm { work: Some(Box::new(work.clone())), ..warm });
     State { warm, ..state.clone() }
+}
+
+/// Why the volumes that were stored are not those that were found when all had come to rest.
+fn missed(work: &Work, fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::Marked(found) if work.step == Step::Store => not_as_left(&work.found, found),
+        _ => None,
+    }
 }
 
 /// The work with what its step's end says of it.

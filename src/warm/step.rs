@@ -5,7 +5,7 @@
 //!
 //! | what | steps | where it is undone |
 //! |---|---|---|
-//! | seed | halt, clear, deploy, judge, rest, store | withdraw, discard |
+//! | seed | halt, clear, deploy, judge, rest, store | until clear: nothing was deployed; withdraw, discard |
 //! | promote | the same | withdraw, discard, make, put-back |
 //! | deploy | (halt, make, put-back,) deploy, judge | once: halt, make, put-back, and again; then withdraw, dirty |
 //! | quick | deploy, judge | broken off: withdraw, dirty; a No is left for reading |
@@ -111,12 +111,8 @@ pub fn next(work: &Work, happened: &Happened, tried_enough: bool) -> Next {
     }
     let found = matches!(happened, Crashed | Left(_));
     match work.purpose {
-        // What was removed of the known-good's comes back; and where nothing was, the snapshot is read before that.
-        Purpose::Promote if found && work.step == Step::Clear && work.transaction.snapshot.is_some() => {
-            Next::Go(Step::Make)
-        }
         Purpose::Seed | Purpose::Promote => not_known_good(work.step, found),
-        Purpose::Deploy => not_deployed(work, matches!(happened, No(_))),
+        Purpose::Deploy => not_deployed(work, found, matches!(happened, No(_))),
         Purpose::Quick => match (work.step, happened) {
             (Step::Deploy | Step::Judge, No(_)) => Next::Close(End::LeftForReading),
             (Step::Withdraw, No(_) | Failed { .. }) => Next::LeaveOpen,
@@ -132,8 +128,7 @@ pub fn next(work: &Work, happened: &Happened, tried_enough: bool) -> Next {
         Purpose::Restore if work.step == Step::Halt => Next::Close(End::Refused),
         Purpose::Restore if work.step == Step::Make && matches!(happened, No(_)) => Next::Close(End::Refused),
         Purpose::Restore => Next::Close(End::Spoiled),
-        // What is stored now is the only copy, and is not touched.
-        Purpose::Seal if found => Next::Go(work.step),
+        // What is stored now is the only copy, and is not touched. A later look says whether it still is what was left.
         Purpose::Seal => Next::Close(End::Refused),
     }
 }
@@ -165,10 +160,8 @@ fn done(work: &Work) -> Next {
 /// Where a known-good on its way is not made, or was broken off.
 fn not_known_good(step: Step, found: bool) -> Next {
     match step {
-        Step::Halt => Next::Close(End::Refused),
-        // Everything that can say no, and every read that can fail, comes before the first volume is removed.
-        Step::Clear if found => Next::Go(Step::Withdraw),
-        Step::Clear => Next::Close(End::Refused),
+        // Nothing was deployed, and the snapshot may not have been read yet. A volume that is gone is missed at the next use.
+        Step::Halt | Step::Clear => Next::Close(End::Refused),
         // Nobody saw how it ended, so it has to end once more.
         Step::Rest if found => Next::Go(Step::Deploy),
         Step::Store if found => Next::Go(Step::Store),
@@ -182,12 +175,12 @@ fn not_known_good(step: Step, found: bool) -> Next {
 }
 
 /// Where the known-good release does not come up. Its volumes may be to blame, but only once.
-fn not_deployed(work: &Work, no: bool) -> Next {
+fn not_deployed(work: &Work, found: bool, no: bool) -> Next {
     match work.step {
         Step::Deploy | Step::Judge if no && !work.put_back && work.transaction.snapshot.is_some() => {
             Next::Go(Step::Halt)
         }
-        Step::Withdraw if no => Next::LeaveOpen,
+        Step::Withdraw if !found => Next::LeaveOpen,
         _ => Next::Go(Step::Withdraw),
     }
 }
@@ -196,3 +189,6 @@ fn not_deployed(work: &Work, no: bool) -> Next {
 pub fn is_at_rest(state: &State) -> bool {
     state.warm.as_ref().is_none_or(|warm| warm.work.is_none() && warm.status != Status::Deployed)
 }
+
+#[cfg(test)]
+mod tests;

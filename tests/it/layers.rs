@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("warm::ahead", 3),
     ("warm::step", 3),
     ("warm::close", 3),
+    ("warm::registry", 3),
     ("warm::run", 5),
     ("warm", 5),
     ("app::drone", 7),

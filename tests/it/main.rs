@@ -33,5 +33,6 @@ mod terminals;
 mod timelines;
 mod truth;
 mod walk;
+mod warm_walk;
 mod woodpecker;
 mod world;

@@ -3,7 +3,7 @@
 //! The surprise: data counts as left only while nobody has started anything of the stack since. What was started and
 //! stopped again has been running, and what it wrote is no known-good's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -11,21 +11,13 @@ use super::super::{Host, Run};
 use crate::config;
 use crate::host::copying::{CopyError, Watch};
 use crate::host::store::AppDir;
-use crate::model::observed::{Observed, Task};
+use crate::model::observed::Task;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
-use crate::model::warm::Status;
+use crate::model::warm::{Status, Warm};
 use crate::upgrade::on_host::left_of;
-use crate::upgrade::volumes::written_since;
 use crate::warm::ahead::Found;
-use crate::warm::close::not_as_left;
-
-/// The snapshot of the known-good, as far as a look tells: it is read to its end when it is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Snapshot {
-    Whole,
-    Gone,
-}
+use crate::warm::registry::{self, Snapshot};
 
 impl Run<'_> {
     /// Why the volumes of what is idle, or deployed, cannot be used as they are.
@@ -72,33 +64,29 @@ pub(super) async fn found(host: &Host, app: &config::App, dir: &AppDir, state: &
 
 async fn strange(host: &Host, app: &config::App, state: &State) -> Result<Option<String>, Outcome> {
     let Some(warm) = &state.warm else { return Ok(None) };
-    if let Some(volumes) = not_as_left(&warm.left, &left_of(&host.swarm, &app.stack).await?) {
-        return Ok(Some(volumes));
-    }
+    let volumes = left_of(&host.swarm, &app.stack).await?;
     if warm.status != Status::Idle {
-        return Ok(None);
+        return Ok(registry::strange(warm, &volumes, false, &warm.indexes));
     }
-    if !nothing_runs(host, app, state).await? {
-        return Ok(Some("its services were started by somebody else".to_owned()));
-    }
+    let runs = !nothing_runs(host, app, state).await?;
     let (indexes, _) = host.swarm.indexes(&app.stack).await?;
-    if indexes == warm.indexes {
-        return Ok(None);
-    }
-    // Swarm raises them by itself when its Engine starts: it gives services their addresses anew.
-    if !indexes.keys().eq(warm.indexes.keys()) {
-        return Ok(written_since(&warm.indexes, &indexes));
-    }
-    Ok(started_since(&host.swarm.observe(&app.stack).await?, warm.since))
+    Ok(registry::strange(warm, &volumes, runs, &as_far_as_written(host, app, warm, indexes).await?))
 }
 
-/// A task that was made since then: whatever was started and stopped again has one, as long as its service is there.
-fn started_since(observed: &Observed, since: Timestamp) -> Option<String> {
-    let is_later = |task: &&Task| task.created.parse::<Timestamp>().is_ok_and(|created| created > since);
-    let task = observed.tasks.iter().find(is_later)?;
-    let service = observed.services.values().find(|service| service.id == task.service);
-    let name = service.map_or(task.service.as_str(), |service| service.name.as_str());
-    Some(format!("service {name} was started by somebody else"))
+/// The indexes, less what Swarm has raised by itself: when its Engine starts, it gives services their addresses anew. What was
+/// started since has a task, as long as its service is there.
+async fn as_far_as_written(
+    host: &Host,
+    app: &config::App,
+    warm: &Warm,
+    indexes: BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, u64>, Outcome> {
+    if indexes == warm.indexes || !indexes.keys().eq(warm.indexes.keys()) {
+        return Ok(indexes);
+    }
+    let is_later = |task: &Task| task.created.parse::<Timestamp>().is_ok_and(|created| created > warm.since);
+    let was_started = host.swarm.observe(&app.stack).await?.tasks.iter().any(is_later);
+    Ok(if was_started { indexes } else { warm.indexes.clone() })
 }
 
 fn snapshot(dir: &AppDir, state: &State) -> Result<Snapshot, Outcome> {

@@ -9,13 +9,13 @@ use tracing::warn;
 use super::super::telling::Report;
 use super::super::turn::{self, Break, Patience};
 use super::super::{Host, Options, Run, pausing, started_by_systemd};
-use super::reality::Snapshot;
 use super::{Begun, ends};
 use crate::config;
 use crate::host::store::{Recorded, Slot};
 use crate::host::who::who;
 use crate::model::outcome::Outcome;
 use crate::model::warm::{Purpose, Record, Status, Warm};
+use crate::warm::registry::{self, Held, Resting, Snapshot};
 
 /// Leaves a canonical idle, with a record that is true.
 ///
@@ -107,28 +107,27 @@ impl Run<'_> {
     /// Where its data is lost, which is written down.
     pub(super) async fn hold_against_reality(&mut self) -> Result<Outcome, Outcome> {
         let Some(warm) = self.state.warm.clone() else { return Ok(Outcome::Converged) };
-        match warm.status {
-            Status::Idle => match self.strange().await? {
-                None => Ok(Outcome::Converged),
-                Some(why) if self.snapshot()? == Snapshot::Gone => Err(self.is_lost(&why)?),
-                Some(why) => {
-                    let told = ends::comes_back(&why);
-                    self.spoil(why)?;
-                    Ok(told)
-                }
-            },
-            Status::Dirty if self.snapshot()? == Snapshot::Gone => {
-                Err(self.is_lost("its data was not what the known-good left")?)
-            }
+        let (strange, snapshot) = match warm.status {
+            Status::Idle => (self.strange().await?, self.snapshot()?),
             // Somebody may have put a copy in its place.
-            Status::Lost if self.snapshot_read()? == Snapshot::Whole => {
+            Status::Lost => (None, self.snapshot_read()?),
+            _ => (None, self.snapshot()?),
+        };
+        match registry::held(&warm, strange, snapshot) {
+            Held::True => Ok(Outcome::Converged),
+            Held::Lost(why) => Err(self.is_lost(&why)?),
+            Held::Dirty(why) => {
+                let told = ends::comes_back(&why);
+                self.spoil(why)?;
+                Ok(told)
+            }
+            Held::Found => {
                 let why = "its volumes were lost".to_owned();
                 self.write_warm(Warm { why: Some(why), ..Warm::new(Status::Dirty, &who(), self.now) })?;
                 Ok(Outcome::Applied(
                     "its snapshot is there again, and brings its data back before it is used".to_owned(),
                 ))
             }
-            _ => Ok(Outcome::Converged),
         }
     }
 
@@ -137,15 +136,27 @@ impl Run<'_> {
             self.report.warnings.push(ends::nothing_yet(&self.app.name));
             return Ok(Outcome::Converged);
         };
-        match warm.status {
-            Status::Lost => {
-                self.report.warnings.push(ends::still_lost(&self.app.name));
-                Ok(Outcome::Converged)
+        if warm.status == Status::Lost {
+            self.report.warnings.push(ends::still_lost(&self.app.name));
+        }
+        match registry::resting(&warm, !self.nothing_runs().await?, self.snapshot()?) {
+            Resting::Nothing => Ok(Outcome::Converged),
+            Resting::Store => self.store_once_more().await,
+            Resting::End => {
+                let ended = self.put_down(Purpose::Idle).await?;
+                let then = self.look_once_more().await?;
+                Ok(turn::both(ended, then))
             }
-            Status::Idle if self.snapshot()? == Snapshot::Gone => self.store_once_more().await,
-            Status::Deployed => self.put_down(Purpose::Idle).await,
-            _ if !self.nothing_runs().await? => self.put_down(Purpose::Idle).await,
-            _ => Ok(Outcome::Converged),
+        }
+    }
+
+    /// What has come to rest is looked at as what rested before.
+    async fn look_once_more(&mut self) -> Result<Outcome, Outcome> {
+        let found = self.hold_against_reality().await?;
+        let Some(warm) = self.state.warm.clone() else { return Ok(found) };
+        match registry::resting(&warm, false, self.snapshot()?) {
+            Resting::Store => Ok(turn::both(found, self.store_once_more().await?)),
+            Resting::Nothing | Resting::End => Ok(found),
         }
     }
 

@@ -1,13 +1,13 @@
 //! What a canonical is kept for: to run on warm data, to be upgraded there, and to rest again.
 
 use super::super::Run;
-use super::reality::Snapshot;
 use super::{Begun, ends};
 use crate::host::itself::boot;
 use crate::model::outcome::Outcome;
 use crate::model::transaction::Old;
 use crate::model::warm::{Purpose, Status};
 use crate::reconcile::{Judged, release};
+use crate::warm::registry::Snapshot;
 
 impl Run<'_> {
     /// The known-good release, on the data that it left or on that of its snapshot.

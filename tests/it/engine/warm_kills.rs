@@ -79,11 +79,13 @@ fn a_promote_that_was_killed_leaves_one_known_good_whole() {
         let snapshot = state["current"]["snapshot"].as_str().unwrap();
         assert!(warmth.dir().join("snapshots").join(snapshot).join("wiki.meta.json").exists(), "{step}");
 
-        assert_eq!(finished(&warmth), "idle", "{step}");
+        let status = finished(&warmth);
+        // Killed while its volumes were removed, they come back at the next use.
+        assert!(status == "idle" || (step == "clear" && status == "dirty"), "{step}: {status}");
         if ["rest", "store"].contains(&step) {
             known = (version, mark);
         }
-        warmth.stands("idle", &known.0);
+        warmth.stands(&status, &known.0);
         is_good(&warmth, &known.0, &[&known.1]);
     }
 }

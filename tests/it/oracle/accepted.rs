@@ -46,7 +46,7 @@ pub const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         fixture: "wanted-long-name",
-        how: How::Refused("characters, and 6", proof::long_name),
+        how: How::Refused(" are allowed", proof::long_name),
         reason: "the Engine refuses it, after other objects have been made",
     },
     Accepted {

@@ -51,7 +51,9 @@ pub fn drive(refusal: &Refusal) -> bool {
 }
 
 pub fn long_name(refusal: &Refusal) -> bool {
-    let limit = if refusal.message.contains("and 63 are allowed") { 63 } else { 64 };
+    let of_63 =
+        ["and 63 are allowed", "than the 63 that are allowed"].iter().any(|words| refusal.message.contains(words));
+    let limit = if of_63 { 63 } else { 64 };
     refusal.names().any(|name| name.len() > limit)
 }
 

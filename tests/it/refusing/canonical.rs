@@ -141,7 +141,7 @@ fn status_and_plan_tell_how_a_canonical_stands_as_their_schemas_say() {
     let (ts, by) = ("2026-11-21T18:00:00Z", "root");
     let lost = json!({"status": "lost", "since": ts, "by": by, "why": "the disk was new"});
     let deployed = json!({"status": "deployed", "since": ts, "by": by});
-    let gone = json!({"status": "idle", "since": ts, "by": by, "left": {"warm-wiki_x_example_data": 7}});
+    let gone = json!({"status": "idle", "since": ts, "by": by, "left": {"warm-wiki_x_example_data": {"inode": 7, "born": ts}}});
     for (warm, code, health, words) in [
         (
             &lost,
@@ -150,7 +150,12 @@ fn status_and_plan_tell_how_a_canonical_stands_as_their_schemas_say() {
             "its data is lost (the disk was new): a sweep, or `evenkeel canonical seed wiki`, makes it anew",
         ),
         (&deployed, 2, "healthy", "it is deployed: a run ends it, and keeps its data warm"),
-        (&gone, 2, "idle", "volume warm-wiki_x_example_data is not what it left any more, and its snapshot is gone"),
+        (
+            &gone,
+            2,
+            "idle",
+            "volume warm-wiki_x_example_data was gone, and its snapshot is gone: a run notes that it is lost",
+        ),
     ] {
         host.put_state("wiki", &kept_warm(warm).to_string());
         host.refuses(&["plan"], code, &[&format!("wiki: {words}")]);
