@@ -193,8 +193,8 @@ pub fn always_ran(app: &AppName, state: &Path) -> Outcome {
 
 pub fn foreign_volumes(names: &[String]) -> Outcome {
     Outcome::Blocked(format!(
-        "the recipe uses volume {}, which is not its own (external, or made by somebody else), so it cannot begin on fresh ones: name it in \
-         snapshot.external, and it is neither stored nor put back; nothing was touched",
+        "the recipe uses volume {}, which is not its own (external, or made by somebody else), so nothing is tried on it: name it in \
+         snapshot.external, and it is neither stored nor put back",
         names.join(", ")
     ))
 }

@@ -39,7 +39,7 @@ impl Run<'_> {
         if self.warm_status() != Some(Status::Deployed) {
             return Ok(first);
         }
-        let then = self.over(commit).await?;
+        let then = self.over(commit).await.unwrap_or_else(|outcome| outcome);
         Ok(match first {
             Outcome::Converged => then,
             first => then.and(first.sentence()),

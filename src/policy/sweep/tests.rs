@@ -52,12 +52,12 @@ fn what_has_no_known_good_is_seeded_whatever_is_said_of_versions() {
 }
 
 #[test]
-fn only_another_version_that_may_be_taken_is_promoted() {
+fn what_is_offered_is_promoted_also_where_it_is_the_version_of_the_known_good_under_another_configuration() {
     let current = revision("1.0.0+1");
     let known = Known::Good(&current);
     let nothing = |done, why: &str| Due::Nothing(done, why.to_owned());
     assert_eq!(due(known, Offered::Version(revision("1.1.0+1"))), Due::Promote(revision("1.1.0+1")));
-    assert_eq!(due(known, Offered::Version(current.clone())), nothing(Done::Unchanged, ""));
+    assert_eq!(due(known, Offered::Version(current.clone())), Due::Promote(current.clone()));
     assert_eq!(due(known, Offered::Nothing), nothing(Done::Unchanged, ""));
     assert_eq!(due(known, Offered::Later("young".into())), nothing(Done::Waits, "young"));
     assert_eq!(due(known, Offered::Held("major".into())), nothing(Done::Held, "major"));

@@ -82,7 +82,8 @@ fn a_volume_of_somebody_else_is_neither_taken_nor_removed_whoever_names_it() {
     let promote = ["promote", NAME, "--green", "--cold", "--version", "1.1.0+1"];
     warmth.ends(12, &promote, &["is not its own", "snapshot.external"]);
     let commit = warmth.commit_laid_over(&runs("quick"), &external);
-    warmth.ends(0, &["deploy", NAME, "--quick", &commit], &[]);
+    warmth.ends(12, &["deploy", NAME, "--quick", &commit], &["is not its own", "1.0.0+1 runs on its warm data"]);
+    warmth.stands("deployed", "1.0.0+1");
     warmth.ends(0, &["idle", NAME, "--restore"], &[]);
     warmth.stands("idle", "1.0.0+1");
     assert_eq!(fs::read_to_string(place.join("mine")).unwrap(), "dear");
