@@ -284,6 +284,10 @@ pub(super) struct Begun {
 /// Finishes or undoes what is open, from the journal alone; `record` is given each state that was written.
 async fn finish(desk: &Desk<'_>, state: &State, record: &dyn Fn(&State)) -> Result<Option<Ended>, Outcome> {
     let mut state = state.clone();
+    let work = state.warm.as_mut().and_then(|warm| warm.work.as_mut());
+    if let Some(work) = work.filter(|work| work.boot.is_some() && work.boot != boot()) {
+        work.step = step::after_boot(work.purpose, work.step);
+    }
     let (mut effects, journal) = desk.tools(&state)?;
     let mut journal = Recording { journal, record };
     Ok(run::resume(&mut state, &mut effects, &mut journal).await)

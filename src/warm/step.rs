@@ -62,6 +62,15 @@ pub fn first(purpose: Purpose, whole: bool) -> Step {
     }
 }
 
+/// Where work stands that another boot left open. What an app wrote and did not sync went with the power, so the data that
+/// passed its gate may not be there any more; from `store` on it is on disk.
+pub fn after_boot(purpose: Purpose, step: Step) -> Step {
+    match (purpose, step) {
+        (Purpose::Seed | Purpose::Promote, Step::Rest) => Step::Withdraw,
+        (_, step) => step,
+    }
+}
+
 /// How the canonical stands while a step is done. `was`: before all of it.
 pub fn status(purpose: Purpose, step: Step, was: Option<Status>) -> Status {
     match (purpose, step) {

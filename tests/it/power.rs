@@ -7,10 +7,13 @@
 //! `EVENKEEL_POWER=N` has the power fail at N moments by chance, too.
 
 pub mod host;
+mod moments;
 pub mod play;
 pub mod prepared;
+mod warm;
 pub mod watched;
 
+use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +38,7 @@ pub const DISKS: [&str; 2] = [STATE_DIR, VOLUMES];
 pub const STATE_DIR: &str = evenkeel::config::DEFAULT_STATE_DIR;
 pub const VOLUMES: &str = "/var/lib/docker/volumes";
 pub const STACK: &str = "wiki_example_org";
+const APP: &str = "wiki";
 
 /// A sync of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,23 +102,28 @@ fn each(cases: &[Case], check: impl Fn(Case, &Play, Option<String>) + Sync) {
     each_on(&prepared(), &Unit::of_readme("app"), cases, check);
 }
 
-/// Plays each on a host like this one, where this unit upgrades, some at a time, and tells how; a panic names its case.
+/// Plays each on a host like this one, where this unit upgrades, some at a time, and tells how.
 pub fn each_on(prepared: &Host, upgrade: &Unit, cases: &[Case], check: impl Fn(Case, &Play, Option<String>) + Sync) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let play = |case: Case| {
+    some_at_a_time(AT_A_TIME, cases, |case: Case| {
         let began = Instant::now();
         let mut play = Play::begin(case, prepared, upgrade.clone());
         play.lose_power();
         let broken = play.broken();
-        println!("{:3} s, {} syncs, {case:?}: {}", began.elapsed().as_secs(), play.syncs, play.told());
+        println!("{:3} s, {} syncs, {case:?}: {}", began.elapsed().as_secs(), play.seen.syncs, play.told());
         check(case, &play, broken);
-    };
-    for some in cases.chunks(AT_A_TIME) {
+    });
+}
+
+/// So many of them at the same time, one test after the other; a panic names its case.
+fn some_at_a_time<T: Copy + Debug + Send>(count: usize, cases: &[T], play: impl Fn(T) + Sync) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let play = &play;
+    for some in cases.chunks(count) {
         thread::scope(|scope| {
-            for case in some {
+            for &case in some {
                 let thread = thread::Builder::new().name(format!("{case:?}"));
-                thread.spawn_scoped(scope, || play(*case)).unwrap();
+                thread.spawn_scoped(scope, move || play(case)).unwrap();
             }
         });
     }

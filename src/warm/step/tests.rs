@@ -214,3 +214,12 @@ fn before_anything_else_than_the_known_good_is_written_the_record_says_so() {
     assert_eq!(says(Purpose::Idle, Step::Rest), Status::Idle);
     assert_eq!(says(Purpose::Idle, Step::Halt), Status::Dirty);
 }
+
+#[test]
+fn a_verdict_counts_after_a_power_loss_only_where_its_data_is_on_disk() {
+    for purpose in [Purpose::Seed, Purpose::Promote] {
+        assert_eq!(after_boot(purpose, Step::Rest), Step::Withdraw);
+        assert_eq!(after_boot(purpose, Step::Store), Step::Store);
+    }
+    assert_eq!(after_boot(Purpose::Seal, Step::Rest), Step::Rest, "what is stored once more was on disk before");
+}

@@ -12,9 +12,10 @@ use evenkeel::model::observed::{Observed, TaskState};
 use serde_json::Value;
 
 use super::host::Host;
+use super::moments::{Seen, kept_state};
 use super::prepared::{put_files, put_new_version};
-use super::watched::{COMMAND, Call, LAUNCHER, SOCKET, Verdict, Watched};
-use super::{CLOSED, Case, Flush, Moment, NEW, OLD, STACK, STATE_DIR, VOLUMES};
+use super::watched::{COMMAND, LAUNCHER, SOCKET, Watched};
+use super::{APP, Case, Flush, Moment, NEW, OLD, STACK, VOLUMES};
 use crate::engine::DEADLINE;
 use crate::world::at;
 
@@ -55,10 +56,7 @@ pub struct Play {
     upgrade: Unit,
     host: Host,
     before: BTreeMap<PathBuf, Vec<u8>>,
-    /// Whether a transaction was seen open.
-    began: bool,
-    /// How many were asked about.
-    pub syncs: usize,
+    pub seen: Seen,
 }
 
 impl Play {
@@ -66,7 +64,7 @@ impl Play {
     pub fn begin(case: Case, prepared: &Host, upgrade: Unit) -> Self {
         let host = prepared.twin();
         put_new_version(&host, case.is_good);
-        let play = Self { case, upgrade, before: BTreeMap::new(), host, began: false, syncs: 0 };
+        let play = Self { case, upgrade, before: BTreeMap::new(), host, seen: Seen::default() };
         play.until("the app runs", |observed| runs(observed) == [OLD]);
         let before = play.data();
         assert_eq!(before.len(), 51, "the data of the app and its users");
@@ -121,68 +119,22 @@ impl Play {
         let socket = unit.have_watched(&self.host);
         self.host.shell(&unit.begin);
         let watched = Watched::accept(&socket);
-        let is_held = watched.follow(|call| self.verdict(call, case));
+        let is_held = watched.follow(|call| self.seen.verdict(&self.host, APP, call, case.moment, case.skipped));
         let may_end = matches!(case.moment, Moment::Before(Flush::Number(_)) | Moment::After(Flush::Number(_)));
         assert!(is_held || may_end, "{case:?} was never reached: {}", self.journal());
         watched
     }
 
-    fn verdict(&mut self, call: &Call, case: Case) -> Verdict {
-        if call.is_hint {
-            let is_of_archive = call.path().extension().is_some_and(|end| end == "zst");
-            return if is_of_archive && case.skipped == Some(Flush::Archive) { Verdict::Skip } else { Verdict::Make };
-        }
-        self.syncs += 1;
-        let verdict = match case.moment {
-            _ if case.skipped.is_some_and(|skipped| self.is(skipped, call)) => Verdict::Skip,
-            Moment::Before(sync) if self.is(sync, call) => Verdict::HoldBefore,
-            Moment::After(sync) if self.is(sync, call) => Verdict::HoldAfter,
-            _ => Verdict::Make,
-        };
-        self.began |= self.step().is_some_and(|step| step != CLOSED);
-        verdict
-    }
-
-    fn is(&self, sync: Flush, call: &Call) -> bool {
-        let (path, app) = (call.path(), Path::new(STATE_DIR).join("wiki"));
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_part = |end: &str| name.starts_with(".part-") && name.ends_with(end);
-        match sync {
-            Flush::State(step) => {
-                let is_beside = path.parent() == Some(&app) && name.starts_with(".beside-");
-                is_beside && step_of(&call.content()).as_deref() == Some(step) && (self.began || step != CLOSED)
-            }
-            Flush::Rename(step) => {
-                path == app && self.step().as_deref() == Some(step) && (self.began || step != CLOSED)
-            }
-            Flush::Archive => is_part(".tar.zst"),
-            Flush::Manifest => is_part(".meta.json"),
-            Flush::Stage => call.is_syncfs,
-            Flush::Number(number) => self.syncs == number,
-        }
-    }
-
-    /// Where the state stands, as it would be read now.
-    fn step(&self) -> Option<String> {
-        step_of(&self.kept_state())
-    }
-
     fn kept_state(&self) -> Vec<u8> {
-        fs::read(self.host.path(format!("{STATE_DIR}/wiki/state.json"))).unwrap_or_default()
+        kept_state(&self.host, APP)
     }
 
     fn data(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let folder = self.host.path(format!("{VOLUMES}/{STACK}_data/_data"));
-        files(&folder)
-            .into_iter()
-            .map(|(path, bytes)| (path.strip_prefix(&folder).unwrap().to_owned(), bytes))
-            .collect()
+        data_of(&self.host, STACK)
     }
 
     fn observe(&self) -> Observed {
-        let socket = format!("unix://{}", self.host.path("/run/docker.sock").display());
-        let stack: StackName = STACK.parse().unwrap();
-        at(&socket, async move |swarm| swarm.observe(&stack).await.unwrap())
+        observe(&self.host, STACK)
     }
 
     #[track_caller]
@@ -276,7 +228,7 @@ impl Play {
 }
 
 /// The releases that run, by their tasks.
-fn runs(observed: &Observed) -> Vec<String> {
+pub fn runs(observed: &Observed) -> Vec<String> {
     let running = observed.tasks.iter().filter(|task| task.up_to_date && task.state == TaskState::Running).count();
     let specs = observed.services.values().map(|service| &service.spec);
     let env = specs.filter_map(|spec| spec["TaskTemplate"]["ContainerSpec"]["Env"].as_array()).flatten();
@@ -292,10 +244,16 @@ fn untouched(observed: Observed) -> (Vec<(String, u64)>, Vec<String>) {
     (services.collect(), running.map(|task| task.id).collect())
 }
 
-fn step_of(state: &[u8]) -> Option<String> {
-    let state: Value = serde_json::from_slice(state).ok()?;
-    state.get("schema")?;
-    Some(state["open"]["step"].as_str().unwrap_or(CLOSED).to_owned())
+/// Every file of the stack's volume, with its bytes.
+pub fn data_of(host: &Host, stack: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+    let folder = host.path(format!("{VOLUMES}/{stack}_data/_data"));
+    files(&folder).into_iter().map(|(path, bytes)| (path.strip_prefix(&folder).unwrap().to_owned(), bytes)).collect()
+}
+
+pub fn observe(host: &Host, stack: &str) -> Observed {
+    let socket = format!("unix://{}", host.path("/run/docker.sock").display());
+    let stack: StackName = stack.parse().unwrap();
+    at(&socket, async move |swarm| swarm.observe(&stack).await.unwrap())
 }
 
 /// Every file below a folder, with its bytes.

@@ -37,19 +37,26 @@ pub fn prepared() -> Arc<Host> {
 }
 
 fn prepare() -> Host {
+    let host = bare(CONFIG);
+    put_old_version(&host);
+    host.shell("systemctl start evenkeel@app.service");
+    put_pages(&host);
+    host.kill();
+    host
+}
+
+/// One with the program, what README shows, an image and this configuration. Runs.
+pub fn bare(config: &str) -> Host {
     let host = Host::boot(&DISKS);
     put_programs(&host);
-    put_files(&host, "/etc/evenkeel", &[("config.toml", CONFIG)]);
+    put_files(&host, "/etc/evenkeel", &[("config.toml", config)]);
     put_files(&host, "/etc/systemd/system", &units());
-    put_old_version(&host);
     host.shell_with("docker load --quiet", &standin());
     // What a power loss leaves open is finished at boot, as the timer would finish it a little later.
     host.shell(
         "systemctl daemon-reload; systemctl enable evenkeel-swarm.service
-         systemctl add-wants multi-user.target evenkeel-resume.service; systemctl start evenkeel@app.service",
+         systemctl add-wants multi-user.target evenkeel-resume.service",
     );
-    put_pages(&host);
-    host.kill();
     host
 }
 
@@ -111,6 +118,11 @@ pub fn put_new_version(host: &Host, is_good: bool) {
 }
 
 pub fn publish(recipe: &mut RecipeRepo, version: &str, script: &str, health: &str) {
+    recipe.publish(version, &[("compose.yml", &compose(version, script, health))]);
+}
+
+/// What the recipe has of it.
+pub fn compose(version: &str, script: &str, health: &str) -> String {
     let compose = json!({
         "services": {"app": {
             "image": "standin:1.0.0",
@@ -123,10 +135,10 @@ pub fn publish(recipe: &mut RecipeRepo, version: &str, script: &str, health: &st
         }},
         "volumes": {"data": {}},
     });
-    recipe.publish(version, &[("compose.yml", &compose.to_string())]);
+    compose.to_string()
 }
 
-fn put_recipe(host: &Host, recipe: &RecipeRepo) {
+pub fn put_recipe(host: &Host, recipe: &RecipeRepo) {
     host.copy(recipe.path(), "/srv/coming");
     host.shell(&format!("rm -rf {RECIPE}; mv /srv/coming/.tmp* {RECIPE}; rmdir /srv/coming"));
 }
