@@ -56,7 +56,7 @@ fn walk(turns: &[Turn], mutant: Option<Mutant>, met: &mut BTreeMap<String, usize
         match turn {
             Turn::Ask(what, noes, events) => {
                 prepare(&mut world.borrow_mut(), *noes, events);
-                let was = stand(&world.borrow());
+                let was = stand(&mut world.borrow_mut());
                 let done = ask(&world, *what).is_some();
                 after(&mut world.borrow_mut(), *what, *noes, done, &was);
             }
@@ -85,18 +85,19 @@ struct Stand {
     writes: u32,
     had_work: bool,
     is_stored: bool,
-    volumes: usize,
     is_at_rest: bool,
+    /// The run before was the reconciler too, with nothing in its way, and nothing was done by hand since.
+    was_settled: bool,
 }
 
-fn stand(world: &World) -> Stand {
+fn stand(world: &mut World) -> Stand {
     Stand {
+        was_settled: std::mem::take(&mut world.settled_before),
         status: world.status(),
         key: world.journal.current.as_ref().map(|current| current.key.clone()),
         writes: world.writes,
         had_work: world.work().is_some(),
         is_stored: world.known_snapshot().is_some_and(world::Snapshot::is_whole),
-        volumes: world.volumes.len(),
         is_at_rest: !world.runs() && world.status() != Some(Status::Deployed),
     }
 }
@@ -109,62 +110,52 @@ fn after(world: &mut World, ask: Ask, noes: u32, done: bool, was: &Stand) {
     if !done {
         return world.broken(Law::Ends, format!("{ask:?} came to no end: {:?}", world.work().map(|work| work.step)));
     }
-    let stands = world.status();
-    let green = noes == 0 && !was.had_work;
-    let key = world.journal.current.as_ref().map(|current| current.key.clone());
-    match ask {
-        Ask::Settle => {
-            let rests = matches!(stands, None | Some(Status::Idle | Status::Dirty | Status::Lost));
-            let stray = world.container.is_some() && stands.is_some_and(|status| status != Status::Lost);
-            if !rests || stray || world.work().is_some() {
-                world.broken(Law::AtRest, format!("{stands:?}, {:?}", world.container));
-            }
-            let is_noted = world.journal.warm.as_ref().is_some_and(|warm| warm.damaged);
-            let is_stored = world.known_snapshot().is_some_and(world::Snapshot::looks_whole) && !is_noted;
-            if stands == Some(Status::Dirty) && !is_stored || stands == Some(Status::Idle) && !is_stored {
-                world.broken(Law::Lost, format!("{stands:?}, and no snapshot is there"));
-            }
-        }
-        Ask::Seed if green && matches!(was.status, None | Some(Status::Lost)) && stands != Some(Status::Idle) => {
-            world.broken(Law::Done, format!("seeded, and {stands:?}"));
-        }
-        Ask::Seed if noes > 0 && !was.had_work && was.status.is_none() => {
-            if !world.volumes.is_empty() || world.container.is_some() || stands.is_some() {
-                world.broken(Law::Nothing, format!("{stands:?}: {:?}, {:?}", world.volumes, world.container));
-            }
-        }
-        Ask::Promote
-            if green && was.is_stored && was.is_at_rest && matches!(was.status, Some(Status::Idle | Status::Dirty)) =>
-        {
-            if key == was.key || stands != Some(Status::Idle) {
-                world.broken(Law::Done, format!("promoted, and {stands:?}"));
-            }
-        }
-        Ask::Promote if noes > 0 && !was.had_work && was.is_stored => {
-            if key != was.key {
-                world.broken(Law::Verdict, "a red promote changes the known-good");
-            }
-        }
-        Ask::Deploy if green && !matches!(was.status, None | Some(Status::Lost)) => {
-            let expected = if was.is_stored { [Status::Deployed; 2] } else { [Status::Deployed, Status::Lost] };
-            // What was read and found damaged is noted, and called lost by the next run.
-            let is_noted = !was.is_stored && world.journal.warm.as_ref().is_some_and(|warm| warm.damaged);
-            if !is_noted && !stands.is_some_and(|status| expected.contains(&status)) {
-                world.broken(Law::Done, format!("deployed from {:?}, and {stands:?}", was.status));
-            }
-        }
-        Ask::Restore if green && was.is_stored && !matches!(was.status, None | Some(Status::Lost)) => {
-            if stands != Some(Status::Idle) {
-                world.broken(Law::Done, format!("restored, and {stands:?}"));
-            }
-        }
-        _ => {}
+    if let Some(law) = broken(world, ask, noes, was) {
+        world.broken(law, format!("{ask:?} from {:?} ends at {:?}", was.status, world.status()));
     }
-    let is_second = ask == Ask::Settle && was.is_at_rest && !was.had_work && world.settled_before;
+    let is_second = ask == Ask::Settle && was.is_at_rest && !was.had_work && was.was_settled;
     if is_second && world.writes != was.writes {
-        world.broken(Law::SecondRun, format!("a second run writes: {stands:?}, {} volumes", was.volumes));
+        world.broken(Law::SecondRun, format!("a second run writes: {:?}", world.status()));
     }
     world.settled_before = ask == Ask::Settle;
+}
+
+/// The law that such an end breaks, if it does.
+fn broken(world: &World, ask: Ask, noes: u32, was: &Stand) -> Option<Law> {
+    let stands = world.status();
+    let [is_idle, is_deployed, is_lost] = [Status::Idle, Status::Deployed, Status::Lost].map(|one| stands == Some(one));
+    let (green, red) = (noes == 0 && !was.had_work, noes > 0 && !was.had_work);
+    let is_enrolled = !matches!(was.status, None | Some(Status::Lost));
+    let is_same = world.journal.current.as_ref().map(|current| &current.key) == was.key.as_ref();
+    let is_noted = world.journal.warm.as_ref().is_some_and(|warm| warm.damaged);
+    let (law, is_broken) = match ask {
+        Ask::Settle => return not_at_rest(world, is_noted),
+        Ask::Seed if green && !is_enrolled => (Law::Done, !is_idle),
+        Ask::Seed if red && was.status.is_none() => {
+            (Law::Nothing, !world.volumes.is_empty() || world.container.is_some() || stands.is_some())
+        }
+        Ask::Promote if green && is_enrolled && was.is_stored && was.is_at_rest => (Law::Done, is_same || !is_idle),
+        Ask::Promote if red => (Law::Verdict, !is_same),
+        Ask::Deploy if green && is_enrolled && was.is_stored => (Law::Done, !is_deployed),
+        // What was read and found damaged is noted, and called lost by the next run.
+        Ask::Deploy if green && is_enrolled => (Law::Done, !is_deployed && !is_lost && !is_noted),
+        Ask::Restore if green && is_enrolled && was.is_stored => (Law::Done, !is_idle),
+        _ => return None,
+    };
+    is_broken.then_some(law)
+}
+
+/// After the reconciler.
+fn not_at_rest(world: &World, is_noted: bool) -> Option<Law> {
+    let stands = world.status();
+    let rests = matches!(stands, None | Some(Status::Idle | Status::Dirty | Status::Lost));
+    let is_stray = world.container.is_some() && !matches!(stands, None | Some(Status::Lost));
+    let is_stored = world.known_snapshot().is_some_and(world::Snapshot::looks_whole) && !is_noted;
+    match stands {
+        _ if !rests || is_stray || world.work().is_some() => Some(Law::AtRest),
+        Some(Status::Dirty | Status::Idle) if !is_stored => Some(Law::Lost),
+        _ => None,
+    }
 }
 
 /// Each kind of work from each way to stand, cut at every moment by everything.

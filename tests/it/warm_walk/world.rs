@@ -292,15 +292,19 @@ impl World {
         let one = (!unused.is_empty()).then(|| unused[chance as usize % unused.len().max(1)].clone());
         let known = self.journal.current.as_ref().and_then(|current| current.snapshot.clone());
         match hand {
-            Hand::LoseVolume => drop(one.and_then(|name| self.volumes.remove(&name))),
+            Hand::LoseVolume => self.volumes.retain(|name, _| Some(name) != one.as_ref()),
             Hand::ReplaceVolume => {
                 if let Some(name) = one {
                     self.volumes.remove(&name);
                     self.create(&name);
                 }
             }
-            Hand::Prune => unused.iter().for_each(|name| drop(self.volumes.remove(name))),
-            Hand::LoseSnapshot => drop(known.and_then(|id| self.snapshots.remove(&id)).map(|_| self.hurt())),
+            Hand::Prune => self.volumes.retain(|name, _| used.contains(name)),
+            Hand::LoseSnapshot => {
+                if known.and_then(|id| self.snapshots.remove(&id)).is_some() {
+                    self.hurt();
+                }
+            }
             Hand::FlipSnapshot => {
                 if let Some(snapshot) = known.and_then(|id| self.snapshots.get_mut(&id)) {
                     snapshot.flipped = true;
