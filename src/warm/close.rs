@@ -40,7 +40,7 @@ fn warm_after(state: &State, work: &Work, end: End, now: Timestamp) -> Option<Wa
     let was_why = || work.was.as_ref().and_then(|was| was.why.clone());
     match (end, work.purpose) {
         (End::Committed, _) | (End::Undone, Purpose::Promote) | (End::Rested, Purpose::Restore) => Some(idle()),
-        (End::Undone | End::Refused, _) => work.was.as_deref().map(|was| as_it_was(was, work)),
+        (End::Undone | End::Refused, _) => work.was.as_deref().map(as_it_was),
         (End::Deployed, Purpose::Quick) | (End::LeftForReading, _) => {
             Some(dirty(Some(format!("{} was deployed over it", work.transaction.old.release.body.revision))))
         }
@@ -57,13 +57,10 @@ fn warm_after(state: &State, work: &Work, end: End, now: Timestamp) -> Option<Wa
     }
 }
 
-/// Nothing of the data was touched; what ran of it was ended, and that is how its services were left.
-fn as_it_was(was: &Warm, work: &Work) -> Warm {
-    let indexes = match work.transaction.indexes.is_empty() {
-        true => was.indexes.clone(),
-        false => work.transaction.indexes.clone(),
-    };
-    Warm { work: None, indexes, ..was.clone() }
+/// Nothing of the data was touched. What was written of its services since it was left idle still counts: somebody may
+/// have started them between two runs of this work.
+fn as_it_was(was: &Warm) -> Warm {
+    Warm { work: None, ..was.clone() }
 }
 
 /// Why these volumes are not what the known-good release left; what it did not leave does not count.

@@ -196,3 +196,13 @@ fn a_state_without_work_is_left_as_it_is() {
     state.warm.as_mut().unwrap().work = None;
     assert_eq!(closed(&state, End::Rested, now()), state);
 }
+
+#[test]
+fn what_was_refused_is_as_idle_as_it_was_and_no_more() {
+    let mut state = under_way(Purpose::Restore, Some(Status::Idle));
+    let indexes = |index| [("app".to_owned(), index)].into();
+    work_of(&mut state).was.as_mut().unwrap().indexes = indexes(3);
+    work_of(&mut state).transaction.indexes = indexes(5);
+    let done = closed(&state, End::Refused, now()).warm.unwrap();
+    assert_eq!((done.indexes, done.left), (indexes(3), left(7)), "somebody may have started it between two runs");
+}

@@ -5,7 +5,7 @@ use evenkeel::model::state::{Release, State};
 use evenkeel::model::warm::{Purpose, Status, Step, Warm};
 use evenkeel::warm::registry::{self, Held, Resting, Snapshot};
 use evenkeel::warm::run::{self, Ended};
-use evenkeel::warm::step::End;
+use evenkeel::warm::step::{self, End};
 use futures_util::FutureExt;
 
 use super::host::{self, Begun, File, Host, Shared, at, release, work};
@@ -56,6 +56,12 @@ fn finish(world: &Shared) -> Option<()> {
     if state.warm.as_ref().is_some_and(|warm| warm.work.is_none()) {
         host::write(&mut world.borrow_mut(), &state);
         return Some(());
+    }
+    let boot = world.borrow().boot.to_string();
+    let work = state.warm.as_mut().and_then(|warm| warm.work.as_mut());
+    let is_other = work.filter(|work| work.boot.as_ref() != Some(&boot));
+    if let Some(work) = is_other.filter(|_| !world.borrow().has(Mutant::BootOfTheWorkIsBelieved)) {
+        work.step = step::after_boot(work.purpose, work.step);
     }
     let (mut effects, mut journal) = (Host::new(world), File(world.clone()));
     let ended = run::resume(&mut state, &mut effects, &mut journal).now_or_never()?;

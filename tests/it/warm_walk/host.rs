@@ -157,6 +157,7 @@ impl Host {
 
 fn prove(world: &mut World, transaction: &Transaction) -> Result<(), Cut> {
     world.engine()?;
+    world.is_held |= std::mem::take(&mut world.holder_comes);
     if world.has(Mutant::ProofSeesNothing) {
         return Ok(());
     }
@@ -290,6 +291,7 @@ fn exchange(world: &mut World, name: &str, transaction: &Transaction) -> Result<
 
 fn archive(world: &mut World, name: &str, id: &str) -> Result<(), Cut> {
     world.disk()?;
+    laws::before_read(world, name);
     let data = world.volumes.get(name).ok_or(Cut::Disk)?.data;
     let snapshot = world.snapshots.entry(id.to_owned()).or_default();
     snapshot.manifest = None;

@@ -2,6 +2,7 @@
 
 use evenkeel::model::state::State;
 use evenkeel::model::warm::{Purpose, Status, Warm};
+use evenkeel::warm::close::not_as_left;
 use evenkeel::warm::registry;
 
 use super::host::release_of;
@@ -25,7 +26,7 @@ pub enum Law {
     Lost,
     /// The last copy of the known-good is not removed.
     LastCopy,
-    /// Nothing is taken from under a container.
+    /// Nothing is stored, or taken, that a container holds.
     Held,
     /// Nothing is left running, and nothing open.
     AtRest,
@@ -68,7 +69,22 @@ pub fn at_write(world: &mut World, before: &State) {
             world.broken(Law::Lost, "what is there is called lost");
         }
     }
-    if warm.status == Status::Idle && warm.work.is_none() && believed(world, warm) && !world.is_good() {
+    if warm.work.is_some() {
+        return;
+    }
+    let is_left = |warm: &Warm| not_as_left(&warm.left, &world.marks()).is_none();
+    let at_rest = |warm: &&Warm| warm.status == Status::Idle && warm.work.is_none();
+    let was_at_rest = before.warm.as_ref().filter(at_rest).is_some_and(is_left);
+    if was_at_rest && warm.status == Status::Dirty && !world.is_touched && world.is_good() {
+        world.broken(Law::IdleIsTrue, "called dirty, and nobody has touched it");
+    }
+    let runs = world.container.as_ref().map(|container| container.release);
+    let known = world.known.as_ref().map(|known| known.release);
+    if warm.status == Status::Deployed && was != Some(Status::Deployed) && runs.is_some() && runs != known {
+        world.broken(Law::Announced, format!("release {runs:?} runs, and is called the known-good"));
+    }
+    world.is_touched &= warm.status != Status::Idle || !believed(world, warm);
+    if warm.status == Status::Idle && believed(world, warm) && !world.is_good() {
         world.broken(Law::IdleIsTrue, format!("called idle: {:?}", world.volumes));
     }
 }
@@ -92,7 +108,9 @@ fn commit(world: &mut World, before: &State, after: &State) {
     };
     let data: Vec<Data> = stored.values().copied().collect();
     let fits = stored.keys().cloned().collect::<std::collections::BTreeSet<_>>() == world.volumes_of(release);
-    if !fits || !lineage.is_some_and(|lineage| is_pure(&data, release, lineage)) {
+    // What a power loss went over was read back by nobody.
+    let is_on_disk = work.purpose == Purpose::Seal || data.iter().all(|data| data.crashes == 0);
+    if !fits || !is_on_disk || !lineage.is_some_and(|lineage| is_pure(&data, release, lineage)) {
         world.broken(Law::Verdict, format!("{:?} committed {stored:?}", work.purpose));
     }
     world.known = Some(Known { release, lineage: lineage.unwrap_or_default(), stored, is_hurt: false });
@@ -122,11 +140,16 @@ pub fn before_start(world: &mut World, release: u8) {
     }
 }
 
+/// Before a volume's data is stored.
+pub fn before_read(world: &mut World, name: &str) {
+    if world.is_held || world.container.as_ref().is_some_and(|container| container.volumes.contains(name)) {
+        world.broken(Law::Held, format!("{name} is held by a container"));
+    }
+}
+
 /// Before a volume's data goes, or makes room.
 pub fn before_loss(world: &mut World, name: &str) {
-    if world.container.as_ref().is_some_and(|container| container.volumes.contains(name)) {
-        world.broken(Law::Held, format!("{name} goes from under a container"));
-    }
+    before_read(world, name);
     let is_only =
         world.known.as_ref().is_some_and(|known| known.is_hurt && world.volumes_of(known.release).contains(name));
     let was_idle = world.work().is_some_and(|work| work.status_before() == Some(Status::Idle));

@@ -21,6 +21,7 @@ mutants! {
     WhatRunsIsNotSeen,
     IndexesAreBelieved,
     BootIsBelieved,
+    BootOfTheWorkIsBelieved,
     WhatBecameOfItIsNotAsked,
     // A decision is.
     DirtyIsUsed,

@@ -21,6 +21,8 @@ pub struct Data {
     pub epoch: u32,
     /// Its last writer was killed.
     pub unclean: bool,
+    /// How often the host went down under its writer.
+    pub crashes: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -164,6 +166,8 @@ pub struct World {
     pub next: u32,
     pub is_dead: bool,
     pub is_asked: bool,
+    /// It takes the volumes where somebody looks next: between a look and what follows nobody is guarded.
+    pub holder_comes: bool,
     pub is_held: bool,
     pub is_unclean: bool,
     pub engine_away_until: i64,
@@ -176,6 +180,8 @@ pub struct World {
     pub passed: Option<u32>,
     /// The run before was the reconciler too, and nothing was done by hand since.
     pub settled_before: bool,
+    /// Somebody did something to it since it was called idle.
+    pub is_touched: bool,
     pub wrong: Option<(Law, String)>,
 }
 
@@ -200,6 +206,7 @@ impl World {
             next: 1,
             is_dead: false,
             is_asked: false,
+            holder_comes: false,
             is_held: false,
             is_unclean: false,
             engine_away_until: 0,
@@ -209,6 +216,7 @@ impl World {
             known: None,
             passed: None,
             settled_before: false,
+            is_touched: false,
             wrong: None,
         }
     }
@@ -271,13 +279,16 @@ impl World {
             Event::DiskBad => self.disk_bad_until = self.clock + 2400,
             Event::Asked => self.is_asked = true,
             Event::Unclean => self.is_unclean = true,
-            Event::Holder => self.is_held = true,
+            Event::Holder => self.holder_comes = true,
         }
     }
 
     /// What is not sealed is lost, and Swarm starts again what is meant to run.
     fn lose_power(&mut self) {
         self.boot += 1;
+        for name in self.container.iter().flat_map(|container| &container.volumes) {
+            self.volumes.entry(name.clone()).and_modify(|volume| volume.data.crashes += 1);
+        }
         self.end(false);
         self.snapshots.retain(|_, snapshot| snapshot.manifest.is_some());
         if self.service.is_some_and(|service| service.is_meant) {
@@ -286,7 +297,7 @@ impl World {
     }
 
     pub fn by_hand(&mut self, hand: Hand, chance: u32) {
-        self.settled_before = false;
+        (self.settled_before, self.is_touched) = (false, true);
         let used = self.container.as_ref().map(|container| container.volumes.clone()).unwrap_or_default();
         let unused: Vec<String> = self.volumes.keys().filter(|name| !used.contains(*name)).cloned().collect();
         let one = (!unused.is_empty()).then(|| unused[chance as usize % unused.len().max(1)].clone());
@@ -372,7 +383,7 @@ impl World {
             let is_fresh = volume.data.writers == 0;
             let lineage = if is_fresh { fresh.unwrap_or(0) } else { volume.data.lineage };
             let writers = volume.data.writers | (1 << container.release);
-            volume.data = Data { lineage, writers, epoch, unclean };
+            volume.data = Data { lineage, writers, epoch, unclean, ..volume.data };
         }
     }
 
@@ -412,7 +423,10 @@ impl World {
         let Some(known) = &self.known else { return false };
         let names = self.volumes_of(known.release);
         let data: Option<Vec<Data>> = names.iter().map(|name| Some(self.volumes.get(name)?.data)).collect();
-        data.is_some_and(|data| laws::is_pure(&data, known.release, known.lineage))
+        let crashes = |data: &[Data]| data.iter().map(|data| data.crashes).collect::<Vec<_>>();
+        let stored: Vec<Data> = known.stored.values().copied().collect();
+        let is_as_stored = |data: &[Data]| crashes(data) == crashes(&stored);
+        data.is_some_and(|data| laws::is_pure(&data, known.release, known.lineage) && is_as_stored(&data))
     }
 
     pub fn known_snapshot(&self) -> Option<&Snapshot> {
@@ -422,7 +436,7 @@ impl World {
     /// A later run begins.
     pub fn wake(&mut self) {
         (self.is_dead, self.is_asked, self.is_held, self.is_unclean) = (false, false, false, false);
-        (self.disk_full, self.befell) = (false, false);
+        (self.disk_full, self.befell, self.holder_comes) = (false, false, false);
         (self.engine_away_until, self.disk_bad_until) = (0, 0);
         self.events.clear();
         self.clock += 3600;
