@@ -47,6 +47,8 @@ enum Meanwhile {
     Nothing,
     /// Somebody syncs a file of his own: names are on the disk by that, and bytes are not.
     Names,
+    /// What the Engine wrote of its containers is on disk: one whose removal was lost is there again. No volume lies there.
+    Engine,
     /// All is written.
     All,
 }
@@ -81,7 +83,7 @@ const IDLE: Case = Case {
     before: &["deploy wiki"],
     asked: "idle wiki",
     moment: Moment::After(Flush::Rename("closed")),
-    meanwhile: Meanwhile::Nothing,
+    meanwhile: Meanwhile::Engine,
     skipped: None,
     version: Some(GOOD),
     status: "idle",
@@ -102,6 +104,7 @@ const PROMOTE: Case = Case {
     name: "a promote that commits",
     before: &[],
     asked: "promote wiki --green --cold --version 1.1.0+1",
+    meanwhile: Meanwhile::Nothing,
     version: Some(BETTER),
     rested: (1, 1),
     ..IDLE
@@ -211,6 +214,7 @@ impl Play {
         match case.meanwhile {
             Meanwhile::Nothing => {}
             Meanwhile::Names => drop(play.host.shell(&format!("echo >{VOLUMES}/stray; sync {VOLUMES}/stray"))),
+            Meanwhile::Engine => drop(play.host.shell("sync --file-system /")),
             Meanwhile::All => drop(play.host.shell("sync")),
         }
         play.host.cut();
