@@ -38,7 +38,7 @@ pub enum Verb {
     Seed {
         #[arg(value_name = "NAME")]
         name: String,
-        /// A version's tag, or a commit [default: as the configuration says].
+        /// A version's tag; a commit only of a recipe that has no versions [default: as the configuration says].
         #[arg(long, value_name = "VERSION")]
         version: Option<String>,
     },
