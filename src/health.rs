@@ -68,6 +68,26 @@ impl Default for Rules {
     }
 }
 
+/// When a look was true: at some moment between its question and its answer, both counted from the beginning of the watch.
+/// A busy Engine takes seconds to answer, and may tell what was so before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub asked: Duration,
+    pub answered: Duration,
+}
+
+impl Seen {
+    /// A look that took no time.
+    pub fn at(moment: Duration) -> Self {
+        Self { asked: moment, answered: moment }
+    }
+
+    /// For how long at least what was met in an earlier look, answered then, and in all since, has been so.
+    fn lasts_since(self, answered: Duration) -> Duration {
+        self.asked.saturating_sub(answered)
+    }
+}
+
 /// Looks at a stack again and again until there is a verdict. Has no deadline: whoever looks has one.
 ///
 /// Swarm forgets all but the last few tasks of a slot, so exits are remembered here from look to look. Those from before
@@ -105,25 +125,25 @@ impl Watch {
         Self { rules, expected, ledgers, steady: None, meddled: None }
     }
 
-    /// The verdict now, `now` counted from the beginning of the watch.
-    pub fn look(&mut self, observed: &Observed, now: Duration) -> Verdict {
+    /// The verdict by this look and those before it.
+    pub fn look(&mut self, observed: &Observed, seen: Seen) -> Verdict {
         self.remember_specs(observed);
         let standings: Vec<Standing> = self.expected.iter().map(|service| self.standing(service, observed)).collect();
-        self.note_meddling(&standings, now);
+        self.note_meddling(&standings, seen);
         // What is being stopped may hold the very port or memory that another waits for.
         let stopping = observed.tasks.iter().any(tasks::is_stopping);
         for (service, standing) in self.expected.iter().zip(&standings) {
             let ledger = self.ledgers.get_mut(&service.name).expect("every expected service has a ledger");
-            ledger.note(standing, now);
+            ledger.note(standing, seen);
             ledger.stuck.take_if(|_| stopping);
         }
-        self.count_exits(observed, now);
+        self.count_exits(observed, seen);
         let judged = self.expected.iter().zip(standings).map(|(service, standing)| {
             let ledger = &self.ledgers[&service.name];
-            ledger.verdict(service, observed, self.rules.exits, now).unwrap_or(standing)
+            ledger.verdict(service, observed, self.rules.exits, seen).unwrap_or(standing)
         });
         match together(judged.collect()) {
-            Ok(running) => self.stable(running, now),
+            Ok(running) => self.stable(running, seen),
             Err(verdict) => {
                 self.steady = None;
                 verdict
@@ -147,18 +167,18 @@ impl Watch {
         }
     }
 
-    fn note_meddling(&mut self, standings: &[Standing], now: Duration) {
+    fn note_meddling(&mut self, standings: &[Standing], seen: Seen) {
         let meddled = standings.iter().find_map(|standing| match standing {
             Standing::Meddled(how) => Some(how.clone()),
             _ => None,
         });
-        let since = self.meddled.as_ref().map_or(now, |(since, _)| *since);
+        let since = self.meddled.as_ref().map_or(seen.answered, |(since, _)| *since);
         self.meddled = meddled.map(|how| (since, how));
     }
 
     /// What somebody else has made of a service and does not take back: no verdict on what was asked for can come.
-    pub fn meddled(&self, now: Duration) -> Option<&str> {
-        let lasts = |since: Duration| now.saturating_sub(since) >= PATIENCE;
+    pub fn meddled(&self, seen: Seen) -> Option<&str> {
+        let lasts = |since: Duration| seen.lasts_since(since) >= PATIENCE;
         self.meddled.as_ref().filter(|(since, _)| lasts(*since)).map(|(_, how)| how.as_str())
     }
 
@@ -175,9 +195,9 @@ impl Watch {
     }
 
     /// Swarm starts services in any order, so one that ends because another is not there yet is not to blame.
-    fn count_exits(&mut self, observed: &Observed, now: Duration) {
+    fn count_exits(&mut self, observed: &Observed, seen: Seen) {
         let waited_for: BTreeSet<&String> =
-            self.ledgers.iter().filter(|(_, ledger)| !ledger.has_settled(now)).map(|(name, _)| name).collect();
+            self.ledgers.iter().filter(|(_, ledger)| !ledger.has_settled(seen)).map(|(name, _)| name).collect();
         let to_blame: BTreeMap<String, bool> =
             self.ledgers.keys().map(|name| (name.clone(), waited_for.iter().all(|other| *other == name))).collect();
         for service in &self.expected {
@@ -186,14 +206,14 @@ impl Watch {
         }
     }
 
-    fn stable(&mut self, running: BTreeSet<String>, now: Duration) -> Verdict {
+    fn stable(&mut self, running: BTreeSet<String>, seen: Seen) -> Verdict {
         let since = match &self.steady {
             Some((same, since)) if *same == running => *since,
-            _ => now,
+            _ => seen.answered,
         };
         let nothing_runs = running.is_empty();
         self.steady = Some((running, since));
-        match self.rules.stable_for.checked_sub(now.saturating_sub(since)) {
+        match self.rules.stable_for.checked_sub(seen.lasts_since(since)) {
             Some(left) if !left.is_zero() && !nothing_runs => {
                 Verdict::Waiting(format!("everything runs, watched for another {} s", left.as_secs_f32().ceil()))
             }
@@ -203,14 +223,14 @@ impl Watch {
 }
 
 impl Ledger {
-    fn note(&mut self, standing: &Standing, now: Duration) {
+    fn note(&mut self, standing: &Standing, seen: Seen) {
         self.settled = match (standing, self.settled.take()) {
             (Standing::Settled(running), Some((same, since))) if *running == same => Some((same, since)),
-            (Standing::Settled(running), _) => Some((running.clone(), now)),
+            (Standing::Settled(running), _) => Some((running.clone(), seen.answered)),
             _ => None,
         };
         self.stuck = match standing {
-            Standing::Stuck(why) => Some((self.stuck.as_ref().map_or(now, |(since, _)| *since), why.clone())),
+            Standing::Stuck(why) => Some((self.stuck.as_ref().map_or(seen.answered, |(since, _)| *since), why.clone())),
             _ => None,
         };
     }
@@ -229,10 +249,8 @@ impl Ledger {
     }
 
     /// Runs for a while already, or has nothing to run.
-    fn has_settled(&self, now: Duration) -> bool {
-        self.settled
-            .as_ref()
-            .is_some_and(|(running, since)| running.is_empty() || now.saturating_sub(*since) >= PATIENCE)
+    fn has_settled(&self, seen: Seen) -> bool {
+        self.settled.as_ref().is_some_and(|(running, since)| running.is_empty() || seen.lasts_since(*since) >= PATIENCE)
     }
 
     fn count(&mut self, service: &Expected, observed: &Observed, to_blame: bool) {
@@ -251,7 +269,7 @@ impl Ledger {
         }
     }
 
-    fn verdict(&self, service: &Expected, observed: &Observed, exits: u32, now: Duration) -> Option<Standing> {
+    fn verdict(&self, service: &Expected, observed: &Observed, exits: u32, seen: Seen) -> Option<Standing> {
         let (name, trouble) = (&service.name, || tasks::last_trouble(service, observed));
         if self.exits >= exits && tasks::last_ended_well(service, observed) {
             return Some(Standing::Failed(format!(
@@ -271,7 +289,7 @@ impl Ledger {
             return Some(Standing::Failed(format!("service {name} cannot be started: {}", trouble())));
         }
         let (since, why) = self.stuck.as_ref()?;
-        (now.saturating_sub(*since) >= PATIENCE).then(|| Standing::Failed(why.clone()))
+        (seen.lasts_since(*since) >= PATIENCE).then(|| Standing::Failed(why.clone()))
     }
 }
 

@@ -70,7 +70,7 @@ impl World {
     }
 
     fn first_look(&self) -> Verdict {
-        Watch::new(&self.desired, self.rules.clone()).look(&self.seen, Duration::ZERO)
+        Watch::new(&self.desired, self.rules.clone()).look(&self.seen, Seen::at(Duration::ZERO))
     }
 
     fn glance(&self) -> Verdict {
@@ -84,7 +84,7 @@ fn watch(world: &World, looks: impl IntoIterator<Item = (u64, Vec<Task>)>) -> Ve
     let mut seen = world.seen.clone();
     let look = |(second, tasks)| {
         seen.tasks = tasks;
-        watch.look(&seen, Duration::from_secs(second))
+        watch.look(&seen, Seen::at(Duration::from_secs(second)))
     };
     looks.into_iter().map(look).collect()
 }
@@ -144,15 +144,31 @@ fn the_same_tasks_have_to_run_for_a_while() {
     assert_eq!(verdicts[3], Verdict::Healthy);
 }
 
+/// As an Engine answers on a machine whose disk is full of work.
+#[test]
+fn an_answer_that_took_long_says_nothing_of_the_time_that_it_took() {
+    let world = World::of(&["app"]).tasks([running("app")]);
+    let answers = |looks: [(u64, u64); 2]| {
+        let mut watch = Watch::new(&world.desired, world.rules.clone());
+        let look =
+            |(asked, answered)| Seen { asked: Duration::from_secs(asked), answered: Duration::from_secs(answered) };
+        looks.map(|times| watch.look(&world.seen, look(times)))
+    };
+    for looks in [[(0, 0), (1, 21)], [(0, 20), (20, 20)], [(0, 5), (24, 60)]] {
+        waits(answers(looks)[1].clone(), "watched for another");
+    }
+    assert_eq!(answers([(0, 5), (25, 60)])[1], Verdict::Healthy);
+}
+
 #[test]
 fn when_to_look_again_is_known_where_time_alone_decides() {
     let world = World::of(&["app"]).tasks([running("app")]);
     let mut watch = Watch::new(&world.desired, world.rules.clone());
     assert_eq!(watch.due(Duration::ZERO), None);
-    waits(watch.look(&world.seen, Duration::ZERO), "watched");
+    waits(watch.look(&world.seen, Seen::at(Duration::ZERO)), "watched");
     assert_eq!(watch.due(Duration::from_secs(19)), Some(Duration::from_secs(1)));
     let pending = Task { error: "no suitable node".into(), ..task("app", 1, 2, TaskState::Pending) };
-    waits(watch.look(&world.tasks([pending]).seen, Duration::from_secs(21)), "no suitable node");
+    waits(watch.look(&world.tasks([pending]).seen, Seen::at(Duration::from_secs(21))), "no suitable node");
     assert_eq!(watch.due(Duration::from_secs(21)), Some(PATIENCE));
 }
 

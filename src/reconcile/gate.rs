@@ -17,7 +17,7 @@ use super::{Applied, Keeper, last_words};
 use crate::certificate;
 use crate::desired::Desired;
 use crate::health::gate::served;
-use crate::health::{self, Rules, Verdict, Watch};
+use crate::health::{self, Rules, Seen, Verdict, Watch};
 use crate::host::probe::{self, Check, Failure, Target, Timeouts, Whose};
 use crate::model::app::StackName;
 use crate::model::observed::{Container, Observed};
@@ -122,8 +122,10 @@ impl Keeper<'_> {
         let mut answers = Answers::default();
         let mut changes = self.swarm.changes().await?;
         loop {
+            let asked = began.elapsed();
             let observed = self.swarm.observe_progress(&desired.stack).await?;
-            let waiting_for = match watch.look(&observed, began.elapsed()) {
+            let seen = Seen { asked, answered: began.elapsed() };
+            let waiting_for = match watch.look(&observed, seen) {
                 Verdict::Unhealthy(reason) => {
                     return Ok(Judged::Unhealthy(self.with_log(reason, desired, &observed).await));
                 }
@@ -135,7 +137,7 @@ impl Keeper<'_> {
                     }
                 }
             };
-            if let Some(how) = watch.meddled(began.elapsed()) {
+            if let Some(how) = watch.meddled(seen) {
                 return Err(meddled_with(how));
             }
             if answers.lasting || began.elapsed() >= gate.within {

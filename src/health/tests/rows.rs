@@ -268,7 +268,7 @@ fn last_verdict(row: &Row, from_nothing: bool) -> Verdict {
             let update = state.clone().map(|state| UpdateStatus { state, message: "task x".into() });
             seen.services.get_mut("wiki_app").unwrap().update = update;
         }
-        verdict = watch.look(&seen, Duration::from_secs(*second));
+        verdict = watch.look(&seen, Seen::at(Duration::from_secs(*second)));
     }
     verdict
 }

@@ -47,15 +47,18 @@ fn a_rollback_goes_on_with_the_task_that_is_wanted_whatever_was_made_after_it() 
 fn a_rollback_that_begins_while_one_looks_is_told_although_one_wrote_nothing() {
     let mut world = World::of(&["app"]).tasks([running("app")]).not_written();
     let mut watch = Watch::new(&world.desired, world.rules.clone());
-    waits(watch.look(&world.seen, Duration::ZERO), "watched");
+    waits(watch.look(&world.seen, Seen::at(Duration::ZERO)), "watched");
     let live = world.seen.services.get_mut("wiki_app").unwrap();
     live.spec["TaskTemplate"]["ForceUpdate"] = json!(1);
-    waits(watch.look(&world.seen, Duration::from_secs(1)), "watched");
+    waits(watch.look(&world.seen, Seen::at(Duration::from_secs(1))), "watched");
     let live = world.seen.services.get_mut("wiki_app").unwrap();
     live.spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("wiki:0");
-    waits(watch.look(&world.seen, Duration::from_secs(40)), "changed by somebody else");
+    waits(watch.look(&world.seen, Seen::at(Duration::from_secs(40))), "changed by somebody else");
     let world = world.update(UpdateState::RollbackCompleted, "rollback completed");
-    fails(watch.look(&world.seen, Duration::from_secs(41)), &["service wiki_app", "rolled back by Swarm itself"]);
+    fails(
+        watch.look(&world.seen, Seen::at(Duration::from_secs(41))),
+        &["service wiki_app", "rolled back by Swarm itself"],
+    );
 }
 
 /// As `docker service rollback` does it.
@@ -107,8 +110,8 @@ fn a_rollback_by_hand_counts_where_it_undoes_what_was_asked_for() {
     ];
     for (what, world, told) in rows {
         let mut watch = Watch::new(&world.desired, world.rules.clone());
-        let verdicts = [0, 20].map(|second| watch.look(&world.seen, Duration::from_secs(second)));
-        let meddled = watch.meddled(Duration::from_secs(20));
+        let verdicts = [0, 20].map(|second| watch.look(&world.seen, Seen::at(Duration::from_secs(second))));
+        let meddled = watch.meddled(Seen::at(Duration::from_secs(20)));
         match told {
             Some(words) => {
                 waits(verdicts[1].clone(), words);
@@ -139,24 +142,27 @@ fn what_somebody_else_does_meanwhile_is_no_fault_of_what_was_asked_for() {
     for (how, [first, then]) in rows {
         let mut world = World::of(&["app"]).tasks([running("app")]);
         let mut watch = Watch::new(&world.desired, world.rules.clone());
-        watch.look(&world.seen, Duration::ZERO);
+        watch.look(&world.seen, Seen::at(Duration::ZERO));
         first(&mut world);
-        waits(watch.look(&world.seen, Duration::from_secs(2)), how);
+        waits(watch.look(&world.seen, Seen::at(Duration::from_secs(2))), how);
         assert_eq!(watch.due(Duration::from_secs(2)), Some(PATIENCE));
         then(&mut world);
-        waits(watch.look(&world.seen, Duration::from_secs(11)), &format!("service wiki_app {how} by somebody else"));
-        assert_eq!(watch.meddled(Duration::from_secs(11)), None, "it may be taken back");
-        watch.look(&world.seen, Duration::from_secs(12));
-        assert!(watch.meddled(Duration::from_secs(12)).unwrap().contains(how));
+        waits(
+            watch.look(&world.seen, Seen::at(Duration::from_secs(11))),
+            &format!("service wiki_app {how} by somebody else"),
+        );
+        assert_eq!(watch.meddled(Seen::at(Duration::from_secs(11))), None, "it may be taken back");
+        watch.look(&world.seen, Seen::at(Duration::from_secs(12)));
+        assert!(watch.meddled(Seen::at(Duration::from_secs(12))).unwrap().contains(how));
     }
     let world = World::of(&["app"]).tasks([running("app")]);
     let mut watch = Watch::new(&world.desired, world.rules.clone());
     let mut other = world.seen.clone();
     other.services.clear();
     for (second, seen) in [(0, &world.seen), (1, &other), (5, &world.seen), (6, &other), (12, &other)] {
-        watch.look(seen, Duration::from_secs(second));
+        watch.look(seen, Seen::at(Duration::from_secs(second)));
     }
-    assert_eq!(watch.meddled(Duration::from_secs(12)), None, "it was taken back between");
+    assert_eq!(watch.meddled(Seen::at(Duration::from_secs(12))), None, "it was taken back between");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use evenkeel::health::{Verdict, Watch};
+use evenkeel::health::{Seen, Verdict, Watch};
 use evenkeel::model::observed::Service;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -303,11 +303,12 @@ async fn record(situation: &'static str) -> (Timeline, Verdict, u64) {
     let mut changes = stack.swarm.changes().await.unwrap();
     let (mut recording, mut verdict) = (Recording::new(), None);
     let (verdict, at) = loop {
+        let asked = began.elapsed();
         let observed = stack.swarm.observe_progress(&stack.name).await.unwrap();
         let now = began.elapsed();
         recording.take(&observed, now);
         if verdict.is_none() {
-            let given = watch.look(&observed, now);
+            let given = watch.look(&observed, Seen { asked, answered: now });
             verdict = (!matches!(given, Verdict::Waiting(_))).then_some((given, now));
         }
         match &verdict {
@@ -353,7 +354,7 @@ fn each_situation_comes_to_its_verdict() {
 
 fn comes_to_its_verdict(situation: &'static str) {
     let (timeline, verdict, at) = tokio_main(record(situation));
-    assert_eq!(timeline.contradiction(&verdict, at, 0), None, "{verdict:?}");
+    assert_eq!(timeline.contradiction(&verdict, at), None, "{verdict:?}");
     if let Verdict::Unhealthy(why) = &verdict {
         assert!(timeline.words.iter().all(|word| why.contains(word)), "{situation}: {why}");
     }
