@@ -29,6 +29,7 @@ use crate::model::state::{ReleaseBody, State};
 use crate::model::transaction::Transaction;
 use crate::reconcile::{Applied, Keeper};
 use data::Eager;
+use stop::Indexes;
 
 pub use look::{nodes, volumes, without_data};
 pub use whole::left_of;
@@ -46,6 +47,8 @@ pub struct OnHost<'a> {
     watch: Option<Endings>,
     /// The containers that ran then.
     to_end: BTreeSet<String>,
+    /// The services when all was told to stop.
+    told: Option<Indexes>,
     /// What this run has stored.
     archived: BTreeMap<String, Archived>,
     /// What this run has deployed.
@@ -67,6 +70,7 @@ impl<'a> OnHost<'a> {
             ending,
             watch: None,
             to_end: BTreeSet::new(),
+            told: None,
             archived: BTreeMap::new(),
             deployed: None,
             withheld: 0,

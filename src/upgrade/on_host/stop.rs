@@ -30,6 +30,24 @@ const WAY_OUT: &str = "snapshot = { unclean = \"allow\" } takes it as it is";
 /// The longest pause between two looks.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Two looks at indexes that are to agree are so far apart: Swarm begins an update a moment after it was written.
+const APART: Duration = Duration::from_millis(200);
+
+/// The `Version.Index` of each service.
+pub(super) struct Indexes {
+    indexes: BTreeMap<String, u64>,
+    /// No update was under way.
+    settled: bool,
+    answered: Instant,
+}
+
+impl Indexes {
+    /// Whether nothing was written between this look and a later one.
+    fn agrees(&self, later: &Self, asked: Instant) -> bool {
+        self.indexes == later.indexes && asked.saturating_duration_since(self.answered) >= APART
+    }
+}
+
 impl OnHost<'_> {
     pub(super) async fn quiesce(&mut self, transaction: &Transaction) -> Performed {
         // On the way back there is no choice left.
@@ -46,6 +64,7 @@ impl OnHost<'_> {
         self.to_end.extend(before.alive.iter().filter(runs).map(|container| container.id.clone()));
         self.deployed = None;
         swarm.quiesce(&self.stack).await?;
+        self.told = Some(self.look_at_indexes().await?);
         info!("stopped");
         DONE
     }
@@ -134,24 +153,30 @@ impl OnHost<'_> {
     }
 
     /// Swarm raises an index by itself when an update completes, so what moves is waited for, and two looks have to
-    /// agree.
+    /// agree. The first may be that of the moment when all was told to stop.
     pub(super) async fn read_indexes(&mut self) -> Performed {
         let swarm = self.keeper.swarm;
         let deadline = Instant::now() + SETTLE;
         let mut changes = swarm.changes().await?;
-        let mut before = None;
+        let mut before = self.told.take();
         loop {
-            let (indexes, moves) = swarm.indexes(&self.stack).await?;
-            if !moves && before.as_ref() == Some(&indexes) {
-                return Ok(Ok(Fact::Indexes(indexes)));
+            let asked = Instant::now();
+            let look = self.look_at_indexes().await?;
+            if look.settled && before.as_ref().is_some_and(|before| before.agrees(&look, asked)) {
+                return Ok(Ok(Fact::Indexes(look.indexes)));
             }
-            if Instant::now() >= deadline {
+            if asked >= deadline {
                 let why = format!("Swarm still updates a service of stack {} that runs nothing", self.stack);
                 return Err(Failure::Engine(why));
             }
-            before = Some(indexes);
-            changes.wait(TICK).await;
+            before = before.filter(|before| before.indexes == look.indexes).or(Some(look));
+            changes.wait(APART).await;
         }
+    }
+
+    async fn look_at_indexes(&self) -> Result<Indexes, EngineError> {
+        let (indexes, moves) = self.keeper.swarm.indexes(&self.stack).await?;
+        Ok(Indexes { indexes, settled: !moves, answered: Instant::now() })
     }
 
     pub(super) async fn see_standstill(&self, transaction: &Transaction) -> Performed {
