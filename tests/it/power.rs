@@ -32,7 +32,7 @@ const LASTS: u64 = 40_000;
 /// Most of a case is waiting.
 const AT_A_TIME: usize = 3;
 /// An unsynced byte may be lost; the kernel may also write it by itself, when it has much to write or half a minute is over.
-pub const TRIES: usize = 3;
+pub const TRIES: usize = 10;
 /// Each on a disk that saves nothing by chance.
 pub const DISKS: [&str; 2] = [STATE_DIR, VOLUMES];
 pub const STATE_DIR: &str = evenkeel::config::DEFAULT_STATE_DIR;

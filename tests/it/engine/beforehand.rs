@@ -15,12 +15,6 @@ use super::recorder::writes;
 use crate::refusing::said;
 use crate::world::Said;
 
-fn docker(arguments: &[&str]) {
-    let mut docker = Command::new("docker");
-    let ended = docker.args(["--host", PrivateEngine::shared().endpoint()]).args(arguments).output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-}
-
 #[test]
 fn whatever_keeps_data_from_coming_back_is_told_while_the_app_runs_and_goes_on() {
     let mut nights = Nights::begin();
@@ -42,12 +36,23 @@ fn whatever_keeps_data_from_coming_back_is_told_while_the_app_runs_and_goes_on()
     blocked(&["disk", "snapshot.exclude"]);
     fs::remove_file(&device).unwrap();
 
-    docker(&["run", "--detach", "--name", &other, "--volume", &bind, image, "sh", "-c", "sleep 1000"]);
+    PrivateEngine::shared().docker(&[
+        "run",
+        "--detach",
+        "--name",
+        &other,
+        "--volume",
+        &bind,
+        image,
+        "sh",
+        "-c",
+        "sleep 1000",
+    ]);
     blocked(&["the app's data is in use: container", &other]);
-    docker(&["rm", "--force", &other]);
+    PrivateEngine::shared().docker(&["rm", "--force", &other]);
 
     // An update that somebody has begun is let come to its end first.
-    docker(&["service", "update", "--force", "--detach", &nights.named("app")]);
+    PrivateEngine::shared().docker(&["service", "update", "--force", "--detach", &nights.named("app")]);
     nights.ends(0, &["upgraded: 1.0.0+1 -> 1.1.0+1"]);
     nights.stands_at("1.1.0+1");
 }
@@ -96,7 +101,9 @@ fn an_app_that_its_data_keeps_from_running_is_left_alone_and_no_version_is_blame
     nights.publish("1.2.0+1", &script("1.2.0"));
     fs::write(&bad, "").unwrap();
     let containers = nights.world.observe(APP).containers;
-    containers.iter().for_each(|container| docker(&["rm", "--force", &container.id]));
+    for container in &containers {
+        PrivateEngine::shared().docker(&["rm", "--force", &container.id]);
+    }
     let deadline = Instant::now() + DEADLINE;
     while !nights.world.observe(APP).tasks.iter().any(|task| task.exit_code == Some(4)) {
         assert!(Instant::now() < deadline, "nobody sees it crash");

@@ -43,17 +43,13 @@ async fn an_image_comes_from_a_tarball() {
     let dir = tempfile::tempdir().unwrap();
     let tarball = dir.path().join("image.tar");
     let name = "evenkeel-test/loaded:1";
-    let docker = |arguments: &[&str]| {
-        let mut docker = std::process::Command::new("docker");
-        assert!(docker.args(["--host", engine.endpoint()]).args(arguments).status().unwrap().success());
-    };
-    docker(&["tag", engine.image(), name]);
-    docker(&["save", "--output", tarball.to_str().unwrap(), name]);
-    docker(&["rmi", name]);
+    engine.docker(&["tag", engine.image(), name]);
+    engine.docker(&["save", "--output", tarball.to_str().unwrap(), name]);
+    engine.docker(&["rmi", name]);
     assert_eq!(images.id(name).await, Ok(None));
 
     engine.load(&[&tarball]);
 
     assert_eq!(images.id(name).await, images.id(engine.image()).await);
-    docker(&["rmi", name]);
+    engine.docker(&["rmi", name]);
 }

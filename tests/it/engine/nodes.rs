@@ -3,7 +3,6 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -70,13 +69,6 @@ impl PrivateEngine {
     /// As constraints name its node.
     fn hostname(&self) -> String {
         self.docker(&["info", "--format", "{{.Name}}"])
-    }
-
-    fn docker(&self, arguments: &[&str]) -> String {
-        let mut docker = Command::new("docker");
-        let said = docker.args(["--host", self.endpoint()]).args(arguments).stderr(Stdio::inherit()).output().unwrap();
-        assert!(said.status.success(), "docker {}", arguments.join(" "));
-        String::from_utf8(said.stdout).unwrap().trim().to_owned()
     }
 }
 

@@ -113,12 +113,19 @@ impl PrivateEngine {
         self
     }
 
+    /// What `docker` with these arguments prints; it has to end well.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        let ended = Command::new("docker").args(["--host", &self.endpoint]).args(arguments).output().unwrap();
+        assert!(ended.status.success(), "docker {arguments:?}: {ended:?}");
+        String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+    }
+
     /// Takes over the image of another Engine: made anew it would have another id.
     pub fn copy_image(&self, from: &Self) {
         let tarball = tempfile::NamedTempFile::new().unwrap();
         let path = tarball.path().to_str().expect("paths of tests are UTF-8");
-        let saved = Command::new("docker").args(["--host", &from.endpoint, "save", "--output", path, IMAGE]).status();
-        assert!(saved.unwrap().success(), "docker save failed");
+        from.docker(&["save", "--output", path, IMAGE]);
         self.load(&[tarball.path()]);
     }
 

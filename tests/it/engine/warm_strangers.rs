@@ -1,12 +1,13 @@
 //! What somebody else does to a canonical, or with it: no data of theirs is removed, and none of it becomes the known-good's.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use serde_json::json;
 
 use super::private::PrivateEngine;
 use super::warmth::{NAME, SPOILS_AND_FAILS, Warmth, runs};
-use crate::world::on_engine;
+use crate::world::{World, on_engine};
 
 const PUT_BACK: &str = "so the data of its snapshot was put back";
 
@@ -126,4 +127,35 @@ fn an_untagged_commit_becomes_no_known_good_however_it_is_asked_for() {
     let promote = ["promote", NAME, "--green", "--cold", "--version", &commit];
     warmth.ends(12, &promote, &["is no published version"]);
     warmth.ends(12, &["promote", NAME], &["the run is not green", "the run is not cold"]);
+}
+
+/// An Engine that starts gives services with a virtual IP their addresses anew, and writes that (moby#33795).
+#[test]
+fn neither_a_restarted_engine_nor_a_prune_of_all_volumes_costs_a_canonical_its_data() {
+    let engine = PrivateEngine::start().with_image();
+    let mut warmth = Warmth::enrolled_in(World::on(&engine));
+    warmth.world.ok(&["swarm"]);
+    let virtual_ip = json!({"services": {"app": {"deploy": {"endpoint_mode": "vip"}}}});
+    warmth.publish_laid_over("1.1.0+1", &runs("1.1.0"), &virtual_ip);
+    warmth.ends(0, &["seed", NAME, "--version", "1.1.0+1"], &["wiki: applied: seeded 1.1.0+1"]);
+    let index = || warmth.world.observe(NAME).services.values().map(|service| service.index).max();
+    let before = index();
+    engine.kill(true);
+    engine.again();
+    let deadline = Instant::now() + super::DEADLINE;
+    while index() == before {
+        assert!(Instant::now() < deadline, "the Engine has written nothing, so this shows nothing");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(warmth.ends(0, &[], &[]).out, "wiki: converged\n");
+    let said = warmth.ends(0, &["deploy", NAME], &["wiki: applied: "]);
+    assert!(!said.out.contains("put back"), "{said:#?}");
+    warmth.ends(0, &["idle", NAME], &[]);
+    warmth.stands("idle", "1.1.0+1");
+
+    let left = || engine.data_root().join("volumes").join(warmth.volume()).exists();
+    engine.docker(&["system", "prune", "--force", "--volumes"]);
+    assert!(!left(), "the command spares it, so this shows nothing");
+    warmth.ends(0, &["deploy", NAME], &["was gone", PUT_BACK]);
+    assert!(left());
 }

@@ -33,7 +33,11 @@ pub struct Warmth {
 impl Warmth {
     /// Enrolled at 1.0.0+1, and not seeded.
     pub fn enrolled() -> Self {
-        let mut warmth = Self { world: World::on_shared(), recipe: RecipeRepo::empty() };
+        Self::enrolled_in(World::on_shared())
+    }
+
+    pub fn enrolled_in(world: World) -> Self {
+        let mut warmth = Self { world, recipe: RecipeRepo::empty() };
         warmth.publish("1.0.0+1", &runs("1.0.0"));
         warmth.declare("");
         warmth

@@ -287,13 +287,7 @@ fn waits_for_a_keycloak_that_restarts_in_the_middle(warm: &Warm, console: &Conso
 }
 
 fn kill_containers_of(service: &str) {
-    let docker = |arguments: &[&str]| {
-        let output =
-            Command::new("docker").args(["--host", PrivateEngine::shared().endpoint()]).args(arguments).output();
-        let output = output.unwrap();
-        assert!(output.status.success(), "docker {arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let docker = |arguments: &[&str]| PrivateEngine::shared().docker(arguments);
     let running = docker(&["ps", "--quiet", "--filter", &format!("label=com.docker.swarm.service.name={service}")]);
     let ids: Vec<&str> = running.lines().collect();
     assert!(!ids.is_empty(), "nothing of {service} runs");
