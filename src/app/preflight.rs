@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::Run;
 use super::goal::{Aim, Goal};
-use super::{Run, transacting};
 use crate::desired::Desired;
 use crate::host::gnu_tar;
 use crate::host::snapshots::Manifest;
@@ -56,8 +56,7 @@ impl Run<'_> {
 
     /// The volumes of both releases, and what their services really mount.
     pub(super) async fn volumes(&self, old: &Desired, new: &ReleaseBody) -> Result<BTreeMap<String, Volume>, Outcome> {
-        let left_out = transacting::rules(self.app, Duration::ZERO).left_out;
-        on_host::volumes(&self.host.swarm, &self.app.stack, &specs(old, new), &left_out).await
+        on_host::volumes(&self.host.swarm, &self.app.stack, &specs(old, new), &self.app.snapshot.left_out()).await
     }
 
     /// Gives the volumes of a transaction from what runs (`old`) to `new`.
@@ -121,7 +120,7 @@ impl Run<'_> {
     ) -> Result<(), Outcome> {
         let is_changed = goal.aim == Aim::Change && self.state.current.is_some();
         let specs: Vec<&Value> = plan.changes.iter().filter(|_| is_changed).filter_map(updated).collect();
-        let left_out = transacting::rules(self.app, Duration::ZERO).left_out;
+        let left_out = self.app.snapshot.left_out();
         let volume = |name: &str| Volume { mountpoint: None, left_out: is_left_out(&self.app.stack, &left_out, name) };
         let named = plan::volumes(specs.iter().copied()).into_iter().map(|name| (name.to_owned(), volume(name)));
         let volumes: BTreeMap<String, Volume> = named.collect();

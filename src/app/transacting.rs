@@ -76,9 +76,8 @@ fn id(now: Timestamp, random: [u8; 4]) -> String {
 
 /// What the app's table says now.
 pub fn rules(app: &config::App, within: std::time::Duration) -> Rules {
-    let left_out = app.snapshot.exclude.iter().chain(&app.snapshot.external).cloned().collect();
     Rules {
-        left_out,
+        left_out: app.snapshot.left_out(),
         unclean_allowed: app.snapshot.unclean_allowed,
         late_rollback: app.policy.late_rollback,
         within: within.as_secs(),

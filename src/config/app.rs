@@ -75,6 +75,13 @@ pub struct SnapshotRules {
     pub unclean_allowed: bool,
 }
 
+impl SnapshotRules {
+    /// Volumes and paths whose data is not stored, whoever keeps it.
+    pub fn left_out(&self) -> Vec<String> {
+        self.exclude.iter().chain(&self.external).cloned().collect()
+    }
+}
+
 /// What only one kind of app has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Special {

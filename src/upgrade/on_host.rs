@@ -31,7 +31,7 @@ use crate::reconcile::{Applied, Keeper};
 use data::Eager;
 use stop::Indexes;
 
-pub use look::{nodes, volumes, without_data};
+pub use look::{can_be_stored, nodes, volumes, without_data};
 pub use whole::left_of;
 
 /// How long what failed is left alone before it is tried again.

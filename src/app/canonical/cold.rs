@@ -128,8 +128,7 @@ impl<'a> Cold<'a> {
     async fn writes_to_nobody_elses(&self, desired: &Desired) -> Result<(), Outcome> {
         let specs: Vec<_> = desired.services.iter().map(|service| &service.spec).collect();
         let without_data = without_data(&specs).await;
-        let rules = &self.app.snapshot;
-        let left_out: Vec<String> = rules.exclude.iter().chain(&rules.external).cloned().collect();
+        let left_out = self.app.snapshot.left_out();
         let is_meant = |name: &String| without_data.contains(name) || is_left_out(&self.app.stack, &left_out, name);
         let shared: Vec<String> = desired::shared_data(desired).into_iter().filter(|name| !is_meant(name)).collect();
         if shared.is_empty() {

@@ -27,6 +27,7 @@ use crate::policy::promotion::{self, Candidate, Verified};
 use crate::policy::rights::{Right, new_rights};
 use crate::policy::{self, Published};
 use crate::reconcile::Gate;
+use crate::upgrade::on_host;
 use crate::upgrade::volumes::is_left_out;
 
 impl Run<'_> {
@@ -47,7 +48,7 @@ impl Run<'_> {
         if revision.version.is_none() && !self.published(None).await?.versions.is_empty() {
             return Err(ends::untagged(&revision));
         }
-        self.own_volumes_only(&read, &observed)?;
+        self.can_be_stored(&read, &observed).await?;
         let (old, gate) = self.as_release(revision, read, &self.on_fresh_volumes(observed)).await?;
         self.work(Purpose::Seed, Begun { old, gate, before: None, snapshot: None, whole: false, notes: Vec::new() })
             .await
@@ -74,7 +75,7 @@ impl Run<'_> {
         if read.key == known.release.key && revision == known.release.body.revision {
             return Ok(Outcome::Converged);
         }
-        self.own_volumes_only(&read, &observed)?;
+        self.can_be_stored(&read, &observed).await?;
         let (old, gate) = self.as_release(revision, read, &self.on_fresh_volumes(observed)).await?;
         let snapshot = known.release.snapshot.clone();
         let before = Some(known);
@@ -192,10 +193,16 @@ impl Run<'_> {
         Ok((Old { release, frozen: new.frozen, gate: new.gate }, gate))
     }
 
+    /// What its snapshot would not hold, or could not put back, is refused before anything of it runs.
+    async fn can_be_stored(&self, read: &Read, observed: &Observed) -> Result<(), Outcome> {
+        self.own_volumes_only(read, observed)?;
+        let specs: Vec<_> = read.desired.services.iter().map(|service| &service.spec).collect();
+        on_host::can_be_stored(&self.host.swarm, &self.app.stack, &specs, &self.app.snapshot.left_out()).await
+    }
+
     /// A known-good is made on fresh volumes, which those of somebody else cannot be.
     fn own_volumes_only(&self, read: &Read, observed: &Observed) -> Result<(), Outcome> {
-        let left_out: Vec<String> =
-            self.app.snapshot.exclude.iter().chain(&self.app.snapshot.external).cloned().collect();
+        let left_out = self.app.snapshot.left_out();
         let stack = &self.app.stack;
         let live = |name: &String| observed.volumes.get(name);
         let is_of_others = |name: &String| {

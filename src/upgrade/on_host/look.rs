@@ -52,6 +52,30 @@ pub async fn volumes(
     if wrong.is_empty() { Ok(set) } else { Err(Outcome::Blocked(wrong.join("; "))) }
 }
 
+/// Whether what a release with these service specs writes on fresh volumes can be stored and put back.
+///
+/// # Errors
+/// `Blocked` with every reason why not, as far as it can be told before the volumes are there.
+pub async fn can_be_stored(
+    swarm: &Swarm,
+    stack: &StackName,
+    specs: &[&Value],
+    left_out: &[String],
+) -> Result<(), Outcome> {
+    let (own, services) = tokio::try_join!(swarm.services_of(stack), swarm.all_services())?;
+    let world = World {
+        stack,
+        specs,
+        services: &services,
+        own: &own.into_keys().collect(),
+        containers: &[],
+        volumes: &BTreeMap::new(),
+        left_out,
+        without_data: &without_data(specs).await,
+    };
+    volume_set(&world).map(drop).map_err(|wrong| Outcome::Blocked(wrong.join("; ")))
+}
+
 fn is_own(container: &Mounting, own: &BTreeSet<String>) -> bool {
     container.service.as_ref().is_some_and(|service| own.contains(service))
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use super::private::PrivateEngine;
 use super::warmth::{NAME, SPOILS_AND_FAILS, Warmth, runs};
 use crate::world::on_engine;
@@ -137,6 +139,28 @@ fn what_cannot_be_done_is_refused_with_the_way_out() {
     warmth.ends(12, &["seed", NAME], &["is deployed now"]);
     fs::write(warmth.dir().join("canonical.json"), "{").unwrap();
     warmth.ends(0, &[], &["canonical.json was damaged", "written again from state.json"]);
+    warmth.stands("idle", "1.0.0+1");
+}
+
+#[test]
+fn what_no_snapshot_could_put_back_is_refused_before_any_of_it_runs() {
+    let mut warmth = Warmth::enrolled();
+    let bind = json!({"services": {"app": {"volumes": ["data:/data", "/srv:/srv"]}}});
+    warmth.publish_laid_over("1.1.0+1", &runs("1.1.0"), &bind);
+    let memory = json!({"driver_opts": {"type": "tmpfs", "device": "tmpfs"}});
+    warmth.publish_laid_over("1.2.0+1", &runs("1.2.0"), &json!({"volumes": {"data": memory}}));
+    let bad = [("1.1.0+1", "name the path in snapshot.exclude"), ("1.2.0+1", "stands for something else")];
+    for (version, words) in bad {
+        warmth.ends(12, &["seed", NAME, "--version", version], &[words]);
+    }
+    assert!(warmth.world.observe(NAME).services.is_empty());
+    warmth.ends(0, &["seed", NAME, "--version", "1.0.0+1"], &[]);
+    let written = || warmth.world.observe(NAME).services.values().map(|service| service.index).max();
+    let before = written();
+    for (version, words) in bad {
+        warmth.ends(12, &["promote", NAME, "--green", "--cold", "--version", version], &[words]);
+    }
+    assert_eq!(written(), before);
     warmth.stands("idle", "1.0.0+1");
 }
 
