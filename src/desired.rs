@@ -31,7 +31,7 @@ use crate::recipe::Tree;
 use crate::recipe::compose::{self, Project, Source, Surveyed};
 use crate::recipe::interpolate::Environment;
 
-pub use additions::{Additions, add, refuse_acme, router_hosts, tell_passthrough};
+pub use additions::{Additions, add, external_configs, refuse_acme, router_hosts, router_rules, tell_passthrough};
 pub use app::{
     Reading, SecretName, digests_of_overlays, environment, files_of_overlays, overlays, read_as_far_as_it_goes,
     read_plain, sample, secret_names,

@@ -112,16 +112,30 @@ pub fn tell_passthrough(desired: &Desired) -> Diagnostics {
 
 /// Service and host for every host that a Traefik rule in the labels of a service names.
 pub fn router_hosts(desired: &Desired) -> Vec<(String, String)> {
-    let mut hosts = Vec::new();
-    for service in &desired.services {
-        for (label, rule) in labels(service) {
-            let label = label.to_ascii_lowercase();
-            if label.starts_with("traefik.") && label.contains(".routers.") && label.ends_with(".rule") {
-                hosts.extend(rule_hosts(&rule).into_iter().map(|host| (service.name.clone(), host)));
-            }
-        }
-    }
-    hosts
+    let of_rule = |(service, rule): (&DesiredService, String)| {
+        rule_hosts(&rule).into_iter().map(|host| (service.name.clone(), host)).collect::<Vec<_>>()
+    };
+    rules(desired).flat_map(of_rule).collect()
+}
+
+/// Every Traefik rule in the labels of a service.
+pub fn router_rules(desired: &Desired) -> impl Iterator<Item = String> {
+    rules(desired).map(|(_, rule)| rule)
+}
+
+fn rules(desired: &Desired) -> impl Iterator<Item = (&DesiredService, String)> {
+    let is_rule = |label: &str| {
+        let label = label.to_ascii_lowercase();
+        label.starts_with("traefik.") && label.contains(".routers.") && label.ends_with(".rule")
+    };
+    let labels =
+        desired.services.iter().flat_map(|service| labels(service).into_iter().map(move |label| (service, label)));
+    labels.filter(move |(_, (label, _))| is_rule(label)).map(|(service, (_, rule))| (service, rule))
+}
+
+/// The configs that have to be in the Swarm already.
+pub fn external_configs(desired: &Desired) -> impl Iterator<Item = String> {
+    desired.configs.iter().filter(|config| config.body.is_none()).map(|config| config.name.clone())
 }
 
 /// The hosts in ``Host(`a`, `b`) || HostSNI(`c`)``; patterns are left out, and so is `HostSNI(*)`.

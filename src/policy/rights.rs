@@ -25,6 +25,11 @@ pub enum Right {
         source: String,
         writable: bool,
     },
+    /// What the Engine mounts as root in the place of a volume.
+    Mount {
+        service: String,
+        options: String,
+    },
     Capability {
         service: String,
         capability: String,
@@ -61,6 +66,7 @@ impl fmt::Display for Right {
                 let how = if *writable { "to write" } else { "to read" };
                 write!(f, "{source} of the host in service {service}, {how}")
             }
+            Right::Mount { service, options } => write!(f, "a mount as root ({options}) in service {service}"),
             Right::Capability { service, capability } => write!(f, "the capability {capability} for service {service}"),
             Right::Unconfined { service, what } => write!(f, "less confinement of service {service} ({what})"),
             Right::Sysctl { service, name } => write!(f, "the kernel setting {name} in service {service}"),
@@ -122,7 +128,10 @@ fn bind(service: &str, mount: &Value) -> Option<Right> {
     let options = &mount["VolumeOptions"]["DriverConfig"]["Options"];
     let source = match mount["Type"].as_str()? {
         "bind" => mount["Source"].as_str()?,
-        "volume" => options["device"].as_str().filter(|device| device.starts_with('/'))?,
+        "volume" => match options["device"].as_str().filter(|device| device.starts_with('/')) {
+            Some(device) if !layers(options) => device,
+            _ => return mounted(service, options),
+        },
         _ => return None,
     };
     let (service, source) = (service.to_owned(), tidy(source));
@@ -131,6 +140,21 @@ fn bind(service: &str, mount: &Value) -> Option<Right> {
         return Some(Right::EngineSocket { service, source });
     }
     Some(Right::Bind { service, source, writable: mount["ReadOnly"] != true })
+}
+
+/// A volume with options is a mount of anything: `type=proc`, or an overlay over folders of the host. Memory and shares of
+/// other machines are nothing of the host's.
+fn mounted(service: &str, options: &Value) -> Option<Right> {
+    const ELSEWHERE: [&str; 4] = ["tmpfs", "nfs", "nfs4", "cifs"];
+    let is_elsewhere = options["type"].as_str().is_some_and(|kind| ELSEWHERE.contains(&kind)) && !layers(options);
+    let mut words: Vec<String> =
+        keys(options).map(|key| format!("{key}={}", options[key].as_str().unwrap_or_default())).collect();
+    words.sort();
+    (!is_elsewhere && !words.is_empty()).then(|| Right::Mount { service: service.to_owned(), options: words.join(" ") })
+}
+
+fn layers(options: &Value) -> bool {
+    options["o"].as_str().is_some_and(|how| how.contains("dir="))
 }
 
 /// The path without `.`, `..` and doubled slashes.
@@ -238,6 +262,16 @@ mod tests {
     fn what_a_release_did_not_have_before_is_named() {
         let device = json!([{ "Type": "volume", "Source": "d", "Target": "/d",
             "VolumeOptions": { "DriverConfig": { "Options": { "type": "none", "o": "bind", "device": "/srv/d" } } } }]);
+        let volume = |options: Value| {
+            container(
+                "Mounts",
+                json!([{ "Type": "volume", "Source": "d", "Target": "/d",
+                "VolumeOptions": { "DriverConfig": { "Options": options } } }]),
+            )
+        };
+        let layers = json!({ "type": "overlay", "device": "overlay", "o": "lowerdir=/run/secrets:/usr" });
+        let hidden = json!({ "type": "overlay", "device": "/srv", "o": "lowerdir=/run/secrets:/usr" });
+        let share = json!({ "type": "nfs", "device": ":/x", "o": "addr=nas.example.org,rw" });
         let dropped = container("CapabilityDrop", json!(["ALL"]));
         let some_dropped = container("CapabilityDrop", json!(["CAP_NET_RAW"]));
         let plain = || spec("app", "wiki:1");
@@ -258,6 +292,11 @@ mod tests {
             (plain(), bound("/srv", false), "/srv of the host in service wiki_app, to write"),
             (bound("/srv", true), bound("/srv", false), "/srv of the host in service wiki_app, to write"),
             (plain(), container("Mounts", device), "/srv/d of the host"),
+            (plain(), volume(json!({ "type": "proc", "device": "proc" })), "a mount as root (device=proc type=proc)"),
+            (plain(), volume(layers), "a mount as root (device=overlay o=lowerdir=/run/secrets:/usr type=overlay)"),
+            (plain(), volume(hidden), "a mount as root"),
+            (plain(), volume(json!({ "type": "tmpfs", "device": "tmpfs" })), ""),
+            (plain(), volume(share), ""),
             (plain(), container("CapabilityAdd", json!(["CAP_NET_ADMIN"])), "the capability NET_ADMIN"),
             (some_dropped, plain(), "the capability NET_RAW"),
             (dropped, container("CapabilityDrop", json!(["ALL"])), ""),
