@@ -66,7 +66,7 @@ let
       called), or a line `REGISTRY USER:TOKEN` for each.
     '';
     maxTests = optional types.int 2 ''
-      How many tests, and how many builds of the runner, may run at once, 1 to 1000. Default: 1.
+      How many builds the runner of the build server does at once, 1 to 1000. Default: 1.
     '';
     webhook = optional text "/run/secrets/ntfy_address" ''
       Where alerts are posted: a web address or, where that is a secret, a file with it. Default: nowhere.

@@ -129,7 +129,7 @@ enum Verb {
     },
     /// Keep canonicals: apps whose data is kept warm while nothing of them runs.
     ///
-    /// Without a verb, what was broken off is finished or undone, what runs is ended, and records are held against what is
+    /// Without a verb, what was broken off is finished or undone, what runs is ended, and records are compared with what is
     /// there; nothing is ever deployed by that. What is done to a canonical waits for the run slot, which upgrades, sweeps and
     /// CI runs share, and says who has it.
     #[command(

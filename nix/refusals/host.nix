@@ -25,7 +25,7 @@ in
     "ci.example.org".
   '')
   (refuse (settings.max_tests or 1 < 1) ''
-    services.evenkeel.maxTests is 0: no test and no build could ever run. Give it 1 or more, or leave it out.
+    services.evenkeel.maxTests is 0: no build could ever run. Give it 1 or more, or leave it out.
   '')
   (refuse (cfg.sweep.enable && settings.canonical or { } == { }) ''
     services.evenkeel.sweep.enable is on, and nothing is kept warm that could be swept. Declare one in

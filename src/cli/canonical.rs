@@ -28,9 +28,9 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Make the first known-good: deploy on fresh volumes, gate, end, store the data.
+    /// Make the first known-good: deploy on fresh volumes, gate, stop, store the data.
     ///
-    /// Where the gate says no, nothing of it is kept. What has a known-good already is not seeded: see `promote`. One whose
+    /// Where the gate says no, its volumes are removed again. What has a known-good already is not seeded: see `promote`. One whose
     /// volumes and snapshot are both lost is seeded anew.
     #[command(
         after_help = "Examples:\n  evenkeel canonical seed wiki\n  evenkeel canonical seed wiki --version 2.4.0+1.9.1"
@@ -59,7 +59,7 @@ pub enum Verb {
     },
     /// Put another known-good in the place of the present one: a version that a green and cold run has shown.
     ///
-    /// It is deployed once more, on fresh volumes; after its gate it ends, its data is stored, and record and snapshot change
+    /// It is deployed once more, on fresh volumes; after its gate it is stopped, its data is stored, and record and snapshot change
     /// together. Until then, and where anything says no, the present known-good stays as it is. A pull request's commit, and one
     /// without a tag, is never promoted.
     #[command(after_help = "Examples:\n  evenkeel canonical promote wiki --result /run/ci/result.json\n  \
