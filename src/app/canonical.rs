@@ -6,6 +6,7 @@
 //! to run nothing stays so when the Engine starts again.
 
 mod cold;
+mod ended;
 mod ends;
 mod going_on;
 mod making;
@@ -26,7 +27,7 @@ use super::telling::{self, Report};
 use super::{Host, Options, Run, by_hand, pausing, resuming, turn};
 use crate::config;
 use crate::host::itself::boot;
-use crate::host::store::Slot;
+use crate::host::store::{AppDir, Lock, Recorded, Slot};
 use crate::model::app::Kind;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
@@ -210,24 +211,10 @@ impl Run<'_> {
         match ended {
             Ended::Closed { end, work } => {
                 self.desk().tidy(&self.state).await;
-                self.note_damage(*end, work)?;
-                Ok(ends::outcome(&self.app.name, *end, work, self.state.current.as_ref(), found))
+                self.state = with_damage(&self.dir, &self.lock, self.state.clone(), *end, work)?;
+                Ok(ends::outcome(&self.app.name, *end, work, &self.state, found))
             }
             Ended::Open { why } => Err(ends::left_open(&self.app.name, &self.state, why)),
-        }
-    }
-
-    /// Where the way back ended at the snapshot, that is read once more, and what was found is written down: the next run
-    /// then knows that volumes which are whole have to be stored again, and that others are lost.
-    fn note_damage(&mut self, end: End, work: &Work) -> Result<(), Outcome> {
-        let at_snapshot = matches!(work.step, Step::Clear | Step::Make | Step::PutBack | Step::Withdraw);
-        let ended_there = matches!(end, End::Refused | End::Spoiled) && work.no.is_some();
-        if !(at_snapshot && ended_there) || self.snapshot_read()? == Snapshot::Whole {
-            return Ok(());
-        }
-        match self.state.warm.clone() {
-            Some(warm) => self.write_warm(Warm { damaged: true, ..warm }),
-            None => Ok(()),
         }
     }
 
@@ -240,24 +227,13 @@ impl Run<'_> {
         Ok((old, gate))
     }
 
-    /// Writes `canonical.json` as the state has it. Nobody decides by it, so what cannot be written is a warning.
+    /// Writes `canonical.json` as the state has it.
     fn write_record(&self, state: &State) {
-        if let Err(cause) = self.dir.write_record(&self.lock, &self.record(state)) {
-            warn!(cause = format!("{cause:#}"), "canonical.json could not be written; the next run writes it");
-        }
+        write_record(&self.dir, &self.lock, &self.record(state));
     }
 
     pub(super) fn record(&self, state: &State) -> Record {
-        let revision = state.current.as_ref().map(|current| &current.body.revision);
-        Record {
-            schema: SCHEMA,
-            recipe: self.app.recipe.url.clone(),
-            domain: self.app.domain.to_string(),
-            version: revision.and_then(|revision| revision.version.clone()),
-            commit: revision.map(|revision| revision.commit.to_string()),
-            status: state.warm.as_ref().map(|warm| warm.status),
-            ts: state.warm.as_ref().map_or(self.now, |warm| warm.since),
-        }
+        record(&self.app.recipe.url, &self.app.domain.to_string(), state, self.now)
     }
 
     /// Writes the state, and the record that follows from it.
@@ -267,6 +243,40 @@ impl Run<'_> {
         self.write_record(&self.state);
         Ok(())
     }
+}
+
+fn record(recipe: &str, domain: &str, state: &State, now: Timestamp) -> Record {
+    let revision = state.current.as_ref().map(|current| &current.body.revision);
+    Record {
+        schema: SCHEMA,
+        recipe: recipe.to_owned(),
+        domain: domain.to_owned(),
+        version: revision.and_then(|revision| revision.version.clone()),
+        commit: revision.map(|revision| revision.commit.to_string()),
+        status: state.warm.as_ref().map(|warm| warm.status),
+        ts: state.warm.as_ref().map_or(now, |warm| warm.since),
+    }
+}
+
+/// Nobody decides by it, so what cannot be written is a warning.
+fn write_record(dir: &AppDir, lock: &Lock, record: &Record) {
+    if let Err(cause) = dir.write_record(lock, record) {
+        warn!(cause = format!("{cause:#}"), "canonical.json could not be written; the next run writes it");
+    }
+}
+
+/// Where the way back ended at the snapshot, that is read once more, and what was found is written down: the next run then
+/// knows that volumes which are whole have to be stored again, and that others are lost.
+fn with_damage(dir: &AppDir, lock: &Lock, state: State, end: End, work: &Work) -> Result<State, Outcome> {
+    let at_snapshot = matches!(work.step, Step::Clear | Step::Make | Step::PutBack | Step::Withdraw);
+    let ended_there = matches!(end, End::Refused | End::Spoiled) && work.no.is_some();
+    if !(at_snapshot && ended_there) || reality::snapshot_read(dir, &state)? == Snapshot::Whole {
+        return Ok(state);
+    }
+    let warm = state.warm.clone().map(|warm| Warm { damaged: true, ..warm });
+    let state = State { warm, ..state };
+    dir.write_state(lock, &state)?;
+    Ok(state)
 }
 
 /// What a work begins with.
@@ -298,12 +308,23 @@ async fn finish(desk: &Desk<'_>, state: &State, record: &dyn Fn(&State)) -> Resu
 /// # Errors
 /// Where it is still open, or its state cannot be read again.
 pub(super) async fn resumed(desk: &Desk<'_>, state: &State) -> Result<Outcome, Outcome> {
-    let Some(ended) = finish(desk, state, &|_| {}).await? else { return Ok(Outcome::Converged) };
+    // The old record has what no state tells: whose it is.
+    let old = match desk.dir.record() {
+        Ok(Recorded::Whole(old)) => Some(old),
+        _ => None,
+    };
+    let record = |state: &State| {
+        if let Some(Record { recipe, domain, ts, .. }) = &old {
+            write_record(desk.dir, desk.lock, &record(recipe, domain, state, *ts));
+        }
+    };
+    let Some(ended) = finish(desk, state, &record).await? else { return Ok(Outcome::Converged) };
     let Some(state) = desk.dir.read_state()? else { return Ok(Outcome::Converged) };
     match &ended {
         Ended::Closed { end, work } => {
             desk.tidy(&state).await;
-            Ok(ends::outcome(desk.app, *end, work, state.current.as_ref(), true))
+            let state = with_damage(desk.dir, desk.lock, state, *end, work)?;
+            Ok(ends::outcome(desk.app, *end, work, &state, true))
         }
         Ended::Open { why } => Err(ends::left_open(desk.app, &state, why)),
     }

@@ -16,6 +16,7 @@ use crate::health::{self, Verdict};
 use crate::host::progress::Progress;
 use crate::host::store::AppDir;
 use crate::host::volumes::{Failed, failed_names, walk};
+use crate::model::app::Kind;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Refused, State};
@@ -112,6 +113,8 @@ pub async fn standing(host: &Host, app: &config::App, now: Timestamp) -> Result<
             (_, Some(word)) => word,
             (Some(attempt), None) if attempt.failed.is_some() => "failed",
             (Some(_), None) => "installing",
+            // Of a seed that failed services stay that run nothing.
+            (None, None) if app.kind == Kind::Canonical && !state.refused.is_empty() => "failed",
             (None, None) if observed.services.is_empty() => "absent",
             (None, None) => "unmanaged",
         };

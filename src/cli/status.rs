@@ -9,6 +9,7 @@ use super::app::chosen;
 use super::{Which, world};
 use crate::app::{self, Aside, Host, Snapshot, Standing, ends};
 use crate::config::App;
+use crate::model::app::Kind;
 use crate::model::outcome::{Outcome, worst};
 use crate::model::pause::Pause;
 use crate::model::state::Refused;
@@ -98,15 +99,17 @@ fn kept_warm(warm: &Warm, ahead: &Ahead) -> String {
 }
 
 fn refusal(app: &App, refused: &Refused, standing: &Standing) -> String {
-    let (revision, app) = (&refused.revision, &app.name);
+    let (revision, name) = (&refused.revision, &app.name);
     let since = refused.ts.strftime("%F %H:%M UTC");
-    let lifts = match standing.commit.as_deref() == Some(revision.commit.as_str()) {
+    let current = standing.commit.as_deref();
+    let lifts = match app.kind {
+        Kind::Canonical if current.is_none() => format!("`evenkeel canonical seed {name}`"),
         // It is its configuration that failed.
-        true if standing.warm.is_some() => format!("`evenkeel canonical promote {app} --green --cold`"),
-        true => format!("`evenkeel app {app} --retry`"),
-        false => {
-            format!("`evenkeel approve {app} {}`", revision.version.as_deref().unwrap_or(revision.commit.as_str()))
+        Kind::Canonical if current == Some(revision.commit.as_str()) => {
+            format!("`evenkeel canonical promote {name} --green --cold`")
         }
+        _ if current == Some(revision.commit.as_str()) => format!("`evenkeel app {name} --retry`"),
+        _ => format!("`evenkeel approve {name} {}`", revision.version.as_deref().unwrap_or(revision.commit.as_str())),
     };
     format!("{revision} since {since}: {}; {lifts} lifts that", refused.reason)
 }

@@ -37,7 +37,7 @@ pub use endings::Endings;
 pub use headroom::Headroom;
 pub use marked::{Kind, Marked};
 pub use mounting::resolved;
-pub use quiet::{Left, longest_grace};
+pub use quiet::{Left, is_as_it_was_left, longest_grace};
 pub use wait::Changes;
 pub use write::Written;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{Domain, StackName};
 use super::kept::{self, KeptError};
+use super::version::Revision;
 
 pub const SCHEMA: u32 = 1;
 
@@ -53,6 +54,24 @@ pub struct Working {
     /// Where its throw-away stack is, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throw_away: Option<ThrowAway>,
+    /// What was known to be good when it was taken up first. Whoever finishes what a killed sweep had begun may do so before
+    /// its turn comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Before {
+    Nothing,
+    Good(KnownGood),
+}
+
+/// A known-good, as it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownGood {
+    pub revision: Revision,
+    pub snapshot: String,
 }
 
 /// A throw-away stack that may be there.
@@ -227,8 +246,8 @@ mod tests {
         };
         let mut stands = vec![
             Stands::Due,
-            Stands::Working(Working { since: at, times: 1, throw_away: None }),
-            Stands::Working(Working { since: at, times: 2, throw_away: Some(throw_away.clone()) }),
+            Stands::Working(Working { since: at, times: 1, throw_away: None, before: Some(Before::Nothing) }),
+            Stands::Working(Working { since: at, times: 2, throw_away: Some(throw_away.clone()), before: None }),
         ];
         stands.extend(Done::ALL.map(|result| Stands::Done(row(result))));
         let recipes = stands.into_iter().enumerate();

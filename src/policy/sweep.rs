@@ -132,16 +132,16 @@ fn due_recipe(name: &str) -> Recipe {
 
 /// A recipe's next stand: at work once more, or given up where it has cut the sweep short too often.
 pub fn take_up(stands: &Stands, now: Timestamp) -> Stands {
-    let times = match stands {
-        Stands::Due => 0,
-        Stands::Working(working) => working.times,
+    let (times, before) = match stands {
+        Stands::Due => (0, None),
+        Stands::Working(working) => (working.times, working.before.clone()),
         Stands::Done(row) => return Stands::Done(row.clone()),
     };
     if times >= ENOUGH {
         let why = format!("the sweep was cut short {times} times while it was at this one; the next sweep tries again");
         return Stands::Done(Row { result: Done::Error, from: None, to: None, why, ts: now });
     }
-    Stands::Working(Working { since: now, times: times + 1, throw_away: None })
+    Stands::Working(Working { since: now, times: times + 1, throw_away: None, before })
 }
 
 /// The sweep as it ends before its end: whatever is left was not reached, for this reason.

@@ -98,6 +98,7 @@ impl<'a> OnHost<'a> {
             Act::Judge(side) => self.judge(*side, transaction).await,
             Act::Clear { first } => self.clear(*first, transaction).await,
             Act::Make => self.make(transaction).await,
+            Act::Leave => self.leave().await,
             Act::Find => self.find(transaction).await,
             Act::Mark => self.mark().await,
             Act::Note | Act::Archive(_) | Act::Seal | Act::ReadBack | Act::Verify => DONE,

@@ -49,6 +49,9 @@ pub enum Act {
     /// `clean`: a container that had to be killed at the end of its grace is a No, and so is one whose end nobody saw:
     /// a second try must not find clean what the first one lost sight of.
     AwaitEnd { clean: bool },
+    /// Writes each service that runs nothing in such a way that it can be seen later whether anybody has written it since.
+    /// Only of a canonical.
+    Leave,
     /// Reads each service's `Version.Index`, once Swarm has settled what was written.
     ReadIndexes,
     /// Writes the journal.

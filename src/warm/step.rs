@@ -86,21 +86,31 @@ pub fn status(purpose: Purpose, step: Step, was: Option<Status>) -> Status {
 /// disk before its own end.
 pub fn acts(work: &Work) -> Vec<Act> {
     let stored = || work.transaction.kept_volumes().map(|(name, _)| name.to_owned());
-    let ended = |clean| [Act::Quiesce, Act::AwaitEnd { clean }, Act::ReadIndexes];
+    // Only where it will be idle with what it has then: what was started by somebody between two runs of a work that comes to
+    // nothing has to be seen afterwards.
+    let rest = [Act::Quiesce, Act::Leave, Act::AwaitEnd { clean: true }, Act::ReadIndexes];
     match work.step {
-        Step::Halt | Step::Withdraw => ended(false).into(),
+        Step::Halt | Step::Withdraw => vec![Act::Quiesce, Act::AwaitEnd { clean: false }, Act::ReadIndexes],
         // The only other copy of the known-good is about to go.
         Step::Clear if work.transaction.snapshot.is_some() => vec![Act::Verify, Act::Prove, Act::Clear { first: true }],
         Step::Clear | Step::Discard => vec![Act::Prove, Act::Clear { first: false }],
         Step::Make => vec![Act::Verify, Act::Prove, Act::Make],
         Step::PutBack => {
             let exchanged = stored().flat_map(|volume| [Act::Prove, Act::Exchange(volume)]);
-            stored().map(Act::Unpack).chain([Act::Note]).chain(exchanged).chain([Act::Mark]).collect()
+            let left = [Act::Leave, Act::ReadIndexes];
+            left.into_iter()
+                .chain(stored().map(Act::Unpack))
+                .chain([Act::Note])
+                .chain(exchanged)
+                .chain([Act::Mark])
+                .collect()
         }
         Step::Deploy => vec![Act::Deploy(Side::Old)],
+        // Whoever writes a service after that changes what has run on the data, also where he takes it back.
+        Step::Judge if work.purpose == Purpose::Deploy => vec![Act::Judge(Side::Old), Act::ReadIndexes],
         Step::Judge => vec![Act::Judge(Side::Old)],
-        Step::Rest if work.purpose == Purpose::Idle => ended(true).into_iter().chain([Act::Mark]).collect(),
-        Step::Rest => ended(true).into_iter().chain([Act::Prove, Act::Mark, Act::Find]).collect(),
+        Step::Rest if work.purpose == Purpose::Idle => rest.into_iter().chain([Act::Mark]).collect(),
+        Step::Rest => rest.into_iter().chain([Act::Prove, Act::Mark, Act::Find]).collect(),
         Step::Store => {
             // Proved when all else is done: reading back takes as long as storing, and nothing may happen meanwhile either.
             let sealed = [Act::Seal, Act::ReadBack, Act::Prove, Act::Mark];
@@ -178,7 +188,7 @@ fn not_known_good(step: Step, found: bool) -> Next {
         // Whoever has changed the stack meanwhile may have started it.
         Step::Withdraw | Step::Discard if found => Next::Go(Step::Withdraw),
         Step::Withdraw | Step::Discard => Next::LeaveOpen,
-        Step::Make | Step::PutBack if found => Next::Go(Step::Make),
+        Step::Make | Step::PutBack if found => Next::Go(Step::Withdraw),
         Step::Make | Step::PutBack => Next::Close(End::Spoiled),
     }
 }

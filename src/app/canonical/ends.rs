@@ -7,17 +7,18 @@ use crate::model::diagnostic::Diagnostics;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Release, State};
 use crate::model::version::Revision;
-use crate::model::warm::{Purpose, Status, Work};
+use crate::model::warm::{Purpose, Status, Step, Work};
 use crate::policy::promotion::Refusal;
 use crate::warm::step::{BROKEN_OFF, End};
 
-/// `known`: the known-good as it is now. `found`: it had been broken off, and this run has only finished or undone it.
-pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, found: bool) -> Outcome {
+/// `state`: as it is now. `found`: it had been broken off, and this run has only finished or undone it.
+pub fn outcome(app: &AppName, end: End, work: &Work, state: &State, found: bool) -> Outcome {
     let what = work.purpose.word();
     let release = &work.transaction.old.release;
     let to = &release.body.revision;
     let no = work.no.clone().unwrap_or_default();
-    let known = known.map(|known| known.body.revision.to_string()).unwrap_or_default();
+    let known = state.current.as_ref().map(|known| known.body.revision.to_string()).unwrap_or_default();
+    let dirty = dirty(app, state);
     let outcome = match (end, work.purpose) {
         (End::Committed, Purpose::Seed) => Outcome::Applied(format!(
             "seeded {to}: it passed its gate, its data is stored as snapshot {}, and nothing of it runs",
@@ -41,9 +42,20 @@ pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, fo
         (End::Undone, _) => {
             Outcome::Unhealthy(format!("the {what} of {to} failed: {no}; its volumes are removed again"))
         }
+        // Some of its volumes may be gone.
+        (End::Refused, _) if work.step == Step::Clear && was_killed(work, found) => Outcome::Applied(format!(
+            "the {what} of {to} was broken off before anything of it ran; a volume that is gone is put back before it is used"
+        )),
+        (End::Refused, _) if work.step == Step::Clear => {
+            Outcome::Blocked(format!("the {what} of {to} did not come about: {no}"))
+        }
         (End::Refused, _) if was_killed(work, found) => {
             Outcome::Applied(format!("the {what} of {to} was broken off before it had touched any data"))
         }
+        // Another run may have begun to put it back.
+        (End::Refused, Purpose::Restore) => Outcome::Blocked(format!(
+            "the {what} of {to} did not come about: {no}; `evenkeel canonical idle {app} --restore` tries it again"
+        )),
         (End::Refused, _) => {
             Outcome::Blocked(format!("the {what} of {to} did not come about: {no}; its data was not touched"))
         }
@@ -58,16 +70,16 @@ pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, fo
         (End::Rested, Purpose::Restore) => {
             Outcome::Applied(format!("idle on the data of {known}, which was put back from its snapshot"))
         }
-        (End::Rested, _) if work.status_before() == Some(Status::Dirty) => Outcome::Applied(format!("idle; {}", DIRTY)),
+        (End::Rested, _) if work.status_before() == Some(Status::Dirty) => Outcome::Applied(format!("idle; {dirty}")),
         (End::Rested, _) => Outcome::Applied(format!("idle: nothing of {known} runs, and its data stays warm")),
         (End::Spoiled, _) if was_killed(work, found) => {
-            Outcome::Applied(format!("the {what} of {to} was broken off and is ended; {DIRTY}"))
+            Outcome::Applied(format!("the {what} of {to} was broken off and is ended; {dirty}"))
         }
-        (End::Spoiled, Purpose::Idle) => Outcome::Applied(format!("idle; it did not end cleanly ({no}); {DIRTY}")),
+        (End::Spoiled, Purpose::Idle) => Outcome::Applied(format!("idle; it did not end cleanly ({no}); {dirty}")),
         (End::Spoiled, Purpose::Deploy) => {
-            Outcome::Unhealthy(format!("{to} does not come up on its warm data: {no}; {DIRTY}"))
+            Outcome::Unhealthy(format!("{to} does not come up on its warm data: {no}; {dirty}"))
         }
-        (End::Spoiled, _) => Outcome::Error(format!("the {what} of {to} could not be finished: {no}; {DIRTY}")),
+        (End::Spoiled, _) => Outcome::Error(format!("the {what} of {to} could not be finished: {no}; {dirty}")),
     };
     work.notes.iter().fold(outcome, |outcome, note| match matches!(end, End::Undone | End::Refused) {
         true => outcome,
@@ -75,7 +87,15 @@ pub fn outcome(app: &AppName, end: End, work: &Work, known: Option<&Release>, fo
     })
 }
 
-const DIRTY: &str = "nothing of it runs, and its data is put back from the snapshot before it is used again";
+fn dirty(app: &AppName, state: &State) -> String {
+    match state.warm.as_ref().is_some_and(|warm| warm.damaged) {
+        true => format!(
+            "nothing of it runs; its data is not to be used as it lies there, and its snapshot is damaged: `evenkeel canonical {app}` \
+             tells what is left"
+        ),
+        false => "nothing of it runs, and its data is put back from the snapshot before it is used again".to_owned(),
+    }
+}
 
 /// It was broken off, and nothing else went wrong.
 fn was_killed(work: &Work, found: bool) -> bool {

@@ -3,7 +3,7 @@
 //! Both are read as a first install would: the volumes are fresh, so nothing that was frozen with older data counts. What
 //! is deployed over a known-good for a while (`quick`) is read as its upgrade.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tracing::warn;
 
@@ -26,7 +26,7 @@ use crate::plan::NAMESPACE_LABEL;
 use crate::policy::promotion::{self, Candidate, Verified};
 use crate::policy::rights::{Right, new_rights};
 use crate::policy::{self, Published};
-use crate::reconcile::Gate;
+use crate::reconcile::{Gate, release};
 use crate::upgrade::on_host;
 use crate::upgrade::volumes::is_left_out;
 
@@ -139,7 +139,8 @@ impl Run<'_> {
         let chosen = &sources.chosen;
         let read = self.view().read_at(&sources.given, &chosen.tree, &chosen.revision, &lives, self.now);
         let read = read.map_err(|refused| refused.outcome)?;
-        self.asks_for_nothing_of_others(&known, &read, &observed)?;
+        self.can_be_stored(&read, &observed).await?;
+        self.asks_for_nothing_of_others(&known, &read)?;
         let (old, gate) = self.as_release(chosen.revision.clone(), read, &observed).await?;
         let snapshot = known.release.snapshot.clone();
         let before = Some(known);
@@ -147,12 +148,23 @@ impl Run<'_> {
     }
 
     /// Whoever proposes a commit may write anything into it, and it runs on this host.
-    fn asks_for_nothing_of_others(&self, known: &Old, read: &Read, observed: &Observed) -> Result<(), Outcome> {
-        self.own_volumes_only(read, observed)?;
-        let rights = new_rights(&known.release.body, &read.desired);
-        let rights: Vec<String> =
-            rights.iter().filter(|right| !matches!(right, Right::Repository { .. })).map(ToString::to_string).collect();
-        if rights.is_empty() { Ok(()) } else { Err(ends::asks_for_rights(&rights)) }
+    fn asks_for_nothing_of_others(&self, known: &Old, read: &Read) -> Result<(), Outcome> {
+        let body = &known.release.body;
+        let rights = new_rights(body, &read.desired);
+        let rights = rights.iter().filter(|right| !matches!(right, Right::Repository { .. })).map(ToString::to_string);
+        let before = release::desired(&self.app.stack, body, &self.dir)?;
+        let (shared, new) = (&self.host.declared.network.name, &read.desired);
+        let networks = new.external_networks.iter().filter(|name| *name != shared);
+        let networks =
+            networks.filter(|name| !before.external_networks.contains(name)).map(|name| format!("network {name}"));
+        let had: BTreeSet<String> = desired::external_configs(&before).collect();
+        let configs =
+            desired::external_configs(new).filter(|name| !had.contains(name)).map(|name| format!("config {name}"));
+        let had: BTreeSet<String> = desired::router_rules(&before).collect();
+        let routes =
+            desired::router_rules(new).filter(|rule| !had.contains(rule)).map(|rule| format!("the route {rule}"));
+        let asked: Vec<String> = rights.chain(networks).chain(configs).chain(routes).collect();
+        if asked.is_empty() { Ok(()) } else { Err(ends::asks_for_rights(&asked)) }
     }
 
     /// The recipe at what is wanted, as for an app of which nothing is there yet.
@@ -222,11 +234,14 @@ impl Run<'_> {
         if self.warm_status().is_some() {
             return Ok(None);
         }
-        // A seed that was undone leaves services that run nothing, and no volume.
-        let is_known = self.dir.read_state()?.is_some();
-        let services = if is_known { BTreeMap::new() } else { observed.services.clone() };
-        let observed = &Observed { services, ..observed.clone() };
-        let there = policy::is_unrecorded(&self.app.stack, &Wanted::Latest, observed);
+        let mut observed = observed.clone();
+        if self.dir.read_state()?.is_some() {
+            // A seed that was undone leaves services that run nothing, and the volumes that are left out.
+            let left_out = self.app.snapshot.left_out();
+            observed.services.clear();
+            observed.volumes.retain(|name, _| !is_left_out(&self.app.stack, &left_out, name));
+        }
+        let there = policy::is_unrecorded(&self.app.stack, &Wanted::Latest, &observed);
         Ok(there.map(|_| ends::made_by_others(&self.app.stack)))
     }
 }

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::super::{Host, Run};
 use crate::config;
 use crate::host::copying::{CopyError, Watch};
 use crate::host::store::AppDir;
-use crate::model::observed::Task;
+use crate::host::swarm::is_as_it_was_left;
+use crate::model::observed::Service;
 use crate::model::outcome::Outcome;
 use crate::model::state::State;
 use crate::model::warm::{Status, Warm};
@@ -31,24 +30,24 @@ impl Run<'_> {
         snapshot(&self.dir, &self.state)
     }
 
-    /// Reads the snapshot to its end.
-    ///
-    /// # Errors
-    /// Where a disk does not answer.
-    pub(super) fn snapshot_read(&self) -> Result<Snapshot, Outcome> {
-        let named = self.state.current.as_ref().and_then(|current| current.snapshot.clone());
-        let Some(id) = named else { return Ok(Snapshot::Gone) };
-        let watch = Watch { progress: &|_| {}, asked_to_end: &|| false };
-        match self.dir.snapshots().verify(&id, &watch) {
-            Ok(_) => Ok(Snapshot::Whole),
-            Err(CopyError::Damaged(_)) => Ok(Snapshot::Gone),
-            Err(failed) => Err(Outcome::Error(format!("snapshot {id} cannot be read now: {failed}"))),
-        }
-    }
-
     /// Whether no container of the stack runs, nor is meant to.
     pub(super) async fn nothing_runs(&self) -> Result<bool, Outcome> {
         nothing_runs(self.host, self.app, &self.state).await
+    }
+}
+
+/// Reads the snapshot to its end.
+///
+/// # Errors
+/// Where a disk does not answer.
+pub(super) fn snapshot_read(dir: &AppDir, state: &State) -> Result<Snapshot, Outcome> {
+    let named = state.current.as_ref().and_then(|current| current.snapshot.clone());
+    let Some(id) = named else { return Ok(Snapshot::Gone) };
+    let watch = Watch { progress: &|_| {}, asked_to_end: &|| false };
+    match dir.snapshots().verify(&id, &watch) {
+        Ok(_) => Ok(Snapshot::Whole),
+        Err(CopyError::Damaged(_)) => Ok(Snapshot::Gone),
+        Err(failed) => Err(Outcome::Error(format!("snapshot {id} cannot be read now: {failed}"))),
     }
 }
 
@@ -69,24 +68,17 @@ async fn strange(host: &Host, app: &config::App, state: &State) -> Result<Option
         return Ok(registry::strange(warm, &volumes, false, &warm.indexes));
     }
     let runs = !nothing_runs(host, app, state).await?;
-    let (indexes, _) = host.swarm.indexes(&app.stack).await?;
-    Ok(registry::strange(warm, &volumes, runs, &as_far_as_written(host, app, warm, indexes).await?))
+    let services = host.swarm.services_of(&app.stack).await?;
+    Ok(registry::strange(warm, &volumes, runs, &as_far_as_written(warm, &services)))
 }
 
-/// The indexes, less what Swarm has raised by itself: when its Engine starts, it gives services their addresses anew. What was
-/// started since has a task, as long as its service is there.
-async fn as_far_as_written(
-    host: &Host,
-    app: &config::App,
-    warm: &Warm,
-    indexes: BTreeMap<String, u64>,
-) -> Result<BTreeMap<String, u64>, Outcome> {
-    if indexes == warm.indexes || !indexes.keys().eq(warm.indexes.keys()) {
-        return Ok(indexes);
-    }
-    let is_later = |task: &Task| task.created.parse::<Timestamp>().is_ok_and(|created| created > warm.since);
-    let was_started = host.swarm.observe(&app.stack).await?.tasks.iter().any(is_later);
-    Ok(if was_started { indexes } else { warm.indexes.clone() })
+/// The indexes, less what Swarm has raised by itself: when its Engine starts, it gives services their addresses anew.
+fn as_far_as_written(warm: &Warm, services: &BTreeMap<String, Service>) -> BTreeMap<String, u64> {
+    let written = |(name, service): (&String, &Service)| {
+        let recorded = warm.indexes.get(name).filter(|_| is_as_it_was_left(service));
+        (name.clone(), *recorded.unwrap_or(&service.index))
+    };
+    services.iter().map(written).collect()
 }
 
 fn snapshot(dir: &AppDir, state: &State) -> Result<Snapshot, Outcome> {

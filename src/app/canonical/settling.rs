@@ -9,7 +9,7 @@ use tracing::warn;
 use super::super::telling::Report;
 use super::super::turn::{self, Break, Patience};
 use super::super::{Host, Options, Run, pausing, started_by_systemd};
-use super::{Begun, ends};
+use super::{Begun, ends, reality};
 use crate::config;
 use crate::host::store::{Recorded, Slot};
 use crate::host::who::who;
@@ -110,7 +110,7 @@ impl Run<'_> {
         let (strange, snapshot) = match warm.status {
             Status::Idle => (self.strange().await?, self.snapshot()?),
             // Somebody may have put a copy in its place.
-            Status::Lost => (None, self.snapshot_read()?),
+            Status::Lost => (None, reality::snapshot_read(&self.dir, &self.state)?),
             _ => (None, self.snapshot()?),
         };
         match registry::held(&warm, strange, snapshot) {

@@ -11,19 +11,21 @@ use tracing::{Instrument, error_span, info, warn};
 use super::super::reading::{Given, OfKind};
 use super::super::telling::{self, Report};
 use super::super::view::Fetch;
-use super::super::{Host, pausing, pruning, reconciler, resuming};
+use super::super::{Host, pausing, pruning, reconciler, resuming, spend};
 use super::cold::{Cold, Shown};
+use super::ended::{Ended, has_known_good, known_good, outcome_of};
 use super::settling::settle_within;
 use super::{Ask, Proof, grant_within, reaping};
 use crate::config;
 use crate::host::ending::Ending;
 use crate::host::progress::Progress;
+use crate::host::recipes::Freshness;
 use crate::host::store::{Lock, LockAttempt, Slot};
 use crate::host::who::who;
 use crate::model::kept::KeptError;
 use crate::model::outcome::Outcome;
 use crate::model::state::{Refused, Release, State};
-use crate::model::sweep::{Done, Row, Stands, Sweep, ThrowAway, Working};
+use crate::model::sweep::{Before, Done, KnownGood, Row, Stands, Sweep, ThrowAway, Working};
 use crate::model::version::Revision;
 use crate::model::warm::Status;
 use crate::policy::Published;
@@ -144,7 +146,12 @@ impl<'a> Sweeper<'a> {
                 return Err(asked_to_end());
             }
             let now = Timestamp::now();
-            let stands = sweep::take_up(&recipe.stands, now);
+            let mut stands = sweep::take_up(&recipe.stands, now);
+            if let Stands::Working(working) = &mut stands {
+                let app = self.apps.iter().find(|app| app.name.as_str() == recipe.name);
+                let known = app.and_then(|app| known_good(self.host, app));
+                working.before.get_or_insert(known.map_or(Before::Nothing, Before::Good));
+            }
             self.stands(&recipe.name, stands.clone())?;
             if let Stands::Working(working) = stands {
                 self.take_turn(&recipe.name, working, now).await?;
@@ -198,21 +205,29 @@ struct Turn<'a, 'b> {
     now: Timestamp,
 }
 
-/// A known-good, as it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct KnownGood {
-    revision: Revision,
-    snapshot: String,
-}
-
 impl Turn<'_, '_> {
     /// What was done about the recipe. Whatever goes wrong is the row.
     async fn row(mut self) -> Row {
-        let before = self.known_good();
+        let before = match &self.working.before {
+            Some(Before::Good(known)) => Some(known.clone()),
+            Some(Before::Nothing) | None => None,
+        };
         let from = before.as_ref().map(|known| known.revision.to_string());
-        let Ended { result, to, why } = self.ended(before).await.unwrap_or_else(Ended::from);
+        let ended = self.ended(before.clone()).await.unwrap_or_else(Ended::from);
+        let Ended { result, to, why } = self.with_what_was_finished(ended, before);
         let to = to.map(|to| to.to_string()).filter(|to| from.as_ref() != Some(to));
         Row { result, from, to, why, ts: Timestamp::now() }
+    }
+
+    /// What a killed sweep had begun, and another run has finished since, was done by the sweep.
+    fn with_what_was_finished(&self, ended: Ended, before: Option<KnownGood>) -> Ended {
+        let Some(after) = self.known_good().filter(|_| ended.result == Done::Unchanged) else { return ended };
+        let result = match before {
+            None => Done::Seeded,
+            Some(before) if before.revision != after.revision => Done::Promoted,
+            Some(_) => return ended,
+        };
+        Ended { to: Some(after.revision), ..Ended::of(result, ended.why) }
     }
 
     async fn ended(&mut self, before: Option<KnownGood>) -> Result<Ended, Outcome> {
@@ -227,11 +242,16 @@ impl Turn<'_, '_> {
             return self.seed(before).await;
         };
         let known = state.current.as_ref().map_or(Known::Nothing, |current| Known::Good(&current.body.revision));
-        let (mut offered, report) = self.offered(&state).await?;
+        let (mut offered, report, stale) = self.offered(&state).await?;
         if let (Offered::Nothing, Some(current)) = (&offered, &state.current)
             && self.is_configured_otherwise(&state, current).await?
         {
             offered = Offered::Version(current.body.revision.clone());
+        }
+        if let (Offered::Nothing, Some(why)) = (&offered, stale) {
+            let blind = Outcome::Error(format!("whether there is a newer version cannot be told: {why}"));
+            self.tell(&blind, &Report::default()).await;
+            return Err(blind);
         }
         match sweep::due(known, offered.clone()) {
             Due::Seed => self.seed(before).await,
@@ -262,20 +282,25 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// What the policy says of the versions in front of the known-good.
-    async fn offered(&self, state: &State) -> Result<(Offered, Report), Outcome> {
+    /// What the policy says of the versions in front of the known-good, and why none of them is new where the recipe's
+    /// remote has not answered.
+    async fn offered(&self, state: &State) -> Result<(Offered, Report, Option<String>), Outcome> {
         let host = self.sweeper.host;
         let dir = host.store.app(&self.app.name);
         let reconciler = reconciler(&host.declared, &host.store, self.app)?;
         let progress = Progress::new(self.app.name.as_str());
         let view = host.view(self.app, &*reconciler, &dir, state, &progress);
         let offer = async {
-            let sources = view.sources(Fetch::Latest, self.now).await?;
+            let stale = match view.mirror().fetch(self.now).await? {
+                Freshness::Stale { why } => Some(why),
+                Freshness::Fresh => None,
+            };
+            let sources = view.sources(Fetch::IfMissing, self.now).await?;
             let observed = host.swarm.observe(&self.app.stack).await?;
-            view.offer(&sources, &observed, &host.images, self.now).await
+            Ok((view.offer(&sources, &observed, &host.images, self.now).await?, stale))
         };
-        let mut offer = match offer.await {
-            Ok(offer) => offer,
+        let (mut offer, stale) = match offer.await {
+            Ok(offered) => offered,
             Err(outcome) => {
                 self.tell(&outcome, &Report::default()).await;
                 return Err(outcome);
@@ -294,7 +319,7 @@ impl Turn<'_, '_> {
             (None, Some(Outcome::Blocked(why))) => Offered::Blocked(why),
             (None, _) => Offered::Nothing,
         };
-        Ok((offered, report))
+        Ok((offered, report, stale))
     }
 
     /// Whether the known-good was made under another configuration, and this one has not failed already.
@@ -320,13 +345,17 @@ impl Turn<'_, '_> {
         let ended = match self.cold(&revision).await {
             Ok(Shown::Green) => {
                 let Sweeper { host, slot, .. } = &*self.sweeper;
-                let outcome = match self.verified(revision).await {
+                let outcome = match self.verified(revision.clone()).await {
                     Ok(verified) => {
                         let ask = Ask::Promote(Proof::Verified(verified));
                         grant_within(host, self.app, &ask, slot, self.now).await
                     }
                     Err(outcome) => outcome,
                 };
+                // Where nothing can be said of it, the next sweep tries it, and needs the approval.
+                if matches!(outcome, Outcome::Upgraded(_) | Outcome::RolledBack(_)) {
+                    self.spend(&revision);
+                }
                 self.believed(outcome, Done::Promoted, before)
             }
             Ok(Shown::Red(why)) => Ok(Ended::of(Done::Refused, why)),
@@ -362,11 +391,20 @@ impl Turn<'_, '_> {
         let shown = cold.run(&ending).await?;
         if let Shown::Red(why) = &shown {
             warn!(to = %revision, cause = why.as_str(), "the cold run is red");
+            self.spend(revision);
             self.refuse(revision, why, &run).await?;
             let told = format!("{revision} failed its gate on a throw-away domain: {why}");
             self.tell(&Outcome::RolledBack(told), &Report { looked: true, ..Report::default() }).await;
         }
         Ok(shown)
+    }
+
+    /// An approval counts once, whatever the verdict is: what is red would be tried again with it.
+    fn spend(&self, revision: &Revision) {
+        if let Err(cause) = spend(&self.sweeper.host.store, &self.app.name, revision, Timestamp::now()) {
+            let cause = format!("{cause:#}");
+            warn!(to = %revision, cause, "the approval could not be spent; it may count again");
+        }
     }
 
     /// Has it not be tried again by itself, and told.
@@ -429,54 +467,6 @@ impl Turn<'_, '_> {
 
     /// What is on disk by now.
     fn known_good(&self) -> Option<KnownGood> {
-        let dir = self.sweeper.host.store.app(&self.app.name);
-        let current = dir.read_state().ok()??.current?;
-        let snapshot = current.snapshot?;
-        dir.snapshots().manifest(&snapshot).ok()?;
-        Some(KnownGood { revision: current.body.revision, snapshot })
-    }
-}
-
-fn has_known_good(state: &State) -> bool {
-    let status = state.warm.as_ref().map(|warm| warm.status);
-    state.current.is_some() && !matches!(status, None | Some(Status::Lost | Status::Seeding))
-}
-
-fn outcome_of(offered: &Offered) -> Outcome {
-    match offered.clone() {
-        Offered::Nothing | Offered::Version(_) => Outcome::Converged,
-        Offered::Later(why) => Outcome::Waiting(why),
-        Offered::Held(why) => Outcome::Held(why),
-        Offered::Blocked(why) => Outcome::Blocked(why),
-    }
-}
-
-/// How a turn ended.
-struct Ended {
-    result: Done,
-    to: Option<Revision>,
-    why: String,
-}
-
-impl Ended {
-    fn of(result: Done, why: String) -> Self {
-        Self { result, to: None, why }
-    }
-}
-
-/// Whatever ended a turn before its end.
-impl From<Outcome> for Ended {
-    fn from(outcome: Outcome) -> Self {
-        let result = match &outcome {
-            Outcome::Converged => Done::Unchanged,
-            Outcome::Waiting(_) => Done::LeftAlone,
-            Outcome::Held(_) => Done::Held,
-            Outcome::RolledBack(_) => Done::Refused,
-            Outcome::Blocked(_) => Done::Blocked,
-            Outcome::Unhealthy(_) => Done::Unhealthy,
-            Outcome::Stuck(_) => Done::Stuck,
-            Outcome::Applied(_) | Outcome::Upgraded(_) | Outcome::Error(_) => Done::Error,
-        };
-        Self::of(result, outcome.sentence().to_owned())
+        known_good(self.sweeper.host, self.app)
     }
 }

@@ -7,6 +7,7 @@ use crate::model::outcome::Outcome;
 use crate::model::transaction::Old;
 use crate::model::warm::{Purpose, Status};
 use crate::reconcile::{Judged, release};
+use crate::upgrade::volumes::written_since;
 use crate::warm::registry::Snapshot;
 
 impl Run<'_> {
@@ -77,7 +78,7 @@ impl Run<'_> {
             Some("the host went down while it ran".to_owned())
         } else if let Some(volumes) = self.strange().await? {
             Some(volumes)
-        } else if !self.is_as_deployed().await? {
+        } else if self.was_written().await? || !self.is_as_deployed().await? {
             Some("its services were changed by somebody else while it ran".to_owned())
         } else {
             None
@@ -103,6 +104,12 @@ impl Run<'_> {
         let keeper = self.keeper();
         let plan = keeper.plan_exactly(&observed, &desired)?;
         Ok(plan.is_empty() && keeper.glance(&plan.desired, &observed, &gate).await? == Judged::Healthy)
+    }
+
+    /// Whether anybody has written a service since it was deployed, also where that was taken back.
+    async fn was_written(&self) -> Result<bool, Outcome> {
+        let (indexes, _) = self.host.swarm.indexes(&self.app.stack).await?;
+        Ok(self.state.warm.as_ref().is_some_and(|warm| written_since(&warm.indexes, &indexes).is_some()))
     }
 
     async fn is_as_deployed(&self) -> Result<bool, Outcome> {

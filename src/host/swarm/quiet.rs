@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lists::List;
 use super::look::{items, named};
@@ -17,6 +17,9 @@ use crate::host::engine::{EngineError, segment};
 use crate::model::app::StackName;
 use crate::model::observed::{Container, Service, Task, TaskState};
 use crate::plan::canonical_form::mode_of;
+
+/// Label that only the `PreviousSpec` has of a service that nobody has written since it was left.
+const LEFT: &str = "evenkeel.left";
 
 /// What is left of a stack that is being stopped.
 #[derive(Debug, Default)]
@@ -86,6 +89,23 @@ impl Swarm {
         for (name, service) in self.services_of(stack).await? {
             if is_told_to_run_nothing(&service) {
                 self.update_service(&name, &service.spec).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes each service that runs nothing twice: with a label, and without it. Nobody can write the service after that
+    /// without taking the label out of its `PreviousSpec`; an Engine that starts writes it and leaves that alone (measured
+    /// on 20.10: it gives virtual IPs anew, moby#33795). Tasks tell nothing of it: those of a service that is scaled to
+    /// nothing are gone in seconds.
+    pub async fn leave(&self, stack: &StackName) -> Result<(), EngineError> {
+        for (name, service) in self.services_of(stack).await? {
+            if is_told_to_run_nothing(&service) {
+                let mut spec = service.spec;
+                spec["Labels"][LEFT] = json!("");
+                self.update_service(&name, &spec).await?;
+                spec["Labels"].as_object_mut().expect("it has a label").remove(LEFT);
+                self.update_service(&name, &spec).await?;
             }
         }
         Ok(())
@@ -183,6 +203,12 @@ fn left(
     }
     left.tasks = tasks;
     left
+}
+
+/// Whether nobody has written the service since [`Swarm::leave`], whatever its index is by now.
+pub fn is_as_it_was_left(service: &Service) -> bool {
+    let label = |spec: &Value| spec["Labels"].get(LEFT).is_some();
+    !label(&service.spec) && service.previous_spec.as_ref().is_some_and(label)
 }
 
 fn is_told_to_run_nothing(service: &Service) -> bool {

@@ -68,7 +68,7 @@ fn what_is_offered_is_promoted_also_where_it_is_the_version_of_the_known_good_un
 fn a_sweep_that_was_cut_short_goes_on_and_does_nothing_twice() {
     let recipes = names(&["a", "b", "c"]);
     let sweep = begun(None, &recipes, 0).with("a", Stands::Done(row(Done::Promoted, "")));
-    let sweep = sweep.with("b", Stands::Working(Working { since: at(0), times: 1, throw_away: None }));
+    let sweep = sweep.with("b", Stands::Working(Working { since: at(0), times: 1, throw_away: None, before: None }));
     let again = begun(Some(&sweep), &recipes, 24);
     assert_eq!(again, sweep);
     assert_eq!(again.next().unwrap().name, "b");
@@ -115,7 +115,7 @@ fn what_was_not_reached_is_first_the_next_time_and_what_it_died_of_is_last() {
     let rows =
         [("a", Done::Promoted, ""), ("b", Done::Error, "x"), ("c", Done::NotReached, "full"), ("d", Done::Held, "x")];
     let (sweep, recipes) = ended_with(&rows);
-    let sweep = sweep.with("a", Stands::Working(Working { since: at(0), times: 1, throw_away: None }));
+    let sweep = sweep.with("a", Stands::Working(Working { since: at(0), times: 1, throw_away: None, before: None }));
     assert_eq!(order(&begun(Some(&sweep), &recipes, 100)), ["c", "b", "d", "a"]);
 }
 
@@ -189,7 +189,7 @@ fn the_table_tells_each_recipe_once_and_the_sum_what_was_really_done() {
 fn stands() -> impl Strategy<Value = Stands> {
     prop_oneof![
         Just(Stands::Due),
-        (0..4_u32).prop_map(|times| Stands::Working(Working { since: at(0), times, throw_away: None })),
+        (0..4_u32).prop_map(|times| Stands::Working(Working { since: at(0), times, throw_away: None, before: None })),
         (0..Done::ALL.len()).prop_map(|done| Stands::Done(row(Done::ALL[done], "why"))),
     ]
 }

@@ -69,6 +69,12 @@ impl OnHost<'_> {
         DONE
     }
 
+    pub(super) async fn leave(&mut self) -> Performed {
+        self.keeper.swarm.leave(&self.stack).await?;
+        self.told = Some(self.look_at_indexes().await?);
+        DONE
+    }
+
     pub(super) async fn await_end(&mut self, transaction: &Transaction, clean: bool) -> Performed {
         let swarm = self.keeper.swarm;
         let names = names(transaction);

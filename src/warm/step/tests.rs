@@ -103,8 +103,8 @@ fn the_table_says_what_comes_next_where_something_happens() {
         (Promote, At::Store, [go(At::Withdraw), go(At::Withdraw), go(At::Store)]),
         (Promote, At::Withdraw, [open, open, go(At::Withdraw)]),
         (Promote, At::Discard, [open, open, go(At::Withdraw)]),
-        (Promote, At::Make, [close(End::Spoiled), close(End::Spoiled), go(At::Make)]),
-        (Promote, At::PutBack, [close(End::Spoiled), close(End::Spoiled), go(At::Make)]),
+        (Promote, At::Make, [close(End::Spoiled), close(End::Spoiled), go(At::Withdraw)]),
+        (Promote, At::PutBack, [close(End::Spoiled), close(End::Spoiled), go(At::Withdraw)]),
         (Deploy, At::Halt, [go(At::Withdraw); 3]),
         (Deploy, At::Make, [go(At::Withdraw); 3]),
         (Deploy, At::PutBack, [go(At::Withdraw); 3]),
@@ -181,9 +181,26 @@ fn all_is_unpacked_and_noted_before_the_first_exchange() {
     two.transaction.volumes.insert("wiki_files".into(), other);
     let acts = acts(&two);
     let noted = acts.iter().position(|act| *act == Act::Note).unwrap();
-    assert!(acts[..noted].iter().all(|act| matches!(act, Act::Unpack(_))), "{acts:?}");
-    assert_eq!(noted, 2);
+    assert_eq!(acts[..2], [Act::Leave, Act::ReadIndexes]);
+    assert!(acts[2..noted].iter().all(|act| matches!(act, Act::Unpack(_))), "{acts:?}");
+    assert_eq!(noted, 4);
     assert!(acts[noted + 1..].iter().all(|act| matches!(act, Act::Prove | Act::Exchange(_) | Act::Mark)), "{acts:?}");
+}
+
+/// Otherwise what was started by hand between two runs of it would be forgotten.
+#[test]
+fn a_work_that_may_come_to_nothing_leaves_no_new_mark_before_its_data_is_another() {
+    for purpose in ALL {
+        for step in [Step::Halt, Step::Clear, Step::Make] {
+            assert!(!acts_of(purpose, step).contains(&Act::Leave), "{purpose:?} {step:?}");
+        }
+    }
+    for (purpose, step) in [(Purpose::Idle, Step::Rest), (Purpose::Seed, Step::Rest), (Purpose::Restore, Step::PutBack)]
+    {
+        let acts = acts_of(purpose, step);
+        let at = |wanted| acts.iter().position(|act| *act == wanted).unwrap();
+        assert!(at(Act::Leave) < at(Act::ReadIndexes), "{acts:?}");
+    }
 }
 
 #[test]

@@ -49,6 +49,17 @@ fn each_recipe_has_its_turn_whatever_became_of_the_others() {
     }
     assert!(said.out.contains("sweep: 0 new known-goods, of 0 due, of 5 recipes"), "{said:#?}");
     assert_eq!(yard.alerts(), ["crash rollback", "hang rollback", "major held-major"]);
+
+    // An approval counts once, whatever became of it.
+    yard.world.ok(&["approve", "crash", "1.1.0+1"]);
+    yard.world.ok(&["approve", "major", "2.0.0+2"]);
+    let said = yard.sweep();
+    yard.has_row(&said, "crash", "refused", "1.1.0+1");
+    yard.has_row(&said, "major", "promoted", "2.0.0+2");
+    yard.knows("major", "2.0.0+2");
+    let said = yard.sweep();
+    yard.has_row(&said, "crash", "held", "1.0.0+1");
+    yard.has_row(&said, "major", "unchanged", "2.0.0+2");
 }
 
 #[test]
@@ -141,4 +152,34 @@ fn two_sweeps_at_once_are_one_and_the_other_says_who_sweeps() {
     let told = format!("sweep: waiting: pid {} evenkeel canonical sweep sweeps already", std::process::id());
     assert!(said.code == 0 && said.out.starts_with(&told), "{said:#?}");
     assert!(yard.progress().is_none());
+}
+
+#[test]
+fn what_could_not_be_looked_for_is_not_called_unchanged() {
+    let yard = Yard::seeded(&["a", "b"]);
+    fs::rename(yard.path("a"), yard.path("a").with_extension("away")).unwrap();
+    let said = yard.sweep();
+    assert_eq!(said.code, 1, "{said:#?}");
+    yard.has_row(&said, "a", "error", "1.0.0+1");
+    assert!(said.out.contains("whether there is a newer version cannot be told"), "{said:#?}");
+    yard.has_row(&said, "b", "unchanged", "1.0.0+1");
+    fs::rename(yard.path("a").with_extension("away"), yard.path("a")).unwrap();
+}
+
+#[test]
+fn what_a_killed_sweep_had_begun_and_resume_finished_counts_as_its_work() {
+    let mut yard = Yard::seeded(&["a"]);
+    yard.publish("a", "1.1.0+1", Acts::Runs);
+    let mut child = yard.world.start(&["canonical", "sweep"]);
+    let begun = Instant::now();
+    while yard.world.state("a")["warm"]["work"]["step"] != "store" {
+        assert!(begun.elapsed() < BOUND && child.try_wait().unwrap().is_none(), "{:#?}", yard.progress());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(yard.world.run(&["resume"]).code, 0);
+    yard.knows("a", "1.1.0+1");
+    let said = yard.sweep();
+    yard.has_row(&said, "a", "promoted", "1.1.0+1");
+    assert!(said.out.contains("sweep: 1 new known-good, of 1 due, of 1 recipes"), "{said:#?}");
 }

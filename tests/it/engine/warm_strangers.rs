@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use evenkeel::model::observed::{Task, TaskState};
 use serde_json::json;
 
 use super::private::PrivateEngine;
@@ -20,11 +21,30 @@ fn a_service_that_was_started_and_stopped_by_hand_makes_the_data_unusable_and_th
         let mut spec = live.spec.clone();
         spec["Mode"] = json!({"Replicated": {"Replicas": 1}});
         swarm.update_service(&service, &spec).await.unwrap();
-        swarm.scale_to_nothing(&service).await.unwrap();
     });
+    warmth.until("it runs", |tasks| tasks.iter().any(|task| task.state == TaskState::Running));
+    on_engine(async |swarm| swarm.scale_to_nothing(&service).await.unwrap());
+    // No task tells of it any more.
+    warmth.until("it is forgotten", <[Task]>::is_empty);
     fs::write(warmth.place().join("strange"), "by hand").unwrap();
     warmth.ends(0, &["deploy", NAME], &[PUT_BACK]);
     assert_eq!(warmth.data().keys().collect::<Vec<_>>(), ["1.0.0"]);
+}
+
+#[test]
+fn a_service_that_was_changed_and_changed_back_while_it_ran_leaves_no_warm_data() {
+    let warmth = Warmth::seeded();
+    warmth.ends(0, &["deploy", NAME], &[]);
+    let service = format!("{}_app", warmth.world.stack(NAME));
+    on_engine(async |swarm| {
+        let live = swarm.live_service(&service).await.unwrap().unwrap();
+        let mut other = live.spec.clone();
+        other["Labels"]["other"] = json!("for a moment");
+        swarm.update_service(&service, &other).await.unwrap();
+        swarm.update_service(&service, &live.spec).await.unwrap();
+    });
+    warmth.ends(0, &["idle", NAME], &["its data is put back from the snapshot before it is used again"]);
+    warmth.stands("dirty", "1.0.0+1");
 }
 
 #[test]
@@ -61,7 +81,7 @@ fn a_rotten_snapshot_is_stored_again_from_whole_data_and_never_put_over_it() {
 
     warmth.publish("1.1.0+1", &runs("1.1.0"));
     let promote = ["promote", NAME, "--green", "--cold", "--version", "1.1.0+1"];
-    warmth.ends(12, &promote, &["the snapshot is not as it was stored", "its data was not touched"]);
+    warmth.ends(12, &promote, &["the snapshot is not as it was stored"]);
     assert_eq!(warmth.data()["1.0.0"], "1.0.0\n");
     warmth.ends(0, &[], &["is stored as snapshot"]);
     warmth.stands("idle", "1.0.0+1");
@@ -84,6 +104,25 @@ fn a_volume_of_somebody_else_is_neither_taken_nor_removed_whoever_names_it() {
     warmth.ends(12, &promote, &["is not its own", "snapshot.external"]);
     let commit = warmth.commit_laid_over(&runs("quick"), &external);
     warmth.ends(12, &["deploy", NAME, "--quick", &commit], &["is not its own", "1.0.0+1 runs on its warm data"]);
+    // Who proposes a commit gets nothing of the neighbours by it.
+    let route = json!({"labels": {"traefik.http.routers.x.rule": "Host(`neighbour.example`)"}});
+    let network = "neighbour_internal";
+    PrivateEngine::shared().docker(&["network", "create", "--driver", "overlay", network]);
+    let neighbour = json!({
+        "services": {"app": {"networks": ["default", network]}},
+        "networks": {"default": null, network: {"external": true}},
+    });
+    let mount = json!({"volumes": {"data": null, "proc": {"driver_opts": {"type": "proc", "device": "proc"}}},
+        "services": {"app": {"volumes": ["data:/data", "proc:/x"]}}});
+    for (more, words) in [
+        (json!({"services": {"app": {"deploy": route}}}), "the route Host(`neighbour.example`)"),
+        (neighbour, "network neighbour_internal"),
+        (mount, "stands for something else"),
+    ] {
+        let commit = warmth.commit_laid_over(&runs("quick"), &more);
+        warmth.ends(12, &["deploy", NAME, "--quick", &commit], &[words]);
+    }
+    PrivateEngine::shared().docker(&["network", "rm", network]);
     warmth.stands("deployed", "1.0.0+1");
     warmth.ends(0, &["idle", NAME, "--restore"], &[]);
     warmth.stands("idle", "1.0.0+1");
@@ -101,6 +140,7 @@ fn what_was_broken_off_is_finished_by_resume_also_where_it_is_enrolled_no_more()
     let said = warmth.world.run(&["resume"]);
     assert_eq!(said.code, 0, "{said:#?}");
     assert!(said.out.contains("wiki: applied: the promote of 1.1.0+1 was broken off and is undone"), "{said:#?}");
+    warmth.stands("idle", "1.0.0+1");
     warmth.rests();
     warmth.declare("");
     warmth.ends(0, &["deploy", NAME], &["runs on its warm data"]);

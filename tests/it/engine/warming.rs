@@ -165,6 +165,22 @@ fn what_no_snapshot_could_put_back_is_refused_before_any_of_it_runs() {
 }
 
 #[test]
+fn a_failed_seed_is_tried_again_beside_the_volumes_that_are_left_out() {
+    let mut warmth = Warmth::enrolled();
+    let cache = json!({"services": {"app": {"volumes": ["data:/data", "cache:/cache"]}}, "volumes": {"cache": null}});
+    warmth.publish_laid_over("1.0.0+2", SPOILS_AND_FAILS, &cache);
+    warmth.publish_laid_over("1.1.0+1", &runs("1.1.0"), &cache);
+    warmth.declare("snapshot = { exclude = [\"cache\"] }\n");
+    warmth.ends(14, &["seed", NAME, "--version", "1.0.0+2"], &["its volumes are removed again"]);
+    let status = warmth.world.run(&["status", NAME]);
+    assert!(
+        status.out.contains("failed") && status.out.contains("`evenkeel canonical seed wiki` lifts that"),
+        "{status:#?}"
+    );
+    warmth.ends(0, &["seed", NAME, "--version", "1.1.0+1"], &["seeded 1.1.0+1"]);
+}
+
+#[test]
 fn data_of_somebody_else_under_the_same_name_is_never_thrown_away() {
     let warmth = Warmth::enrolled();
     let (volume, stack) = (warmth.volume(), warmth.world.stack(NAME).parse().unwrap());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use evenkeel::model::observed::Task;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -156,6 +157,15 @@ impl Warmth {
         let folder = self.dir().join("snapshots").join(snapshot);
         assert!(folder.join(format!("{NAME}.meta.json")).exists(), "{}", folder.display());
         assert_eq!(state["warm"]["work"], Value::Null);
+    }
+
+    #[track_caller]
+    pub fn until(&self, what: &str, holds: impl Fn(&[Task]) -> bool) {
+        let deadline = Instant::now() + super::DEADLINE;
+        while !holds(&self.world.observe(NAME).tasks) {
+            assert!(Instant::now() < deadline, "not in time: {what}");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Nothing of it runs.

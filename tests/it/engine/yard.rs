@@ -87,6 +87,11 @@ impl Yard {
         self.recipes.get_mut(name).unwrap().publish(version, &files);
     }
 
+    /// Where the recipe lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.recipes[name].path().to_owned()
+    }
+
     pub fn sweep(&self) -> Said {
         self.world.run(&["canonical", "sweep"])
     }

@@ -194,7 +194,7 @@ impl Host {
             Act::Exchange(volume) => exchange(world, volume_of(volume), transaction)?,
             Act::SetAside(volume) => set_aside(world, volume_of(volume))?,
             Act::GiveBack(volume) => give_back(world, volume_of(volume), transaction)?,
-            Act::Verify | Act::Clear { .. } | Act::Make | Act::Find | Act::Mark => {
+            Act::Leave | Act::Verify | Act::Clear { .. } | Act::Make | Act::Find | Act::Mark => {
                 unreachable!("no upgrade clears a volume: {act:?}")
             }
         }

@@ -136,7 +136,7 @@ fn snapshot(world: &World) -> Snapshot {
 
 fn strange(world: &World, warm: &Warm) -> Option<String> {
     let volumes = if world.has(Mutant::VolumesAreBelieved) { warm.left.clone() } else { world.marks() };
-    let indexes = if world.has(Mutant::IndexesAreBelieved) { warm.indexes.clone() } else { world.indexes() };
+    let indexes = if world.has(Mutant::IndexesAreBelieved) { warm.indexes.clone() } else { world.written(warm) };
     let runs = world.runs() && !world.has(Mutant::WhatRunsIsNotSeen);
     registry::strange(warm, &volumes, runs, &indexes)
 }

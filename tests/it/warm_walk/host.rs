@@ -99,6 +99,7 @@ impl Host {
         match act {
             Act::Quiesce => self.quiesce(world)?,
             Act::AwaitEnd { clean } => self.await_end(world, *clean)?,
+            Act::Leave => leave(world)?,
             Act::ReadIndexes => {
                 world.engine()?;
                 return Ok(Fact::Indexes(world.indexes()));
@@ -136,7 +137,7 @@ impl Host {
         let running = world.container.as_ref().map(|container| container.id);
         self.told = self.told.filter(|_| !world.has(Mutant::UnseenEndIsClean)).or(running);
         if let Some(service) = world.service.as_mut().filter(|service| service.is_meant) {
-            service.is_meant = false;
+            (service.is_meant, service.is_left) = (false, false);
             world.index += 1;
         }
         world.moment()
@@ -153,6 +154,16 @@ impl Host {
         let is_clean = self.told.is_none() || self.seen || world.has(Mutant::UncleanIsFine);
         if clean && !is_clean { Err(Cut::No("unclean stop")) } else { Ok(()) }
     }
+}
+
+fn leave(world: &mut World) -> Result<(), Cut> {
+    world.engine()?;
+    let marks = !world.has(Mutant::NothingIsLeft);
+    if let Some(service) = world.service.as_mut().filter(|service| !service.is_meant) {
+        service.is_left = marks;
+        world.index += 2;
+    }
+    world.moment()
 }
 
 fn prove(world: &mut World, transaction: &Transaction) -> Result<(), Cut> {
@@ -231,7 +242,7 @@ fn deploy(world: &mut World, release: u8) -> Result<(), Cut> {
         world.end(true);
     }
     laws::before_start(world, release);
-    world.service = Some(Service { release, is_meant: true });
+    world.service = Some(Service { release, is_meant: true, is_left: false });
     world.index += 1;
     world.start();
     world.engine()

@@ -91,7 +91,7 @@ pub fn at_write(world: &mut World, before: &State) {
 
 /// Nothing tells that it is not as it was left.
 fn believed(world: &World, warm: &Warm) -> bool {
-    registry::strange(warm, &world.marks(), world.runs(), &world.indexes()).is_none()
+    registry::strange(warm, &world.marks(), world.runs(), &world.written(warm)).is_none()
 }
 
 fn commit(world: &mut World, before: &State, after: &State) {

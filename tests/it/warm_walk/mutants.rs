@@ -38,11 +38,11 @@ mutants! {
     NothingIsDiscarded,
     OneVolumeIsNotCleared,
     OneVolumeIsNotPutBack,
+    NothingIsLeft,
     SweptWhileOpen,
     // The journal is written too late, or without something.
     StatusIsLate,
     LeftForgotten,
-    IndexesForgotten,
     QuickStaysDeployed,
     SnapshotIsNotSelected,
     // It is read wrongly.
@@ -65,9 +65,6 @@ impl Mutant {
         let Some(warm) = &mut state.warm else { return };
         match self {
             Mutant::LeftForgotten => warm.left.clear(),
-            Mutant::IndexesForgotten => {
-                warm.indexes.iter_mut().for_each(|(_, index)| *index += u64::from(warm.work.is_none()));
-            }
             Mutant::QuickStaysDeployed => {
                 let is_over = warm.why.as_ref().is_some_and(|why| why.ends_with("was deployed over it"));
                 if is_over && warm.work.is_none() {

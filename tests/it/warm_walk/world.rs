@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel::model::state::State;
-use evenkeel::model::warm::{Left, Purpose, Status, Work};
+use evenkeel::model::warm::{Left, Purpose, Status, Warm, Work};
 
 use super::laws::{self, Law};
 use super::mutants::Mutant;
@@ -36,6 +36,8 @@ pub struct Volume {
 pub struct Service {
     pub release: u8,
     pub is_meant: bool,
+    /// Nobody has written it since it was left.
+    pub is_left: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -104,13 +106,15 @@ pub enum Hand {
     /// Started, and stopped again.
     StartAndStop,
     RemoveStack,
+    /// Raises indexes, of which nobody is the author.
+    RestartEngine,
     PowerLoss,
     /// The releases that come have other volumes.
     Config,
 }
 
 impl Hand {
-    pub const ALL: [Hand; 10] = [
+    pub const ALL: [Hand; 11] = [
         Hand::LoseVolume,
         Hand::ReplaceVolume,
         Hand::Prune,
@@ -119,6 +123,7 @@ impl Hand {
         Hand::Start,
         Hand::StartAndStop,
         Hand::RemoveStack,
+        Hand::RestartEngine,
         Hand::PowerLoss,
         Hand::Config,
     ];
@@ -297,7 +302,8 @@ impl World {
     }
 
     pub fn by_hand(&mut self, hand: Hand, chance: u32) {
-        (self.settled_before, self.is_touched) = (false, true);
+        self.settled_before = false;
+        self.is_touched |= hand != Hand::RestartEngine;
         let used = self.container.as_ref().map(|container| container.volumes.clone()).unwrap_or_default();
         let unused: Vec<String> = self.volumes.keys().filter(|name| !used.contains(*name)).cloned().collect();
         let one = (!unused.is_empty()).then(|| unused[chance as usize % unused.len().max(1)].clone());
@@ -324,13 +330,16 @@ impl World {
             }
             Hand::Start => {
                 if let Some(service) = self.service.as_mut().filter(|service| !service.is_meant) {
-                    service.is_meant = true;
+                    (service.is_meant, service.is_left) = (true, false);
                     self.index += 1;
                     self.start();
                 }
             }
             Hand::StartAndStop => {
-                if self.service.is_some_and(|service| !service.is_meant) && self.container.is_none() {
+                if let Some(service) = self.service.as_mut().filter(|service| !service.is_meant)
+                    && self.container.is_none()
+                {
+                    service.is_left = false;
                     self.index += 2;
                     self.start();
                     self.end(true);
@@ -340,6 +349,7 @@ impl World {
                 self.end(true);
                 self.service = None;
             }
+            Hand::RestartEngine => self.index += 1,
             Hand::PowerLoss => self.lose_power(),
             Hand::Config => self.volumes_of_next = 1 + self.volumes_of_next % 3,
         }
@@ -400,6 +410,12 @@ impl World {
 
     pub fn indexes(&self) -> BTreeMap<String, u64> {
         self.service.iter().map(|_| ("app".to_owned(), self.index)).collect()
+    }
+
+    /// The indexes as far as anybody has written.
+    pub fn written(&self, warm: &Warm) -> BTreeMap<String, u64> {
+        let is_left = self.service.is_some_and(|service| service.is_left);
+        if is_left && !warm.indexes.is_empty() { warm.indexes.clone() } else { self.indexes() }
     }
 
     pub fn runs(&self) -> bool {

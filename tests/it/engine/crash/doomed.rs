@@ -107,6 +107,7 @@ fn word(act: &Act) -> &'static str {
         Act::Make => "Make",
         Act::Find => "Find",
         Act::Mark => "Mark",
+        Act::Leave => "Leave",
     }
 }
 
