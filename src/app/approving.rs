@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::examine::with_view;
 use super::front::{Beside, Front};
@@ -186,6 +187,13 @@ async fn told(view: &View<'_>, front: &Front<'_>, approval: &Approval, beside: &
         Choice::Current => "nothing is left to take".to_owned(),
     };
     Ok(format!("{revision} approved by {by} ({what}); {then}"))
+}
+
+/// [`spend`], where nothing but a warning can follow from a failure.
+pub fn spend_or_warn(store: &Store, app: &AppName, revision: &Revision, now: Timestamp) {
+    if let Err(cause) = spend(store, app, revision, now) {
+        warn!(to = %revision, cause = format!("{cause:#}"), "the approval could not be spent; it may count again");
+    }
 }
 
 /// Spends the approval of a release, at the moment at which its transaction begins.

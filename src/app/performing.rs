@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 use super::winding_up::{self, End};
-use super::{Host, ends, proxy, pruning};
+use super::{Host, approving, ends, proxy, pruning};
 use crate::host::ending::Ending;
 use crate::host::progress::Progress;
 use crate::host::store::{AppDir, Lock};
@@ -110,10 +110,7 @@ impl Desk<'_> {
     /// also where this one needed none.
     fn spend(&self, transaction: &Transaction) {
         let Some(new) = &transaction.new else { return };
-        let revision = &new.body.revision;
-        if let Err(cause) = super::spend(&self.host.store, self.app, revision, transaction.began) {
-            warn!(to = %revision, cause = format!("{cause:#}"), "the approval could not be spent; it may count again");
-        }
+        approving::spend_or_warn(&self.host.store, self.app, &new.body.revision, transaction.began);
     }
 
     /// A run that was killed at once after it had begun may not have had the time. What was approved since is meant for the

@@ -9,6 +9,7 @@ use crate::model::version::Revision;
 use crate::model::warm::Status;
 use crate::policy::sweep::Offered;
 
+/// The known-good with its sealed snapshot; what cannot be read is none.
 pub fn known_good(host: &Host, app: &config::App) -> Option<KnownGood> {
     let dir = host.store.app(&app.name);
     let current = dir.read_state().ok()??.current?;
@@ -17,11 +18,13 @@ pub fn known_good(host: &Host, app: &config::App) -> Option<KnownGood> {
     Some(KnownGood { revision: current.body.revision, snapshot })
 }
 
+/// Whether there is one to put another in the place of, as far as the record says.
 pub fn has_known_good(state: &State) -> bool {
     let status = state.warm.as_ref().map(|warm| warm.status);
     state.current.is_some() && !matches!(status, None | Some(Status::Lost | Status::Seeding))
 }
 
+/// What is told of a canonical for which nothing was done.
 pub fn outcome_of(offered: &Offered) -> Outcome {
     match offered.clone() {
         Offered::Nothing | Offered::Version(_) => Outcome::Converged,

@@ -11,7 +11,7 @@ use tracing::{Instrument, error_span, info, warn};
 use super::super::reading::{Given, OfKind};
 use super::super::telling::{self, Report};
 use super::super::view::Fetch;
-use super::super::{Host, pausing, pruning, reconciler, resuming, spend};
+use super::super::{Host, approving, pausing, pruning, reconciler, resuming};
 use super::cold::{Cold, Shown};
 use super::ended::{Ended, has_known_good, known_good, outcome_of};
 use super::settling::settle_within;
@@ -249,7 +249,9 @@ impl Turn<'_, '_> {
             offered = Offered::Version(current.body.revision.clone());
         }
         if let (Offered::Nothing, Some(why)) = (&offered, stale) {
-            let blind = Outcome::Error(format!("whether there is a newer version cannot be told: {why}"));
+            let blind = Outcome::Error(format!(
+                "whether there is a newer version cannot be told: {why}; the next sweep asks again"
+            ));
             self.tell(&blind, &Report::default()).await;
             return Err(blind);
         }
@@ -401,10 +403,7 @@ impl Turn<'_, '_> {
 
     /// An approval counts once, whatever the verdict is: what is red would be tried again with it.
     fn spend(&self, revision: &Revision) {
-        if let Err(cause) = spend(&self.sweeper.host.store, &self.app.name, revision, Timestamp::now()) {
-            let cause = format!("{cause:#}");
-            warn!(to = %revision, cause, "the approval could not be spent; it may count again");
-        }
+        approving::spend_or_warn(&self.sweeper.host.store, &self.app.name, revision, Timestamp::now());
     }
 
     /// Has it not be tried again by itself, and told.
