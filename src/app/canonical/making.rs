@@ -13,7 +13,7 @@ use super::super::upgrading::Target;
 use super::super::view::{DeclaredRelease, Fetch, Sources};
 use super::{Begun, Proof, ends};
 use crate::config;
-use crate::desired::{self, NAMESPACE};
+use crate::desired::{self, Desired, NAMESPACE};
 use crate::host::recipes::Freshness;
 use crate::model::observed::Observed;
 use crate::model::outcome::Outcome;
@@ -154,16 +154,13 @@ impl Run<'_> {
         let rights = rights.iter().filter(|right| !matches!(right, Right::Repository { .. })).map(ToString::to_string);
         let before = release::desired(&self.app.stack, body, &self.dir)?;
         let (shared, new) = (&self.host.declared.network.name, &read.desired);
-        let networks = new.external_networks.iter().filter(|name| *name != shared);
-        let networks =
-            networks.filter(|name| !before.external_networks.contains(name)).map(|name| format!("network {name}"));
-        let had: BTreeSet<String> = desired::external_configs(&before).collect();
-        let configs =
-            desired::external_configs(new).filter(|name| !had.contains(name)).map(|name| format!("config {name}"));
-        let had: BTreeSet<String> = desired::router_rules(&before).collect();
-        let routes =
-            desired::router_rules(new).filter(|rule| !had.contains(rule)).map(|rule| format!("the route {rule}"));
-        let asked: Vec<String> = rights.chain(networks).chain(configs).chain(routes).collect();
+        let networks = |of: &Desired| of.external_networks.iter().filter(|name| *name != shared).cloned().collect();
+        let (configs, routes) = (desired::external_configs, desired::router_rules);
+        let asked: Vec<String> = rights
+            .chain(came("network", networks(new), &networks(&before)))
+            .chain(came("config", configs(new).collect(), &configs(&before).collect()))
+            .chain(came("the route", routes(new).collect(), &routes(&before).collect()))
+            .collect();
         if asked.is_empty() { Ok(()) } else { Err(ends::asks_for_rights(&asked)) }
     }
 
@@ -244,6 +241,10 @@ impl Run<'_> {
         let there = policy::is_unrecorded(&self.app.stack, &Wanted::Latest, &observed);
         Ok(there.map(|_| ends::made_by_others(&self.app.stack)))
     }
+}
+
+fn came(kind: &str, new: BTreeSet<String>, had: &BTreeSet<String>) -> Vec<String> {
+    new.difference(had).map(|name| format!("{kind} {name}")).collect()
 }
 
 /// The repository's name, as a CI knows it.
