@@ -251,10 +251,15 @@ impl Swarm {
         self.wait_network_gone(&id, deadline).await.map_err(about)
     }
 
-    /// Removes a container, running or not: what a job service leaves behind, and a crash loop's remains.
+    /// Removes a container, running or not: what a job service leaves behind, and a crash loop's remains. One that somebody
+    /// else removes at this moment, as Swarm may, is listed for a while yet.
     pub async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
         let path = format!("/containers/{}", segment(id));
-        gone(self.engine.delete(&path, &[("force", "1")]).await).map_err(|e| e.during(format!("remove container {id}")))
+        match gone(self.engine.delete(&path, &[("force", "1")]).await) {
+            // By force, a removal under way is all that it can conflict with.
+            Err(error) if error.is_conflict() => Ok(()),
+            removed => removed.map_err(|e| e.during(format!("remove container {id}"))),
+        }
     }
 
     pub(super) async fn remove(&self, what: &str, path: &str, name: &str) -> Result<(), EngineError> {

@@ -124,11 +124,7 @@ impl OnHost<'_> {
     /// A crash loop leaves them, and they hold the volume.
     async fn remove_ended(&self, left: &Left) -> Result<(), EngineError> {
         for container in &left.ended {
-            match self.keeper.swarm.remove_container(&container.id).await {
-                // Swarm removes it at this moment.
-                Err(error) if error.is_conflict() => {}
-                removed => removed?,
-            }
+            self.keeper.swarm.remove_container(&container.id).await?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use evenkeel::host::engine::Engine;
 use evenkeel::host::swarm::Swarm;
 use evenkeel::model::secret::SecretBytes;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::private::PrivateEngine;
@@ -72,6 +73,17 @@ async fn what_is_gone_can_be_removed() {
     stack.swarm.remove_config(&name).await.unwrap();
     stack.swarm.remove_network(&name, DEADLINE).await.unwrap();
     stack.swarm.remove_container(&name).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_container_may_be_removed_by_several_at_once() {
+    let engine = PrivateEngine::shared();
+    let id = engine.docker(&["run", "--detach", engine.image(), "sleep", "1000000"]);
+    let swarm = Stack::empty("contended").await.swarm;
+
+    let removed = join_all((0..8).map(|_| swarm.remove_container(&id))).await;
+
+    assert_eq!(removed, vec![Ok(()); 8]);
 }
 
 #[tokio::test]
