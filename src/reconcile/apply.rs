@@ -194,7 +194,8 @@ impl Keeper<'_> {
             Act::CreateService { spec } => {
                 // One of this name that somebody has just removed goes on for a while; a job's may do so for ever.
                 if wants_alone(spec) || !mode_of(spec).ends_with("Job") {
-                    self.wait_for_the_end_of(name).await?;
+                    self.progress.waiting_for(&format!("the containers of the removed service {name} to end"));
+                    self.swarm.wait_removed_ended(name, LET_GO).await?;
                 }
                 let written = self.swarm_for(spec).create_service(spec).await?;
                 applied.services.insert(name.clone(), written.index);
@@ -279,13 +280,9 @@ impl Keeper<'_> {
             Stand::AsItWas | Stand::Stopped => self.swarm.scale_to_nothing(name).await?,
         }
         info!(object = %name, "stopped, so that no two of its containers meet");
-        self.wait_for_the_end_of(name).await?;
-        Ok(stand)
-    }
-
-    async fn wait_for_the_end_of(&self, name: &str) -> Result<(), Unapplied> {
         self.progress.waiting_for(&format!("the containers of {name} to end"));
-        Ok(self.swarm.wait_containers_ended(name, LET_GO).await?)
+        self.swarm.wait_containers_ended(name, LET_GO).await?;
+        Ok(stand)
     }
 }
 

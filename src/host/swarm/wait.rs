@@ -101,26 +101,46 @@ impl Swarm {
         .map_err(|e| e.during(act))
     }
 
-    /// Waits until no container of a service of this name runs on this node, also of one that was removed, and no task is
-    /// about to start one. Exited containers may be left, as a crash loop leaves them.
+    /// Waits until no container of this service runs on this node, and no task is about to start one. Exited containers may
+    /// be left, as a crash loop leaves them.
     ///
     /// # Errors
     /// `TooLate` after `deadline`, naming what still runs.
     pub async fn wait_containers_ended(&self, name: &str, deadline: Duration) -> Result<(), EngineError> {
         let act = format!("wait for the containers of {name} to end");
-        let label = format!("{SERVICE_NAME}={name}");
         let id = self.live_service(name).await?.map(|service| service.id);
         self.wait_until(&act, deadline, async || {
-            let runs = |c: &&Container| matches!(c.state.as_str(), "running" | "paused" | "restarting");
-            let containers = self.service_containers(&[("label", &[&label])]).await?;
+            let containers = self.running_containers(name).await?;
             let tasks = self.engine.get("/tasks", &[]).await?;
             let is_on_node = |task: &Task| Some(&task.service) == id.as_ref() && task.state >= TaskState::Assigned;
             let on_node = living(&tasks).filter(|(_, task)| is_on_node(task)).collect();
             let tasks = self.that_can_end(on_node, |(_, task)| task).await?.into_iter();
-            Ok(told(containers.iter().filter(runs).map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
+            Ok(told(containers.iter().map(in_words).chain(tasks.map(|(_, task)| task_in_words(&task)))))
         })
         .await
         .map_err(|e| e.during(act))
+    }
+
+    /// The same for a service of this name that was removed. At once where one is there: what runs is its own. It may come
+    /// at any time, since the Engine goes on with what a run asked for that was killed meanwhile.
+    pub async fn wait_removed_ended(&self, name: &str, deadline: Duration) -> Result<(), EngineError> {
+        let act = format!("wait for the containers of the removed service {name} to end");
+        self.wait_until(&act, deadline, async || {
+            if self.live_service(name).await?.is_some() {
+                return Ok(None);
+            }
+            Ok(told(self.running_containers(name).await?.iter().map(in_words)))
+        })
+        .await
+        .map_err(|e| e.during(act))
+    }
+
+    /// Those of services of this name.
+    async fn running_containers(&self, name: &str) -> Result<Vec<Container>, EngineError> {
+        let label = format!("{SERVICE_NAME}={name}");
+        let mut containers = self.service_containers(&[("label", &[&label])]).await?;
+        containers.retain(|c| matches!(c.state.as_str(), "running" | "paused" | "restarting"));
+        Ok(containers)
     }
 
     pub(super) async fn wait_network_unused(&self, id: &str, deadline: Duration) -> Result<(), EngineError> {

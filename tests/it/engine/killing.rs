@@ -5,10 +5,14 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use evenkeel::host::swarm::Swarm;
+use serde_json::{Value, json};
+
 use super::DEADLINE;
 use super::recorder::{Moment, Recorder, is_stack_write};
 use super::scene::{APP, Scene, each};
 use crate::engine::private::PrivateEngine;
+use crate::world::on_engine;
 
 /// When a run is killed. Writes count from one.
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +177,63 @@ fn a_run_killed_while_it_makes_secrets_makes_none_of_them_twice() {
     run.wait().unwrap();
 
     finishes(&scene);
+}
+
+/// The Engine makes what a killed run has asked for last, and nobody says when.
+#[test]
+fn a_service_that_comes_while_a_run_is_about_to_make_it_is_taken_up() {
+    let comes = Arc::<Mutex<Option<(String, Value)>>>::default();
+    let hook = {
+        let comes = Arc::clone(&comes);
+        move |moment, request: &str| {
+            let looks = |name: &str| moment == Moment::Asked && request.contains(&format!("service.name%3D{name}%22"));
+            let mut comes = comes.lock().unwrap();
+            if let Some((_, spec)) = comes.take_if(|(name, _)| looks(name)) {
+                on_engine(async move |swarm| runs_by_itself(&swarm, &spec).await);
+            }
+            true
+        }
+    };
+    let scene = Scene::behind("notes", Recorder::with_hook(PrivateEngine::shared().socket(), hook));
+    scene.world.ok(&["app", APP]);
+    let name = scene.named("app");
+    let spec = {
+        let name = name.clone();
+        on_engine(async move |swarm| taken_away(&swarm, &name).await)
+    };
+    *comes.lock().unwrap() = Some((name.clone(), spec));
+
+    scene.world.ok(&["app", APP]);
+
+    assert!(comes.lock().unwrap().is_none(), "the run did not look for containers of {name}");
+    let tasks = scene
+        .world
+        .observe(APP)
+        .tasks
+        .into_iter()
+        .filter(|task| task.service == scene.world.observe(APP).services[&name].id);
+    assert_eq!(tasks.count(), 1, "it was started anew");
+    scene.is_converged();
+}
+
+/// Removes a service and gives what it was made of.
+async fn taken_away(swarm: &Swarm, name: &str) -> Value {
+    let live = swarm.engine().get(&format!("/services/{name}"), &[]).await.unwrap();
+    swarm.remove_service(name).await.unwrap();
+    swarm.wait_containers_gone(&[live["ID"].as_str().unwrap().to_owned()], DEADLINE).await.unwrap();
+    live["Spec"].clone()
+}
+
+/// Makes a service and returns once a container of it runs.
+async fn runs_by_itself(swarm: &Swarm, spec: &Value) {
+    swarm.engine().post("/services/create", &[], spec).await.unwrap();
+    let filters =
+        json!({"label": [format!("com.docker.swarm.service.name={}", spec["Name"].as_str().unwrap())]}).to_string();
+    let deadline = Instant::now() + DEADLINE;
+    while swarm.engine().get("/containers/json", &[("filters", &filters)]).await.unwrap() == json!([]) {
+        assert!(Instant::now() < deadline, "no container of it runs");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[test]
