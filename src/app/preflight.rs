@@ -42,9 +42,10 @@ impl Run<'_> {
         let deadline = Instant::now() + SETTLE;
         let mut changes = swarm.changes().await?;
         loop {
+            let asked = Instant::now();
             let observed = swarm.observe(&self.app.stack).await?;
             let Some(service) = under_way(&observed) else { return Ok(observed) };
-            if Instant::now() >= deadline {
+            if asked >= deadline {
                 return Err(Outcome::Waiting(format!(
                     "Swarm still makes an update of service {service} that was under way before; the next run looks again"
                 )));

@@ -252,6 +252,7 @@ impl Keeper<'_> {
         let deadline = Instant::now() + SETTLE;
         let mut changes = self.swarm.changes().await?;
         loop {
+            let asked = Instant::now();
             let observed = self.swarm.observe_progress(stack).await?;
             let why = match rest(name, &observed) {
                 Rest::Rests => return Ok(true),
@@ -261,7 +262,7 @@ impl Keeper<'_> {
                 }
                 Rest::Moves(why) => why,
             };
-            if Instant::now() >= deadline {
+            if asked >= deadline {
                 info!(object = %name, cause = %why, "does not come to rest");
                 return Ok(false);
             }

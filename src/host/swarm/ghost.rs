@@ -37,15 +37,16 @@ impl Swarm {
     pub(super) async fn wait_for_ghost(&self, name: &str) -> Result<bool, EngineError> {
         let until = Instant::now() + LET_GO;
         let mut met = false;
-        while let Some(ghost) = self.listed_networks(name).await?.into_iter().find(is_ghost) {
-            if Instant::now() >= until {
+        loop {
+            let asked = Instant::now();
+            let Some(ghost) = self.listed_networks(name).await?.into_iter().find(is_ghost) else { return Ok(met) };
+            if asked >= until {
                 let left = self.holders(&views::text(&ghost["Id"]).unwrap_or_default()).await?;
                 return Err(EngineError::TooLate { act: format!("make network {name} anew"), left, waited: LET_GO });
             }
             met = true;
             sleep(TICK).await;
         }
-        Ok(met)
     }
 
     async fn holders(&self, id: &str) -> Result<String, EngineError> {

@@ -183,14 +183,27 @@ impl Swarm {
             return Ok(());
         }
         let mut changes = self.changes().await?;
-        loop {
-            let Some(left) = look().await? else { return Ok(()) };
-            let now = Instant::now();
-            if now >= until {
-                return Err(EngineError::TooLate { act: act.to_owned(), left, waited: deadline });
-            }
-            changes.wait(TICK.min(until - now)).await;
+        match left_at(until, look, async |tick| changes.wait(tick).await).await? {
+            None => Ok(()),
+            Some(left) => Err(EngineError::TooLate { act: act.to_owned(), left, waited: deadline }),
         }
+    }
+}
+
+/// What is left at that time. An Engine that hangs answers with what was so before it did, so only a look that was asked for
+/// afterwards says so.
+async fn left_at(
+    until: Instant,
+    look: impl AsyncFn() -> Result<Option<String>, EngineError>,
+    mut wait: impl AsyncFnMut(Duration),
+) -> Result<Option<String>, EngineError> {
+    loop {
+        let asked = Instant::now();
+        let left = look().await?;
+        if left.is_none() || asked >= until {
+            return Ok(left);
+        }
+        wait(TICK.min(until.saturating_duration_since(Instant::now()))).await;
     }
 }
 
@@ -221,8 +234,11 @@ fn is_attached(task: &Value, network: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::cell::Cell;
+
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_task_lives_until_it_has_ended() {
@@ -238,6 +254,25 @@ mod tests {
         let task = json!({"NetworksAttachments": [{"Network": {"ID": "n1"}}]});
         assert!(is_attached(&task, "n1") && !is_attached(&task, "n2"));
         assert!(!is_attached(&json!({}), "n1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_too_late_once_a_look_says_so_that_was_asked_for_after_the_deadline() {
+        let hangs_once = async |answers_afterwards: Option<&str>| {
+            let until = Instant::now() + Duration::from_secs(5);
+            let looks = Cell::new(0);
+            let look = async || {
+                looks.set(looks.get() + 1);
+                if looks.get() > 1 {
+                    return Ok(answers_afterwards.map(str::to_owned));
+                }
+                sleep(Duration::from_secs(30)).await;
+                Ok(Some("what was there before".to_owned()))
+            };
+            left_at(until, look, sleep).await.unwrap()
+        };
+        assert_eq!(hangs_once(None).await, None);
+        assert_eq!(hangs_once(Some("still there")).await.as_deref(), Some("still there"));
     }
 
     #[test]

@@ -74,11 +74,12 @@ impl Swarm {
         let path = format!("/networks/{}", segment(name));
         let until = Instant::now() + ALLOCATION;
         loop {
+            let asked = Instant::now();
             let live = self.engine.get(&path, &[]).await?;
             if !is_empty(&live["Driver"]) {
                 return Ok(live);
             }
-            if Instant::now() >= until {
+            if asked >= until {
                 let left = "it has no addresses (does its subnet overlap another network's?)".to_owned();
                 return Err(EngineError::TooLate { act: format!("use network {name}"), left, waited: ALLOCATION });
             }

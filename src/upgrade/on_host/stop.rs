@@ -86,6 +86,7 @@ impl OnHost<'_> {
         let mut stopped = BTreeSet::new();
         let mut is_judged = !clean;
         loop {
+            let asked = Instant::now();
             let left = swarm.left_of(&self.stack, &names, false).await?;
             if left.is_nothing() && is_judged {
                 return DONE;
@@ -101,7 +102,7 @@ impl OnHost<'_> {
                 is_judged = true;
                 continue;
             }
-            if Instant::now() >= deadline {
+            if asked >= deadline {
                 return Err(Failure::Engine(too_late(&left, grace + SLOW)));
             }
             if left.has_ended() {
