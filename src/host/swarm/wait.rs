@@ -101,8 +101,8 @@ impl Swarm {
         .map_err(|e| e.during(act))
     }
 
-    /// Waits until no container of this service runs on this node, and no task is about to start one. Exited containers may
-    /// be left, as a crash loop leaves them.
+    /// Waits until no container of a service of this name runs on this node, also of one that was removed, and no task is
+    /// about to start one. Exited containers may be left, as a crash loop leaves them.
     ///
     /// # Errors
     /// `TooLate` after `deadline`, naming what still runs.
@@ -121,8 +121,8 @@ impl Swarm {
         .map_err(|e| e.during(act))
     }
 
-    /// The same for a service of this name that was removed. At once where one is there: what runs is its own. It may come
-    /// at any time, since the Engine goes on with what a run asked for that was killed meanwhile.
+    /// The same before a service of this name is made. At once where one is there: what runs is its own. It may come at any
+    /// time, since the Engine goes on with what a run asked for that was killed meanwhile.
     pub async fn wait_removed_ended(&self, name: &str, deadline: Duration) -> Result<(), EngineError> {
         let act = format!("wait for the containers of the removed service {name} to end");
         self.wait_until(&act, deadline, async || {
