@@ -20,6 +20,9 @@ use crate::plan::canonical_form::mode_of;
 
 /// Label that only the `PreviousSpec` has of a service that nobody has written since it was left.
 const LEFT: &str = "evenkeel.left";
+/// How often is looked again for what came while all else was stopped. Who goes on starting things is seen by whoever proves
+/// afterwards that nothing was.
+const ROUNDS: usize = 3;
 
 /// What is left of a stack that is being stopped.
 #[derive(Debug, Default)]
@@ -71,12 +74,27 @@ impl Swarm {
     }
 
     /// Takes every replica of a stack away; what has none to take away is removed: global and job services. Writes
-    /// nothing where that was done. Containers end later.
-    pub async fn quiesce(&self, stack: &StackName) -> Result<(), EngineError> {
-        for (name, service) in self.services_of(stack).await? {
+    /// nothing where that was done, and gives whether it was not. Containers end later.
+    pub async fn quiesce(&self, stack: &StackName) -> Result<bool, EngineError> {
+        let mut services = self.services_of(stack).await?;
+        services.retain(|_, service| !is_told_to_run_nothing(service));
+        for (name, service) in &services {
             match mode_of(&service.spec) {
-                "Replicated" => self.scale_to_nothing(&name).await?,
-                _ => self.remove("service", "/services/", &name).await?,
+                "Replicated" => self.scale_to_nothing(name).await?,
+                _ => self.remove_by_id(service).await?,
+            }
+        }
+        Ok(!services.is_empty())
+    }
+
+    /// The same where whoever asked for more is gone, and Swarm may have yet to make it. It refuses an update that was asked
+    /// for before another write, and makes writes one after the other: so every service is written, and what was created by
+    /// then is found and quiesced, too.
+    pub async fn quiesce_for_good(&self, stack: &StackName) -> Result<(), EngineError> {
+        self.quiesce_again(stack).await?;
+        for _ in 0..ROUNDS {
+            if !self.quiesce(stack).await? {
+                break;
             }
         }
         Ok(())

@@ -191,12 +191,18 @@ impl Swarm {
     /// Removes a service. Its containers go on for a while: [`Swarm::wait_containers_gone`]. Those of a job, which an
     /// Engine may keep for ever, running ones too (moby#42789), are stopped and removed here.
     pub async fn remove_service(&self, name: &str) -> Result<(), EngineError> {
-        let job = self.live_service(name).await?.filter(|live| mode_of(&live.spec).ends_with("Job"));
-        self.remove("service", "/services/", name).await?;
-        match job {
-            Some(job) => self.remove_containers_of(&job).await.map_err(|e| e.during(format!("remove service {name}"))),
-            None => Ok(()),
+        let Some(live) = self.live_service(name).await? else { return Ok(()) };
+        self.remove_by_id(&live).await?;
+        if mode_of(&live.spec).ends_with("Job") {
+            self.remove_containers_of(&live).await.map_err(|e| e.during(format!("remove service {name}")))?;
         }
+        Ok(())
+    }
+
+    /// By its name, a removal that the Engine is late with would take the next one of that name.
+    pub(super) async fn remove_by_id(&self, live: &Service) -> Result<(), EngineError> {
+        let removed = self.remove("service", "/services/", &live.id).await;
+        removed.map_err(|e| e.during(format!("remove service {}", live.name)))
     }
 
     async fn remove_containers_of(&self, job: &Service) -> Result<(), EngineError> {

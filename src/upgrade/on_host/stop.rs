@@ -63,7 +63,11 @@ impl OnHost<'_> {
         let runs = |container: &&Container| matches!(container.state.as_str(), "running" | "paused" | "restarting");
         self.to_end.extend(before.alive.iter().filter(runs).map(|container| container.id.clone()));
         self.deployed = None;
-        swarm.quiesce(&self.stack).await?;
+        match transaction.step {
+            // A run that was killed while it deployed may have asked for what starts a moment later, on data that is put back.
+            Step::Withdraw => swarm.quiesce_for_good(&self.stack).await?,
+            _ => drop(swarm.quiesce(&self.stack).await?),
+        }
         self.told = Some(self.look_at_indexes().await?);
         info!("stopped");
         DONE

@@ -1,10 +1,15 @@
 //! Stopping a stack: what ends, what goes, what stays, and what is no clean end.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use evenkeel::host::engine::Engine;
+use evenkeel::host::swarm::Swarm;
 use evenkeel::model::observed::TaskState;
 
 use super::*;
+use crate::engine::recorder::{Moment, Recorder};
+use crate::world::on_engine;
 
 #[tokio::test]
 async fn a_stopped_stack_runs_nothing_and_keeps_its_networks() {
@@ -146,4 +151,52 @@ async fn a_run_that_is_asked_to_end_does_not_wait_for_the_app() {
         bench.stack.swarm.remove_container(&id).await.unwrap();
     }
     bench.clear().await;
+}
+
+/// Swarm makes what was asked for last when it gets to it, whether or not the run lives that asked.
+#[tokio::test]
+async fn what_a_killed_run_asked_for_last_starts_nothing_on_the_way_back() {
+    let mut bench = Bench::new("up-late").await;
+    let own = [bench.service("app", RUNS, json!({}))];
+    let more = bench.service("more", RUNS, json!({}));
+    bench.create(&own).await;
+    bench.stack.until_running(1).await;
+    let mut transaction = bench.transaction(&own, &[own[0].clone(), more.clone()]).await;
+    let mut host = bench.host();
+    bench.stopped(&mut host, &mut transaction).await;
+    drop(host);
+    let engine = bench.stack.swarm.engine().clone();
+    let app = engine.get(&format!("/services/{}", bench.stack.named("app")), &[]).await.unwrap();
+    let mut new = app["Spec"].clone();
+    new["Mode"] = json!({"Replicated": {"Replicas": 1}});
+    let update = format!("/services/{}/update", app["ID"].as_str().unwrap());
+    let recorder = Recorder::with_hook(PrivateEngine::shared().socket(), created_at_an_update(more));
+    bench.stack.swarm = Swarm::new(Engine::connect(&recorder.endpoint()).await.unwrap());
+
+    transaction.step = Step::Withdraw;
+    let mut host = bench.host();
+    assert_eq!(host.perform(&Act::Quiesce, &transaction).await, DONE);
+
+    let late = engine.post(&update, &[("version", &app["Version"]["Index"].to_string())], &new).await.unwrap_err();
+    assert!(late.is_out_of_sequence(), "{late}");
+    assert_eq!(host.perform(&Act::AwaitEnd { clean: false }, &transaction).await, DONE);
+    let replicas = bench.stack.observe().await.services.into_values().map(|service| service.spec["Mode"].clone());
+    let nothing = json!({"Replicated": {"Replicas": 0}});
+    assert_eq!(replicas.collect::<Vec<_>>(), [nothing.clone(), nothing]);
+    drop(host);
+    bench.clear().await;
+}
+
+/// Makes a service when another one is about to be written.
+fn created_at_an_update(spec: Value) -> impl Fn(Moment, &str) -> bool + Send + Sync {
+    let comes = Mutex::new(Some(spec));
+    move |moment, request| {
+        if moment == Moment::Asked
+            && request.contains("/update?")
+            && let Some(spec) = comes.lock().unwrap().take()
+        {
+            on_engine(async move |swarm| drop(swarm.create_service(&spec).await.unwrap()));
+        }
+        true
+    }
 }
