@@ -24,7 +24,8 @@ use crate::plan::canonical_form::mode_of;
 const TRIES: usize = 10;
 
 /// How long Swarm may take to give a new network its addresses.
-const ALLOCATION: Duration = Duration::from_secs(5);
+const ALLOCATION: Duration = Duration::from_secs(20);
+const TICK: Duration = Duration::from_millis(50);
 
 /// A service as it stood right after a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Swarm {
                 let left = "it has no addresses (does its subnet overlap another network's?)".to_owned();
                 return Err(EngineError::TooLate { act: format!("use network {name}"), left, waited: ALLOCATION });
             }
-            sleep(ALLOCATION / 100).await;
+            sleep(TICK).await;
         }
     }
 
