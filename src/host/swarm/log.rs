@@ -15,8 +15,10 @@ use crate::host::engine::{EngineError, segment};
 const MAX_BYTES: usize = 256 * 1024;
 /// What of a line is kept, in characters.
 const MAX_LINE: usize = 1000;
-/// A log of tasks that never started may never end; what came until then is the answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long all logs together may take; what came until then is the answer. Those of containers end by themselves.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The log of a service whose tasks never started may never end.
+const BRIEFLY: Duration = Duration::from_secs(1);
 /// So many of the newest containers are asked.
 const CONTAINERS: &str = "5";
 
@@ -25,15 +27,17 @@ impl Swarm {
     /// asked itself: Swarm gives no log of a task whose health check has not passed yet.
     pub async fn log_tail(&self, service: &str, lines: usize) -> Result<Vec<String>, EngineError> {
         let about = |e: EngineError| e.during(format!("read the log of service {service}"));
-        let until = Instant::now() + PATIENCE;
         let label = format!("{SERVICE_NAME}={service}");
         let query = [("all", "1"), ("limit", CONTAINERS), ("filters", &filters(&[("label", &[&label])]))];
         let containers = self.engine.get("/containers/json", &query).await.map_err(about)?;
         let ids = containers.as_array().into_iter().flatten().filter_map(|container| container["Id"].as_str());
         let mut paths: Vec<String> = ids.map(|id| format!("/containers/{}/logs", segment(id))).collect();
+        let mut patience = PATIENCE;
         if paths.is_empty() {
             paths.push(format!("/services/{}/logs", segment(service)));
+            patience = BRIEFLY;
         }
+        let until = Instant::now() + patience;
         let mut content = Vec::new();
         for path in paths {
             match self.log_of(&path, lines, until).await {
