@@ -270,7 +270,8 @@ pub fn at<T>(endpoint: &str, act: impl AsyncFnOnce(Swarm) -> T) -> T {
 /// Everything of the test's stacks is taken away from the shared Engine; volumes too.
 impl Drop for World {
     fn drop(&mut self) {
-        if self.is_alone {
+        // A second panic would end all other tests, too.
+        if self.is_alone || std::thread::panicking() {
             return;
         }
         for app in self.tables.keys() {

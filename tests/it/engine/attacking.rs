@@ -3,13 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 use evenkeel::host::engine::Engine;
 use evenkeel::model::secret::SecretBytes;
 use serde_json::json;
 
 use super::private::PrivateEngine;
+use super::recorder::{Moment, Recorder};
 use crate::fixtures::RecipeRepo;
 use crate::world::{Said, World, on_engine};
 
@@ -122,7 +123,18 @@ fn a_change_that_cannot_be_put_back_is_told_as_such_now_and_later() {
     let refuses =
         |world: &World| world.observe("between").services.values().any(|s| s.spec.to_string().contains("REFUSE=1"));
     let external = "  own: {external: true, name: NAME}\n";
-    let mut world = World::new();
+    let goes = Arc::<Mutex<Option<String>>>::default();
+    let gone = Arc::clone(&goes);
+    let recorder = Recorder::with_hook(PrivateEngine::shared().socket(), move |moment, request| {
+        if moment == Moment::Answered
+            && request.contains("/update?")
+            && let Some(name) = gone.lock().unwrap().take()
+        {
+            on_engine(async move |swarm| swarm.remove_secret(&name).await.unwrap());
+        }
+        true
+    });
+    let mut world = World::new().through(recorder.endpoint());
     let name = format!("{}-own", world.stack("between"));
     let repo = recipe(&compose(SLEEPS, ""));
     let over =
@@ -136,16 +148,9 @@ fn a_change_that_cannot_be_put_back_is_told_as_such_now_and_later() {
 
     // The only thing that the way back needs is taken away as soon as the change has begun.
     world.declare("between", &repo.url(), VERSION, "env = { REFUSE = \"1\" }");
-    let run = std::thread::scope(|scope| {
-        let run = scope.spawn(|| world.run(&["app", "between"]));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !refuses(&world) {
-            assert!(Instant::now() < deadline, "the change has not begun");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        on_engine(async |swarm| swarm.remove_secret(&name).await.unwrap());
-        run.join().unwrap()
-    });
+    *goes.lock().unwrap() = Some(name.clone());
+    let run = world.run(&["app", "between"]);
+    assert_eq!(*goes.lock().unwrap(), None, "the change has not begun");
 
     assert_eq!(run.code, 14, "{run:?}");
     assert!(run.out.contains("could not be put back") && run.out.contains(&name), "{run:?}");

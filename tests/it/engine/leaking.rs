@@ -102,7 +102,7 @@ fn a_network_without_addresses_is_told_before_and_after() {
         "networks": {"proxy": {"external": true}},
     });
     many.recipe.publish("1.0.0+1.0.0", &[("compose.yml", &compose.to_string()), (".env.sample", "")]);
-    let gate = "gate = { stable_for = \"1s\", within = \"15s\" }\n";
+    let gate = "gate = { stable_for = \"1s\", within = \"30s\" }\n";
     many.world.declare("many", &many.recipe.url(), "1.0.0+1.0.0", gate);
     assert!(many.world.run(&["plan", "many"]).out.contains(&tight(3)));
     let said = many.world.run(&["app", "many"]);

@@ -8,7 +8,7 @@ use crate::fixtures::RecipeRepo;
 use crate::world::{World, on_engine};
 
 /// An app of one service on the image with a shell; `more` are further lines of the service.
-fn shell_app(script: &str, more: &str) -> (World, RecipeRepo) {
+fn shell_app(script: &str, more: &str, within: &str) -> (World, RecipeRepo) {
     let image = PrivateEngine::shared().image();
     let compose = format!(
         "services:\n  app:\n    image: {image}\n    entrypoint: [sh, -c, {}]\n    stop_grace_period: 1s\n{more}",
@@ -17,7 +17,8 @@ fn shell_app(script: &str, more: &str) -> (World, RecipeRepo) {
     let mut recipe = RecipeRepo::empty();
     recipe.publish("1.0.0+1.0.0", &[("compose.yml", &compose), (".env.sample", "")]);
     let mut world = World::new();
-    world.declare("shell", &recipe.url(), "1.0.0+1.0.0", "gate = { stable_for = \"1s\", within = \"12s\" }\n");
+    let gate = format!("gate = {{ stable_for = \"1s\", within = \"{within}\" }}\n");
+    world.declare("shell", &recipe.url(), "1.0.0+1.0.0", &gate);
     (world, recipe)
 }
 
@@ -45,7 +46,8 @@ fn an_app_whose_volume_is_gone_is_not_started_over_an_empty_one() {
 
 #[test]
 fn what_swarm_has_given_up_starts_again_when_a_person_asks() {
-    let (world, _recipe) = shell_app("exec sleep 1000", "    deploy: {restart_policy: {condition: none}}\n");
+    let never_again = "    deploy: {restart_policy: {condition: none}}\n";
+    let (world, _recipe) = shell_app("exec sleep 1000", never_again, "300s");
     world.ok(&["app", "shell"]);
     let killed = world.observe("shell").containers[0].id.clone();
     on_engine(async |swarm| {
@@ -69,7 +71,7 @@ fn what_swarm_has_given_up_starts_again_when_a_person_asks() {
 fn a_health_check_that_does_not_pass_is_quoted() {
     let check =
         "    healthcheck: {test: [CMD-SHELL, 'echo ping is switched off; exit 1'], interval: 1s, retries: 100}\n";
-    let (world, _recipe) = shell_app("exec sleep 1000", check);
+    let (world, _recipe) = shell_app("exec sleep 1000", check, "30s");
     let said = world.run(&["app", "shell"]);
     assert_eq!(said.code, 14, "{said:?}");
     assert!(said.out.contains("its health check says: ping is switched off"), "{said:?}");

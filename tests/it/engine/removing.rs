@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use evenkeel::host::engine::EngineError;
 use evenkeel::model::observed::{Observed, TaskState};
@@ -47,12 +47,12 @@ async fn a_wait_ends_at_its_deadline_and_names_what_is_left() {
     let written = stack.swarm.create_service(&stack.service("web")).await.unwrap();
     stack.until_running(1).await;
 
-    let begin = Instant::now();
-    let error = stack.swarm.wait_containers_gone(&[written.id], Duration::from_secs(1)).await.unwrap_err();
+    let services = [written.id];
+    let waits = stack.swarm.wait_containers_gone(&services, Duration::from_secs(1));
+    let error = tokio::time::timeout(DEADLINE, waits).await.unwrap().unwrap_err();
 
     assert!(matches!(error, EngineError::TooLate { .. }), "{error}");
     assert!(error.to_string().contains(" is running after 1 s"), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(5));
     stack.clear().await;
 }
 

@@ -237,17 +237,18 @@ fn the_watcher_sees_two_that_meet_when_updates_supersede_each_other_by_hand() {
 /// Who met whom.
 fn supersede(held: &Held, number: usize) -> Vec<[String; 2]> {
     let is_alive = |task: &Task| (TaskState::Assigned..=TaskState::Running).contains(&task.state);
-    let watcher = Watcher::of(held.service());
-    held.marked(&format!("one-{number}"));
-    held.until("the old one is told to end", |world| {
-        world.observe(APP).tasks.iter().any(|task| !task.up_to_date && task.desired > task.state)
-    });
-    held.marked(&format!("two-{number}"));
-    held.until("the newest runs alone", |world| {
-        let tasks = world.observe(APP).tasks;
+    let is_newest_alone = |tasks: &[Task]| {
         let mut alive = tasks.iter().filter(|task| is_alive(task));
         alive.next().is_some_and(|task| task.up_to_date && task.state == TaskState::Running) && alive.next().is_none()
+    };
+    let watcher = Watcher::of(held.service());
+    held.marked(&format!("one-{number}"));
+    held.until("the old one is told to end, or has ended already", |world| {
+        let tasks = world.observe(APP).tasks;
+        is_newest_alone(&tasks) || tasks.iter().any(|task| !task.up_to_date && task.desired > task.state)
     });
+    held.marked(&format!("two-{number}"));
+    held.until("the newest runs alone", |world| is_newest_alone(&world.observe(APP).tasks));
     let (starts, met) = watcher.end();
     assert!(starts > 0, "the watcher saw nothing start");
     met

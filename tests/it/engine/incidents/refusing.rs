@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evenkeel::model::observed::{Observed, TaskState};
+use evenkeel::model::observed::{Observed, Task, TaskState};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
@@ -137,6 +137,7 @@ fn a_disk_that_is_full_in_the_middle_costs_the_app_no_night_and_nothing_is_held_
     let fills = filler.clone();
     nights.meanwhile(|now| now.is_at("stop"), async move |_| fill(&fills));
     let name = nights.world.stack(APP).parse().unwrap();
+    let ran: Vec<String> = nights.world.observe(APP).tasks.into_iter().map(|task| task.id).collect();
 
     let said = thread::scope(|scope| {
         let night = scope.spawn(|| nights.night());
@@ -148,9 +149,11 @@ fn a_disk_that_is_full_in_the_middle_costs_the_app_no_night_and_nothing_is_held_
         let replicas = |observed: &Observed| observed.services[&app].spec["Mode"]["Replicated"]["Replicas"] == json!(1);
         on_engine(async move |swarm| {
             let stack = Stack { name, swarm };
-            stack.until("the app is stopped", |observed| !replicas(observed)).await;
-            let runs = |observed: &Observed| observed.tasks.iter().any(|task| task.state == TaskState::Running);
-            stack.until("the app runs again", |observed| replicas(observed) && runs(observed)).await;
+            let is_new = |task: &Task| task.state == TaskState::Running && !ran.contains(&task.id);
+            let runs = |observed: &Observed| observed.tasks.iter().any(is_new);
+            stack
+                .until("the app has been stopped and runs again", |observed| replicas(observed) && runs(observed))
+                .await;
         });
         assert!(filler.exists());
         fs::remove_file(&filler).unwrap();
