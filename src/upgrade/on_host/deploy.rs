@@ -47,15 +47,32 @@ impl OnHost<'_> {
     }
 
     async fn deployed_as_recorded(&mut self, side: Side, body: &ReleaseBody) -> Result<(), Unapplied> {
+        let (desired, applied) = self.made(body).await?;
+        let applied = Applied { images: release::images_to_run(&desired, body), ..applied };
+        self.deployed = Some((side, desired, applied));
+        self.withheld = 0;
+        Ok(())
+    }
+
+    /// Makes the stack that of a release. The Engine refuses what was planned, too, where somebody removes or makes a service
+    /// of it at the same moment. That says nothing of the release, so it is looked and planned once more.
+    async fn made(&self, body: &ReleaseBody) -> Result<(Desired, Applied), Unapplied> {
+        match self.made_at_once(body).await {
+            Err(Unapplied::Engine(error)) if error.is_not_found() || error.is_conflict() => {
+                warn!(cause = %error, "looked at once more, since somebody else may have changed it meanwhile");
+                self.made_at_once(body).await
+            }
+            made => made,
+        }
+    }
+
+    async fn made_at_once(&self, body: &ReleaseBody) -> Result<(Desired, Applied), Unapplied> {
         let (plan, observed) = self.compared(body).await?;
         for note in &plan.notes {
             info!("{note}");
         }
         let applied = self.keeper.apply(self.lock, &plan, &observed).await?;
-        let applied = Applied { images: release::images_to_run(&plan.desired, body), ..applied };
-        self.deployed = Some((side, plan.desired, applied));
-        self.withheld = 0;
-        Ok(())
+        Ok((plan.desired, applied))
     }
 
     /// The stack of a release with references that name the very images that it ran.
@@ -115,7 +132,7 @@ impl OnHost<'_> {
         let changed = changed_by_others(&plan, &observed);
         if !changed.is_empty() {
             warn!(services = changed.join(" "), "changed by somebody else since it was deployed; made so again");
-            services.extend(self.keeper.apply(self.lock, &plan, &observed).await?.services);
+            services.extend(self.made(body).await?.1.services);
         }
         let images = release::images_to_run(&plan.desired, body);
         Ok((plan.desired, Applied { services, images }))

@@ -68,6 +68,20 @@ impl Recorder {
         Self { socket, requests, readers, _dir: dir }
     }
 
+    /// Does this once, when a service is about to be written.
+    pub fn before_an_update(engine: &Path, act: impl FnOnce() + Send + 'static) -> Self {
+        let act = Mutex::new(Some(act));
+        Self::with_hook(engine, move |moment, request| {
+            if moment == Moment::Asked
+                && request.contains("/update?")
+                && let Some(act) = act.lock().unwrap().take()
+            {
+                act();
+            }
+            true
+        })
+    }
+
     /// As in `DOCKER_HOST`.
     pub fn endpoint(&self) -> String {
         format!("unix://{}", self.socket.display())

@@ -1,6 +1,5 @@
 //! Stopping a stack: what ends, what goes, what stays, and what is no clean end.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use evenkeel::host::engine::Engine;
@@ -8,7 +7,7 @@ use evenkeel::host::swarm::Swarm;
 use evenkeel::model::observed::TaskState;
 
 use super::*;
-use crate::engine::recorder::{Moment, Recorder};
+use crate::engine::recorder::Recorder;
 use crate::world::on_engine;
 
 #[tokio::test]
@@ -170,7 +169,8 @@ async fn what_a_killed_run_asked_for_last_starts_nothing_on_the_way_back() {
     let mut new = app["Spec"].clone();
     new["Mode"] = json!({"Replicated": {"Replicas": 1}});
     let update = format!("/services/{}/update", app["ID"].as_str().unwrap());
-    let recorder = Recorder::with_hook(PrivateEngine::shared().socket(), created_at_an_update(more));
+    let comes = move || on_engine(async move |swarm| drop(swarm.create_service(&more).await.unwrap()));
+    let recorder = Recorder::before_an_update(PrivateEngine::shared().socket(), comes);
     bench.stack.swarm = Swarm::new(Engine::connect(&recorder.endpoint()).await.unwrap());
 
     transaction.step = Step::Withdraw;
@@ -185,18 +185,4 @@ async fn what_a_killed_run_asked_for_last_starts_nothing_on_the_way_back() {
     assert_eq!(replicas.collect::<Vec<_>>(), [nothing.clone(), nothing]);
     drop(host);
     bench.clear().await;
-}
-
-/// Makes a service when another one is about to be written.
-fn created_at_an_update(spec: Value) -> impl Fn(Moment, &str) -> bool + Send + Sync {
-    let comes = Mutex::new(Some(spec));
-    move |moment, request| {
-        if moment == Moment::Asked
-            && request.contains("/update?")
-            && let Some(spec) = comes.lock().unwrap().take()
-        {
-            on_engine(async move |swarm| drop(swarm.create_service(&spec).await.unwrap()));
-        }
-        true
-    }
 }

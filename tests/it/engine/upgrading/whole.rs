@@ -1,10 +1,14 @@
 //! Whole transactions over the real host: version and data move together, there and back.
 
+use evenkeel::host::engine::Engine;
+use evenkeel::host::swarm::Swarm;
 use evenkeel::upgrade::on_host::OnDisk;
 use evenkeel::upgrade::run::{self, Ended};
 use evenkeel::upgrade::step::End;
 
 use super::*;
+use crate::engine::recorder::Recorder;
+use crate::world::on_engine;
 
 const OLD: &str = "[ -e /data/schema ] || echo 1 >/data/schema; [ \"$(cat /data/schema)\" = 1 ] || exit 3; ";
 
@@ -111,6 +115,29 @@ async fn what_the_engine_refuses_is_undone_as_what_the_app_refuses() {
     assert!(why.contains("the Docker Engine refused: "), "{why}");
     assert_eq!(bytes(&bench.data("data").await), before);
     bench.stack.until_running(1).await;
+    bench.clear().await;
+}
+
+#[tokio::test]
+async fn a_service_that_somebody_removes_while_it_is_deployed_is_not_held_against_the_version() {
+    let mut bench = Bench::new("up-raced").await;
+    let own = [bench.service("app", &old(), json!({}))];
+    running(&bench, &own).await;
+    let mut transaction = bench.transaction(&own, &[bench.service("app", &new(RUNS), json!({}))]).await;
+    let mut host = bench.host();
+    bench.stopped(&mut host, &mut transaction).await;
+    drop(host);
+    let name = bench.stack.named("app");
+    let removed = move || on_engine(async move |swarm| swarm.remove_service(&name).await.unwrap());
+    let recorder = Recorder::before_an_update(PrivateEngine::shared().socket(), removed);
+    bench.stack.swarm = Swarm::new(Engine::connect(&recorder.endpoint()).await.unwrap());
+
+    transaction.step = Step::Deploy;
+    let mut host = bench.host();
+    for act in [Act::Deploy(Side::New), Act::Judge(Side::New)] {
+        assert_eq!(host.perform(&act, &transaction).await, DONE, "{act:?}");
+    }
+    drop(host);
     bench.clear().await;
 }
 
