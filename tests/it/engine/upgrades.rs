@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
 
 use evenkeel::model::observed::{Observed, TaskState};
 use serde_json::{Value, json};
 
 use super::Stack;
-use super::nights::{APP, MIGRATES_AND_FAILS, Nights, entrypoint, files, names, read, runs, tells};
+use super::nights::{APP, MIGRATES_AND_FAILS, Nights, entrypoint, files, names, runs, tells};
 use super::recorder::writes;
 use super::scene::each;
 use crate::slot::Foreign;
@@ -447,14 +445,12 @@ fn undoing_that_fails_leaves_everything_as_it_is_and_says_the_ways_out() {
     let before = nights.data();
     nights.publish("1.1.0+1", MIGRATES_AND_FAILS);
     // What the old version needs of the host is gone when it is to come back.
-    let mut run = nights.world.start(&["app", APP]);
-    while !read(&nights.dir()).is_some_and(|state| state["open"]["step"] == "withdraw") {
-        assert_eq!(run.try_wait().unwrap(), None, "the run ended before it went back");
-        thread::sleep(Duration::from_millis(5));
-    }
     let path = host.keep();
-    fs::remove_dir_all(&path).unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(13));
+    let goes = path.clone();
+    nights.meanwhile(|now| now.is_at("withdraw"), async move |_| fs::remove_dir_all(&goes).unwrap());
+    let said = nights.world.run(&["app", APP]);
+    nights.has_happened();
+    assert_eq!(said.code, 13, "{said:#?}");
 
     let words =
         ["wiki: stuck: the upgrade 1.0.0+1 -> 1.1.0+1 is stuck", "`evenkeel app wiki --retry`", "snapshot restore"];
