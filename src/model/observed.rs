@@ -154,6 +154,13 @@ pub struct Container {
     pub out_of_memory: bool,
 }
 
+impl Container {
+    /// Whether its processes live, or are about to again.
+    pub fn runs(&self) -> bool {
+        matches!(self.state.as_str(), "running" | "paused" | "restarting")
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     pub id: String,

@@ -139,7 +139,7 @@ impl Swarm {
     async fn running_containers(&self, name: &str) -> Result<Vec<Container>, EngineError> {
         let label = format!("{SERVICE_NAME}={name}");
         let mut containers = self.service_containers(&[("label", &[&label])]).await?;
-        containers.retain(|c| matches!(c.state.as_str(), "running" | "paused" | "restarting"));
+        containers.retain(Container::runs);
         Ok(containers)
     }
 

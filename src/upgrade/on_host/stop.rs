@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::{DONE, OnHost};
 use crate::host::engine::EngineError;
 use crate::host::swarm::{Left, longest_grace, resolved};
-use crate::model::observed::{Container, Ending};
+use crate::model::observed::Ending;
 use crate::model::transaction::{Step, Transaction};
 use crate::upgrade::run::{Fact, Failure, Performed};
 use crate::upgrade::unclean::unclean_stop;
@@ -60,8 +60,7 @@ impl OnHost<'_> {
         }
         let names = names(transaction);
         let before = swarm.left_of(&self.stack, &names, true).await?;
-        let runs = |container: &&Container| matches!(container.state.as_str(), "running" | "paused" | "restarting");
-        self.to_end.extend(before.alive.iter().filter(runs).map(|container| container.id.clone()));
+        self.to_end.extend(before.alive.iter().filter(|one| one.runs()).map(|container| container.id.clone()));
         self.deployed = None;
         match transaction.step {
             // A run that was killed while it deployed may have asked for what starts a moment later, on data that is put back.
