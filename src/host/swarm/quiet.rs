@@ -74,7 +74,7 @@ impl Swarm {
     }
 
     /// Takes every replica of a stack away; what has none to take away is removed: global and job services. Writes
-    /// nothing where that was done, and gives whether it was not. Containers end later.
+    /// nothing where that was done. Gives whether there was anything to take away. Containers end later.
     pub async fn quiesce(&self, stack: &StackName) -> Result<bool, EngineError> {
         let mut services = self.services_of(stack).await?;
         services.retain(|_, service| !is_told_to_run_nothing(service));

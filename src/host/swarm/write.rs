@@ -23,8 +23,9 @@ use crate::plan::canonical_form::mode_of;
 /// How often a write is repeated on a version that somebody else has changed meanwhile.
 const TRIES: usize = 10;
 
-/// How long Swarm may take to give a new network its addresses.
+/// How long Swarm may take to give a new network its addresses: a manager's disk may be slow.
 const ALLOCATION: Duration = Duration::from_secs(20);
+/// Between two looks for them.
 const TICK: Duration = Duration::from_millis(50);
 
 /// A service as it stood right after a write.
